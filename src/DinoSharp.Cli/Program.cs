@@ -1,2 +1,15 @@
-using TorchSharp;
-Console.WriteLine(torch.ones(2, 2).sum().item<float>());
+using System.CommandLine;
+
+namespace DinoSharp.Cli;
+
+/// <summary>The table of contents of <c>dino</c>. Each verb has a file of its own: parse, call the library, show.</summary>
+internal static class Program
+{
+    /// <summary>The verbs in the order of the help.</summary>
+    public static Command[] Verbs() =>
+    [
+        new DoctorVerb(),
+    ];
+
+    public static Task<int> Main(string[] args) => CommandLine.RunAsync(Verbs(), args, Console.Out, Console.Error);
+}

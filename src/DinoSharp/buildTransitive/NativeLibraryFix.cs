@@ -1,6 +1,8 @@
+#if !DINOSHARP
 using System;
 using System.Collections.Generic;
 using System.IO;
+#endif
 using System.Text;
 
 /// <summary>

@@ -1,0 +1,63 @@
+using System.Runtime.Intrinsics.X86;
+using DinoSharp.Diagnostics;
+using Xunit;
+
+namespace DinoSharp.Tests.Diagnostics;
+
+public class SystemReportTests
+{
+    [Fact]
+    public void TheProcessorAgreesWithTheRuntimeAndTheKernel()
+    {
+        Processor processor = Processor.Inspect();
+        Assert.Equal(Avx2.IsSupported, processor.InstructionSets.Contains("avx2"));
+        Assert.Equal(Environment.ProcessorCount, processor.LogicalProcessors);
+        Assert.InRange(processor.PhysicalCores ?? 1, 1, 4096);
+        Assert.SkipUnless(File.Exists("/proc/cpuinfo") && X86Base.IsSupported, "the rest compares with /proc/cpuinfo of an x86 machine");
+        string[] flags = File.ReadLines("/proc/cpuinfo").First(line => line.StartsWith("flags")).Split(':')[1].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Superset(processor.InstructionSets.ToHashSet(), flags.ToHashSet());
+        string[] interesting = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_bf16", "amx_int8"];
+        Assert.Equal(flags.Intersect(interesting).Order(), processor.InstructionSets.Intersect(interesting).Order());
+    }
+
+    [Theory]
+    [InlineData("0-3,8", new[] { 0, 1, 2, 3, 8 })]
+    [InlineData(" 5\n", new[] { 5 })]
+    [InlineData("", new int[0])]
+    [InlineData("x-2", new int[0])]
+    public void ReadsTheKernelsLists(string text, int[] expected) => Assert.Equal(expected, Processor.ParseRanges(text));
+
+    [Fact]
+    public void MemoryIsPlausible()
+    {
+        Memory memory = Memory.Inspect();
+        Assert.InRange(memory.TotalBytes, 1 << 28, 1L << 50);
+        Assert.InRange(memory.AvailableBytes, 1 << 20, memory.TotalBytes);
+    }
+
+    [Fact]
+    public void TheTightestControlGroupCounts()
+    {
+        string folder = Directory.CreateTempSubdirectory("dino").FullName;
+        try
+        {
+            Directory.CreateDirectory(Path.Combine(folder, "outer", "inner"));
+            File.WriteAllText(Path.Combine(folder, "cgroup"), "0::/outer/inner\n");
+            File.WriteAllText(Path.Combine(folder, "outer", "memory.max"), "1000000\n");
+            File.WriteAllText(Path.Combine(folder, "outer", "memory.current"), "400000\n");
+            File.WriteAllText(Path.Combine(folder, "outer", "inner", "memory.max"), "max\n");
+            Assert.Equal((1000000, 600000), Memory.ControlGroups(Path.Combine(folder, "cgroup"), folder));
+
+            Directory.CreateDirectory(Path.Combine(folder, "memory", "job"));
+            File.WriteAllText(Path.Combine(folder, "cgroup"), "7:cpu:/job\n4:memory:/job\n");
+            File.WriteAllText(Path.Combine(folder, "memory", "memory.limit_in_bytes"), "9223372036854771712\n");
+            File.WriteAllText(Path.Combine(folder, "memory", "job", "memory.limit_in_bytes"), "5000\n");
+            File.WriteAllText(Path.Combine(folder, "memory", "job", "memory.usage_in_bytes"), "6000\n");
+            Assert.Equal((5000, 0), Memory.ControlGroups(Path.Combine(folder, "cgroup"), folder));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+}
