@@ -1,0 +1,69 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Backbones;
+
+/// <summary>A frozen or trainable feature extractor: images in, class token, registers and patch tokens out.</summary>
+/// <remarks>A new backbone has unset weights: load a file into it or call <see cref="Initialize"/>. Inference never augments or drops anything, whatever
+/// the module's training flag says; training has a method of its own.</remarks>
+public abstract class Backbone : nn.Module<Tensor, Tensor>
+{
+    private protected Backbone(string name, BackboneConfig config)
+        : base(name)
+    {
+        config.Validate();
+        Config = config;
+    }
+
+    /// <summary>What the network was built from.</summary>
+    public BackboneConfig Config { get; }
+
+    /// <summary>Builds the network that a configuration describes, with unset weights.</summary>
+    /// <param name="config">A <see cref="VisionTransformerConfig"/> or a <see cref="ConvNeXtConfig"/>.</param>
+    /// <param name="device">Where the weights live; <c>torch.META</c> gives names and shapes without memory. Null: CPU.</param>
+    /// <exception cref="ArgumentException">The configuration cannot work; the message names the value.</exception>
+    public static Backbone Create(BackboneConfig config, Device? device = null) => config switch
+    {
+        VisionTransformerConfig vit => new VisionTransformer(vit, device),
+        ConvNeXtConfig convNeXt => new ConvNeXt(convNeXt, device),
+        _ => throw new ArgumentException($"no backbone for {config.GetType().Name}"),
+    };
+
+    /// <summary>Draws fresh weights as the original does before training (reference initialisation: normal 0.02, norms 1, biases 0, scales constant).</summary>
+    /// <param name="random">A CPU generator; equal seeds give equal weights.</param>
+    public abstract void Initialize(Generator random);
+
+    /// <summary>The normalised class token. [B, D]</summary>
+    /// <param name="input">Normalised images [B, C, H, W].</param>
+    public override Tensor forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        return ForwardFeatures(input).ClassToken.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>All tokens after the last layer.</summary>
+    /// <param name="images">Normalised images [B, C, H, W]; pixels beyond the last whole patch are ignored.</param>
+    /// <param name="masks">True where a patch is replaced by the mask token [B, P]; null: none. A ConvNeXt ignores it.</param>
+    public abstract BackboneOutput ForwardFeatures(Tensor images, Tensor? masks = null);
+
+    /// <summary>One training pass over groups of crops of different sizes, with rotary augmentation and stochastic depth.</summary>
+    /// <param name="crops">Each [B, C, H, W] with its own B, H and W. The second group is taken as the local crops.</param>
+    /// <param name="masks">For each group its masks [B, P], or null.</param>
+    /// <param name="random">Source of every random number of the pass (a CPU generator).</param>
+    /// <returns>One output per group.</returns>
+    public abstract BackboneOutput[] ForwardTraining(IReadOnlyList<Tensor> crops, IReadOnlyList<Tensor?> masks, Generator random);
+
+    /// <summary>Dense features of chosen layers, in network order.</summary>
+    /// <param name="images">Normalised images [B, C, H, W].</param>
+    /// <param name="layers">Layers by index or the last n.</param>
+    /// <param name="normalize">Apply the final norm to each layer (the published heads do); a ConvNeXt has one for its last stage only.</param>
+    public abstract LayerFeatures[] GetLayers(Tensor images, LayerSelection layers, bool normalize = true);
+
+    /// <summary>Throws if images do not fit this backbone.</summary>
+    private protected void Check(Tensor images, int smallestSide)
+    {
+        if (images.dim() != 4) throw new DinoSharpException($"images must be [B, C, H, W], found [{string.Join(", ", images.shape)}]");
+        if (images.shape[1] != Config.InputChannels) throw new DinoSharpException($"the backbone takes {Config.InputChannels} channels, the images have {images.shape[1]}");
+        if (images.shape[2] < smallestSide || images.shape[3] < smallestSide) throw new DinoSharpException($"images of {images.shape[3]}x{images.shape[2]} pixels are smaller than one {smallestSide}x{smallestSide} patch");
+    }
+}

@@ -1,0 +1,108 @@
+using DinoSharp.Layers;
+using TorchSharp;
+using TorchSharp.Modules;
+using TorchSharp.Utils;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Backbones;
+
+/// <summary>The ConvNeXt that DINOv3 is distilled into (Liu et al. 2022; paper section 6.3): four stages of depthwise 7×7 blocks, total stride 32.</summary>
+/// <remarks>The class token is the mean of the un-normalised map, normalised together with the patches; there are no registers and masks are ignored.</remarks>
+public sealed class ConvNeXt : Backbone
+{
+    [ComponentName(Name = "downsample_layers")] private readonly ModuleList<nn.Module<Tensor, Tensor>> _downsamples;
+    [ComponentName(Name = "stages")] private readonly ModuleList<ModuleList<ConvNeXtBlock>> _stages;
+    [ComponentName(Name = "norm")] private readonly Norm _norm;
+    private readonly ConvNeXtConfig _config;
+
+    /// <summary>Builds the network with unset weights.</summary>
+    /// <param name="config">Shape and options.</param>
+    /// <param name="device">Where the weights live; null: CPU.</param>
+    /// <exception cref="ArgumentException">The configuration cannot work; the message names the value.</exception>
+    public ConvNeXt(ConvNeXtConfig config, Device? device = null)
+        : base(nameof(ConvNeXt), config)
+    {
+        _config = config;
+        int[] depths = [config.Depths.Stage0, config.Depths.Stage1, config.Depths.Stage2, config.Depths.Stage3];
+        int[] dims = [config.Dims.Stage0, config.Dims.Stage1, config.Dims.Stage2, config.Dims.Stage3];
+        _downsamples = new ModuleList<nn.Module<Tensor, Tensor>>(
+            [new ConvNeXtStem(config.InputChannels, dims[0], device), .. Enumerable.Range(1, 3).Select(k => new ConvNeXtDownsample(dims[k - 1], dims[k], device))]);
+        int total = depths.Sum(), index = 0;
+        _stages = new ModuleList<ModuleList<ConvNeXtBlock>>(
+            [.. depths.Select((depth, s) => new ModuleList<ConvNeXtBlock>([.. Enumerable.Range(0, depth).Select(_ => NewBlock(dims[s]))]))]);
+        _norm = new Norm(dims[3], NormKind.LayerNorm, ConvNeXtBlock.NormEpsilon, device);
+        RegisterComponents();
+
+        ConvNeXtBlock NewBlock(int width) => new(width, config.LayerScale > 0, total == 1 ? 0 : config.DropPathRate * index++ / (total - 1), device);
+    }
+
+    /// <inheritdoc/>
+    public override BackboneOutput ForwardFeatures(Tensor images, Tensor? masks = null) => Forward(images, null);
+
+    /// <inheritdoc/>
+    public override BackboneOutput[] ForwardTraining(IReadOnlyList<Tensor> crops, IReadOnlyList<Tensor?> masks, Generator random) =>
+        [.. crops.Select(images => Forward(images, random))];
+
+    /// <inheritdoc/>
+    public override LayerFeatures[] GetLayers(Tensor images, LayerSelection layers, bool normalize = true)
+    {
+        int[] wanted = layers.Resolve(4);
+        using var scope = NewDisposeScope();
+        Check(images, 32);
+        var features = new List<LayerFeatures>();
+        Tensor x = images;
+        for (int s = 0; s <= wanted[^1]; s++)
+        {
+            x = Stage(x, s, null); // [B, C, h, w]
+            if (wanted.Contains(s)) features.Add(Layer(x, s, images, normalize && s == 3));
+        }
+
+        return [.. features.Select(f => f.MoveToOuterDisposeScope())];
+    }
+
+    /// <inheritdoc/>
+    public override void Initialize(Generator random)
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        foreach ((string name, Parameter parameter) in named_parameters())
+        {
+            if (name.EndsWith("gamma", StringComparison.Ordinal)) parameter.fill_(_config.LayerScale);
+            else if (name.EndsWith("bias", StringComparison.Ordinal)) parameter.zero_();
+            else if (parameter.dim() == 1) parameter.fill_(1);
+            else parameter.normal_(0, 0.02, random);
+        }
+    }
+
+    private BackboneOutput Forward(Tensor images, Generator? random)
+    {
+        using var scope = NewDisposeScope();
+        Check(images, 32);
+        Tensor x = images;
+        for (int s = 0; s < 4; s++) x = Stage(x, s, random); // [B, C, h, w]
+        Tensor patches = x.flatten(2).transpose(1, 2); // [B, P, D]
+        Tensor tokens = _norm.call(cat([x.mean([2, 3]).unsqueeze(1), patches], 1)); // [B, 1 + P, D]
+        return new BackboneOutput(tokens.select(1, 0), tokens.narrow(1, 1, 0), tokens.narrow(1, 1, patches.shape[1]), patches).MoveToOuterDisposeScope();
+    }
+
+    private Tensor Stage(Tensor x, int stage, Generator? random)
+    {
+        using var scope = NewDisposeScope();
+        x = _downsamples[stage].call(x); // [B, C, h, w]
+        foreach (ConvNeXtBlock block in _stages[stage]) x = block.Forward(x, random);
+        return x.MoveToOuterDisposeScope();
+    }
+
+    private LayerFeatures Layer(Tensor map, int stage, Tensor images, bool normalize)
+    {
+        Tensor classToken = map.mean([2, 3]); // [B, C]
+        if (_config.PatchSize is int patch)
+        {
+            map = nn.functional.interpolate(map, [images.shape[2] / patch, images.shape[3] / patch], mode: InterpolationMode.Bilinear, align_corners: false, antialias: true); // [B, C, h, w]
+        }
+
+        Tensor patches = map.flatten(2).transpose(1, 2); // [B, P, C]
+        if (normalize) (classToken, patches) = (_norm.call(classToken), _norm.call(patches));
+        return new LayerFeatures(stage, classToken, patches.narrow(1, 0, 0), patches, (int)map.shape[2], (int)map.shape[3]);
+    }
+}

@@ -1,0 +1,98 @@
+using DinoSharp.Backbones;
+using TorchSharp;
+using TorchSharp.Modules;
+using TorchSharp.Utils;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Layers;
+
+/// <summary>x + γ·pw2(GELU(pw1(LN(dw7×7 x)))), the point-wise layers on channels-last maps (Liu et al. 2022).</summary>
+internal sealed class ConvNeXtBlock : nn.Module
+{
+    /// <summary>Epsilon of every norm of a ConvNeXt.</summary>
+    public const double NormEpsilon = 1e-6;
+
+    [ComponentName(Name = "dwconv")] private readonly Convolution _depthwise;
+    [ComponentName(Name = "norm")] private readonly Norm _norm;
+    [ComponentName(Name = "pwconv1")] private readonly Linear _expand;
+    [ComponentName(Name = "pwconv2")] private readonly Linear _contract;
+    [ComponentName(Name = "gamma")] private readonly Parameter? _gamma;
+    private readonly double _dropPathRate;
+
+    public ConvNeXtBlock(int width, bool layerScale, double dropPathRate, Device? device)
+        : base(nameof(ConvNeXtBlock))
+    {
+        _dropPathRate = dropPathRate;
+        _depthwise = new Convolution(width, width, kernel: 7, stride: 1, padding: 3, groups: width, device);
+        _norm = new Norm(width, NormKind.LayerNorm, NormEpsilon, device);
+        _expand = new Linear(width, 4 * width, bias: true, device);
+        _contract = new Linear(4 * width, width, bias: true, device);
+        _gamma = layerScale ? new Parameter(empty(width, device: device)) : null;
+        RegisterComponents();
+    }
+
+    internal Convolution Depthwise => _depthwise;
+
+    /// <param name="x">[B, C, h, w]</param>
+    /// <param name="random">Source of the dropped samples in training; null: nothing is dropped.</param>
+    public Tensor Forward(Tensor x, Generator? random)
+    {
+        using var scope = NewDisposeScope();
+        Tensor y = _depthwise.call(x).permute(0, 2, 3, 1); // [B, h, w, C]
+        y = _contract.call(nn.functional.gelu(_expand.call(_norm.call(y)))); // [B, h, w, C]
+        if (_gamma is not null) y = y * _gamma;
+        y = y.permute(0, 3, 1, 2); // [B, C, h, w]
+        if (random is not null && _dropPathRate > 0)
+        {
+            double keep = 1 - _dropPathRate;
+            Tensor kept = (rand(x.shape[0], 1, 1, 1, generator: random) + keep).floor().to(x.device); // [B, 1, 1, 1]
+            y = y / keep * kept;
+        }
+
+        return (x + y).MoveToOuterDisposeScope();
+    }
+}
+
+/// <summary>4×4 convolution of stride 4, then a norm over channels.</summary>
+internal sealed class ConvNeXtStem : nn.Module<Tensor, Tensor>
+{
+    [ComponentName(Name = "0")] private readonly Convolution _conv;
+    [ComponentName(Name = "1")] private readonly Norm _norm;
+
+    public ConvNeXtStem(int channels, int width, Device? device)
+        : base(nameof(ConvNeXtStem))
+    {
+        _conv = new Convolution(channels, width, kernel: 4, stride: 4, device: device);
+        _norm = new Norm(width, NormKind.LayerNorm, ConvNeXtBlock.NormEpsilon, device);
+        RegisterComponents();
+    }
+
+    public override Tensor forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        return ConvNeXtDownsample.NormChannels(_conv.call(x), _norm).MoveToOuterDisposeScope(); // [B, C, h, w]
+    }
+}
+
+/// <summary>A norm over channels, then a 2×2 convolution of stride 2.</summary>
+internal sealed class ConvNeXtDownsample : nn.Module<Tensor, Tensor>
+{
+    [ComponentName(Name = "0")] private readonly Norm _norm;
+    [ComponentName(Name = "1")] private readonly Convolution _conv;
+
+    public ConvNeXtDownsample(int inputs, int outputs, Device? device)
+        : base(nameof(ConvNeXtDownsample))
+    {
+        _norm = new Norm(inputs, NormKind.LayerNorm, ConvNeXtBlock.NormEpsilon, device);
+        _conv = new Convolution(inputs, outputs, kernel: 2, stride: 2, device: device);
+        RegisterComponents();
+    }
+
+    public override Tensor forward(Tensor x)
+    {
+        using var scope = NewDisposeScope();
+        return _conv.call(NormChannels(x, _norm)).MoveToOuterDisposeScope(); // [B, C, h, w]
+    }
+
+    internal static Tensor NormChannels(Tensor x, Norm norm) => norm.call(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2); // [B, C, h, w]
+}

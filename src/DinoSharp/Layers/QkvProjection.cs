@@ -1,0 +1,40 @@
+using TorchSharp;
+using TorchSharp.Modules;
+using TorchSharp.Utils;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Layers;
+
+/// <summary>One linear layer to queries, keys and values, rows [Q | K | V]; a stored mask multiplies its bias, so that keys can go without one.</summary>
+internal sealed class QkvProjection : nn.Module<Tensor, Tensor>
+{
+    [ComponentName(Name = "weight")] private readonly Parameter _weight;
+    [ComponentName(Name = "bias")] private readonly Parameter? _bias;
+    [ComponentName(Name = "bias_mask")] private readonly Tensor? _biasMask;
+
+    public QkvProjection(int width, bool bias, bool maskKeyBias, Device? device = null)
+        : base(nameof(QkvProjection))
+    {
+        _weight = new Parameter(empty(3 * width, width, device: device));
+        _bias = bias ? new Parameter(empty(3 * width, device: device)) : null;
+        if (bias && maskKeyBias)
+        {
+            _biasMask = ones(3 * width, device: device).DetachFromDisposeScope();
+            using Tensor keys = _biasMask.narrow(0, width, width);
+            keys.zero_();
+        }
+
+        RegisterComponents();
+    }
+
+    public Parameter Weight => _weight;
+
+    public Parameter? Bias => _bias;
+
+    public override Tensor forward(Tensor x)
+    {
+        if (_biasMask is null) return nn.functional.linear(x, _weight, _bias); // [B, N, 3D]
+        using var scope = NewDisposeScope();
+        return nn.functional.linear(x, _weight, _bias! * _biasMask.to(_bias!.dtype)).MoveToOuterDisposeScope(); // [B, N, 3D]
+    }
+}

@@ -1,0 +1,79 @@
+using static TorchSharp.torch;
+
+namespace DinoSharp.Tests.Golden;
+
+/// <summary>Result of one case.</summary>
+/// <param name="Worst">The comparison nearest to (or furthest beyond) its limit.</param>
+/// <param name="Problems">Empty if the case passed.</param>
+/// <param name="Skipped">Why the case was not run; null if it was.</param>
+internal sealed record GoldenResult(GoldenComparison? Worst, IReadOnlyList<string> Problems, string? Skipped);
+
+/// <summary>Runs golden cases: each kind has one handler that repeats the calls of a case and compares every output.</summary>
+internal static class GoldenRunner
+{
+    private static readonly Dictionary<string, Action<GoldenCase>> Handlers = new()
+    {
+        ["vit_backbone"] = VitBackboneCases.Run,
+        ["rope_table"] = RotaryCases.Run,
+        ["rope_augment"] = RotaryCases.Run,
+        ["block_drop_path"] = DropPathCases.Run,
+        ["convnext_backbone"] = ConvNeXtCases.Run,
+    };
+
+    public static GoldenResult Run(GoldenEntry entry)
+    {
+        if (!Handlers.TryGetValue(entry.Kind, out Action<GoldenCase>? handler)) return new GoldenResult(null, [], $"kind {entry.Kind} is not implemented yet");
+        using var scope = NewDisposeScope();
+        using var golden = new GoldenCase(entry);
+        var problems = new List<string>();
+        try
+        {
+            handler(golden);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            problems.Add($"{e.GetType().Name}: {e.Message}");
+        }
+
+        foreach (GoldenCall call in golden.Calls)
+        {
+            problems.AddRange(call.Comparisons.Where(c => c.Problem is not null).Select(c => $"{c.Name}: {c.Problem}"));
+            problems.AddRange(GoldenTolerance.SharedProblems(call));
+            problems.AddRange(call.Unchecked.Select(key => $"{call.Id}: output {key} was not compared"));
+        }
+
+        List<GoldenComparison> all = [.. golden.Calls.SelectMany(c => c.Comparisons)];
+        if (all.Count == 0 && problems.Count == 0) problems.Add("the case compared nothing");
+        return new GoldenResult(all.MaxBy(c => c.Limit > 0 ? c.Error / c.Limit : c.Error), problems, null);
+    }
+
+    /// <summary><c>golden [FOLDER]</c>: a line for each case and a closing count.</summary>
+    public static int RunFolders(string[] folders)
+    {
+        int passed = 0, failed = 0, skipped = 0;
+        foreach (string folder in folders.Length > 0 ? folders : [.. GoldenFolder.All.Take(1)])
+        {
+            if (!File.Exists(Path.Combine(folder, "manifest.json")))
+            {
+                Console.Error.WriteLine($"error: {folder} holds no manifest.json; give a folder of golden cases");
+                return 2;
+            }
+
+            foreach (GoldenEntry entry in GoldenFolder.Entries(Path.GetFullPath(folder)))
+            {
+                GoldenResult result = Run(entry);
+                string worst = result.Worst is { } w ? $"worst {w.Error:0.0e+0} of {w.Limit:0.0e+0}" : "";
+                string outcome = result.Skipped is not null ? $"skipped: {result.Skipped}" : result.Problems.Count == 0 ? "ok" : "FAILED";
+                Console.WriteLine($"{entry.Name,-34} {entry.Kind,-22} {worst,-28} {outcome}");
+                foreach (string problem in result.Problems.Take(5)) Console.WriteLine($"    {problem}");
+                if (result.Problems.Count > 5) Console.WriteLine($"    … and {result.Problems.Count - 5} more");
+                if (result.Skipped is not null) skipped++;
+                else if (result.Problems.Count == 0) passed++;
+                else failed++;
+            }
+        }
+
+        Console.WriteLine($"{passed} passed, {failed} failed, {skipped} skipped");
+        return failed == 0 ? 0 : 1;
+    }
+}
