@@ -18,6 +18,7 @@ internal static class GoldenRunner
         ["rope_augment"] = RotaryCases.Run,
         ["block_drop_path"] = DropPathCases.Run,
         ["convnext_backbone"] = ConvNeXtCases.Run,
+        ["schedules"] = ScheduleCases.Run,
     };
 
     public static GoldenResult Run(GoldenEntry entry)
