@@ -1,4 +1,6 @@
-#if !DINOSHARP
+#if DINOSHARP
+#nullable disable
+#else
 using System;
 using System.Collections.Generic;
 using System.IO;
@@ -11,102 +13,125 @@ using System.Text;
 /// <remarks>
 /// TorchSharp 0.107.0 ships that file with a version need <c>GLIBCXX_3.4.32</c> for the single symbol <c>_ZSt21ios_base_library_initv</c>,
 /// which no relocation uses: nothing is ever bound to it, but the loader refuses the file because the version is missing.
-/// Marking that one version need weak (VER_FLG_WEAK, ELF gABI symbol versioning) makes the loader accept it and changes nothing else.
-/// This file is compiled twice: by MSBuild as an inline task, and into the library for <c>dino doctor</c>. It therefore uses only old C#.
+/// Marking that one version need weak (VER_FLG_WEAK, LSB symbol versioning) makes the loader accept it and changes nothing else.
+/// This file is compiled twice: by MSBuild as an inline task, and into the library for <c>dino doctor</c>. It therefore uses only C# 7.
 /// </remarks>
 internal static class NativeLibraryFix
 {
     internal const string Version = "GLIBCXX_3.4.32";
     internal const string Symbol = "_ZSt21ios_base_library_initv";
     private const ushort WeakFlag = 0x2;
+    private const ushort MachineX64 = 62;
 
     /// <summary>The byte position of the flag to set, or a reason why the file must be left alone.</summary>
     internal sealed class Finding
     {
         /// <summary>Position in the file of the 16-bit flag field of the version need; -1 if there is nothing to do.</summary>
         public long FlagPosition = -1;
-        /// <summary>The value of the flag field as shipped.</summary>
+
+        /// <summary>The value of the flag field as found.</summary>
         public ushort Flags;
+
         /// <summary>Why, in words.</summary>
         public string Reason = "";
     }
 
-    /// <summary>Looks at an ELF file and says whether the version need may be made weak.</summary>
+    /// <summary>Looks at an ELF file and says whether the version need may be made weak. Never throws: whatever cannot be read is a reason to leave the file alone.</summary>
     internal static Finding Inspect(byte[] file)
     {
+        try
+        {
+            return Look(new Elf(file));
+        }
+        catch (InvalidDataException e)
+        {
+            return new Finding { Reason = e.Message };
+        }
+    }
+
+    /// <summary>True if the system's libstdc++ defines the version, null if no libstdc++ was found.</summary>
+    internal static bool? SystemProvidesVersion(out string path)
+    {
+        foreach (string candidate in LibraryCandidates())
+        {
+            path = candidate;
+            if (File.Exists(path)) return Contains(File.ReadAllBytes(path), Encoding.ASCII.GetBytes(Version + "\0"));
+        }
+
+        path = "";
+        return null;
+    }
+
+    /// <summary>Writes <paramref name="target"/>: <paramref name="shipped"/> with the one flag set if that is needed and safe, else the same bytes. Returns what was found and done, in words.</summary>
+    /// <remarks>The shipped file is only read. The target is written beside and renamed, and gets the time of the shipped one, so that it is copied on only when it changes.</remarks>
+    internal static string Apply(string shipped, string target, bool always)
+    {
+        string library;
+        bool? provided = SystemProvidesVersion(out library);
+        byte[] bytes = File.ReadAllBytes(shipped);
+        Finding finding = Inspect(bytes);
+        string words = finding.Reason;
+        if (finding.FlagPosition < 0) words += "; left as shipped";
+        else if (!always && provided == true) words += "; " + library + " provides it; left as shipped";
+        else if (!always && provided == null) words += "; no libstdc++ found, which libtorch needs (on Debian and Ubuntu: package libstdc++6; systems built on musl, like Alpine, cannot load it); left as shipped";
+        else
+        {
+            byte[] flags = BitConverter.GetBytes((ushort)(finding.Flags | WeakFlag));
+            bytes[finding.FlagPosition] = flags[0];
+            bytes[finding.FlagPosition + 1] = flags[1];
+            words += "; " + (provided == false ? library + " lacks it" : "asked for") + "; marked weak";
+        }
+
+        string beside = target + "." + Guid.NewGuid().ToString("N") + ".tmp";
+        try
+        {
+            File.Copy(shipped, beside); // keeps the permissions
+            File.WriteAllBytes(beside, bytes);
+            File.SetLastWriteTimeUtc(beside, File.GetLastWriteTimeUtc(shipped));
+            if (File.Exists(target)) File.Delete(target);
+            File.Move(beside, target);
+        }
+        finally
+        {
+            if (File.Exists(beside)) File.Delete(beside);
+        }
+
+        return words;
+    }
+
+    private static Finding Look(Elf elf)
+    {
         var finding = new Finding();
-        if (file.Length < 64 || file[0] != 0x7F || file[1] != 'E' || file[2] != 'L' || file[3] != 'F' || file[4] != 2 || file[5] != 1)
-        {
-            finding.Reason = "not a 64-bit little-endian ELF file";
-            return finding;
-        }
-
-        long sectionTable = (long)BitConverter.ToUInt64(file, 40);
-        int sectionSize = BitConverter.ToUInt16(file, 58), sectionCount = BitConverter.ToUInt16(file, 60);
-        long symbols = -1, symbolsSize = 0, versions = -1, needs = -1, needsCount = 0;
-        int stringSection = -1;
-        var relocations = new List<long[]>();
-        for (int i = 0; i < sectionCount; i++)
-        {
-            int header = checked((int)(sectionTable + (long)i * sectionSize));
-            uint type = BitConverter.ToUInt32(file, header + 4);
-            long offset = (long)BitConverter.ToUInt64(file, header + 24), size = (long)BitConverter.ToUInt64(file, header + 32);
-            if (type == 11) { symbols = offset; symbolsSize = size; stringSection = (int)BitConverter.ToUInt32(file, header + 40); } // DYNSYM
-            else if (type == 0x6FFFFFFF) versions = offset; // VERSYM
-            else if (type == 0x6FFFFFFE) { needs = offset; needsCount = BitConverter.ToUInt32(file, header + 44); } // VERNEED
-            else if (type == 4) relocations.Add(new long[] { offset, size }); // RELA
-        }
-
-        if (symbols < 0 || versions < 0 || needs < 0 || stringSection < 0)
+        Elf.Section symbols = elf.Find(Elf.DynamicSymbols), versions = elf.Find(Elf.SymbolVersions), needs = elf.Find(Elf.VersionNeeds);
+        if (symbols == null || versions == null || needs == null)
         {
             finding.Reason = "no symbol versions";
             return finding;
         }
 
-        long strings = (long)BitConverter.ToUInt64(file, checked((int)(sectionTable + (long)stringSection * sectionSize + 24)));
-        int versionIndex = -1;
-        long need = needs;
-        for (long n = 0; n < needsCount && versionIndex < 0; n++)
-        {
-            int count = BitConverter.ToUInt16(file, (int)need + 2);
-            long aux = need + BitConverter.ToUInt32(file, (int)need + 8);
-            for (int a = 0; a < count; a++)
-            {
-                if (Text(file, strings + BitConverter.ToUInt32(file, (int)aux + 8)) == Version)
-                {
-                    finding.Flags = BitConverter.ToUInt16(file, (int)aux + 4);
-                    finding.FlagPosition = aux + 4;
-                    versionIndex = BitConverter.ToUInt16(file, (int)aux + 6) & 0x7FFF;
-                    break;
-                }
-
-                aux += BitConverter.ToUInt32(file, (int)aux + 12);
-            }
-
-            need += BitConverter.ToUInt32(file, (int)need + 12);
-        }
-
-        if (versionIndex < 0)
+        long strings = elf.Sections[elf.Index(symbols.Link)].Offset;
+        long aux = FindNeed(elf, needs, strings);
+        if (aux < 0)
         {
             finding.Reason = "does not need " + Version;
             return finding;
         }
 
+        finding.Flags = elf.U16(aux + 4);
+        int versionIndex = elf.U16(aux + 6) & 0x7FFF;
         if ((finding.Flags & WeakFlag) != 0)
         {
-            finding.FlagPosition = -1;
             finding.Reason = "the need for " + Version + " is already weak";
             return finding;
         }
 
-        var bound = new HashSet<long>();
-        for (long s = 0; s < symbolsSize / 24; s++)
+        var bound = new HashSet<uint>();
+        for (uint s = 0; s < symbols.Size / 24; s++)
         {
-            if ((BitConverter.ToUInt16(file, (int)(versions + 2 * s)) & 0x7FFF) != versionIndex) continue;
-            string name = Text(file, strings + BitConverter.ToUInt32(file, (int)(symbols + 24 * s)));
+            if ((elf.U16(versions.Offset + 2L * s) & 0x7FFF) != versionIndex) continue;
+            string name = elf.Text(strings + elf.U32(symbols.Offset + 24L * s));
             if (name != Symbol)
             {
-                finding.FlagPosition = -1;
                 finding.Reason = "symbol " + name + " really needs " + Version;
                 return finding;
             }
@@ -114,65 +139,65 @@ internal static class NativeLibraryFix
             bound.Add(s);
         }
 
-        foreach (long[] section in relocations)
+        // x86-64 uses RELA only; the compact RELR form holds relative relocations, which name no symbol.
+        foreach (Elf.Section section in elf.Sections)
         {
-            for (long r = section[0]; r < section[0] + section[1]; r += 24)
+            if (section.Type != Elf.Relocations) continue;
+            for (long r = section.Offset; r < section.Offset + section.Size; r += 24)
             {
-                if (!bound.Contains(BitConverter.ToUInt32(file, (int)r + 12))) continue;
-                finding.FlagPosition = -1;
+                if (!bound.Contains(elf.U32(r + 12))) continue;
                 finding.Reason = "a relocation uses " + Symbol + ", which really needs " + Version;
                 return finding;
             }
         }
 
+        finding.FlagPosition = aux + 4;
         finding.Reason = "needs " + Version + " only for " + Symbol + ", which no relocation uses";
         return finding;
     }
 
-    /// <summary>True if the system's libstdc++ defines the version, null if no libstdc++ was found.</summary>
-    internal static bool? SystemProvidesVersion(out string path)
+    /// <summary>Position of the auxiliary record of the version need, -1 if the version is not needed.</summary>
+    private static long FindNeed(Elf elf, Elf.Section needs, long strings)
     {
-        var folders = new List<string>((Environment.GetEnvironmentVariable("LD_LIBRARY_PATH") ?? "").Split(':'));
-        folders.AddRange(new[] { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib", "/usr/local/lib64", "/usr/local/lib" });
-        foreach (string folder in folders)
+        long need = needs.Offset;
+        for (uint n = 0; n < needs.Info; n++)
         {
-            if (folder.Length == 0) continue;
-            path = Path.Combine(folder, "libstdc++.so.6");
-            if (!File.Exists(path)) continue;
-            return Contains(File.ReadAllBytes(path), Encoding.ASCII.GetBytes(Version + "\0"));
+            long aux = need + elf.U32(need + 8);
+            for (int a = 0; a < elf.U16(need + 2); a++)
+            {
+                if (elf.Text(strings + elf.U32(aux + 8)) == Version) return aux;
+                uint nextAux = elf.U32(aux + 12);
+                if (nextAux == 0) break;
+                aux += nextAux;
+            }
+
+            uint next = elf.U32(need + 12);
+            if (next == 0) break;
+            need += next;
         }
 
-        path = "";
-        return null;
+        return -1;
     }
 
-    /// <summary>Patches the file if, and only if, that is needed and safe. Returns what was found and done, in words.</summary>
-    /// <remarks>The changed copy is written beside and renamed, so a file that is a hard link into the package cache stays as shipped there.</remarks>
-    internal static string Apply(string file)
+    private static IEnumerable<string> LibraryCandidates()
     {
-        if (Path.DirectorySeparatorChar != '/' || !File.Exists(file)) return "nothing to do";
-        string library;
-        bool? provided = SystemProvidesVersion(out library);
-        if (provided == true) return library + " provides " + Version + "; left as shipped";
-        byte[] bytes = File.ReadAllBytes(file);
-        Finding finding = Inspect(bytes);
-        if (finding.FlagPosition < 0) return finding.Reason + "; left alone";
-        byte[] flags = BitConverter.GetBytes((ushort)(finding.Flags | WeakFlag));
-        bytes[finding.FlagPosition] = flags[0];
-        bytes[finding.FlagPosition + 1] = flags[1];
-        string beside = file + "." + Guid.NewGuid().ToString("N") + ".tmp";
-        File.WriteAllBytes(beside, bytes);
-        File.SetLastWriteTimeUtc(beside, File.GetLastWriteTimeUtc(file)); // else the next build takes it for outdated and copies it again
-        File.Delete(file);
-        File.Move(beside, file);
-        return finding.Reason + "; " + (library.Length == 0 ? "no libstdc++ found" : library + " lacks it") + "; marked weak";
-    }
+        // The .NET runtime has usually loaded the library itself, from wherever this system keeps it.
+        if (File.Exists("/proc/self/maps"))
+        {
+            foreach (string line in File.ReadAllLines("/proc/self/maps"))
+            {
+                int slash = line.IndexOf('/');
+                if (slash >= 0 && Path.GetFileName(line).StartsWith("libstdc++.so.6", StringComparison.Ordinal)) yield return line.Substring(slash);
+            }
+        }
 
-    private static string Text(byte[] file, long start)
-    {
-        int end = (int)start;
-        while (file[end] != 0) end++;
-        return Encoding.ASCII.GetString(file, (int)start, end - (int)start);
+        foreach (string folder in (Environment.GetEnvironmentVariable("LD_LIBRARY_PATH") ?? "").Split(':'))
+        {
+            if (folder.Length > 0) yield return Path.Combine(folder, "libstdc++.so.6");
+        }
+
+        foreach (string folder in new[] { "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/usr/lib", "/usr/local/lib64", "/usr/local/lib" })
+            yield return folder + "/libstdc++.so.6";
     }
 
     private static bool Contains(byte[] haystack, byte[] needle)
@@ -186,23 +211,101 @@ internal static class NativeLibraryFix
 
         return false;
     }
+
+    /// <summary>The few parts of a 64-bit ELF file that are looked at. Every read is checked against the length of the file.</summary>
+    private sealed class Elf
+    {
+        public const uint Relocations = 4, DynamicSymbols = 11, VersionNeeds = 0x6FFFFFFE, SymbolVersions = 0x6FFFFFFF;
+
+        public readonly Section[] Sections;
+        private readonly byte[] _file;
+
+        public Elf(byte[] file)
+        {
+            _file = file;
+            if (file.Length < 64 || file[0] != 0x7F || file[1] != 'E' || file[2] != 'L' || file[3] != 'F' || file[4] != 2 || file[5] != 1 || U16(18) != MachineX64)
+                throw new InvalidDataException("not an ELF file for x86-64");
+            long table = Offset(40);
+            int size = U16(58);
+            Sections = new Section[U16(60)];
+            for (int i = 0; i < Sections.Length; i++)
+            {
+                long header = table + (long)i * size;
+                Sections[i] = new Section { Type = U32(header + 4), Offset = Offset(header + 24), Size = Offset(header + 32), Link = U32(header + 40), Info = U32(header + 44) };
+            }
+        }
+
+        public Section Find(uint type)
+        {
+            return Array.Find(Sections, section => section.Type == type);
+        }
+
+        public int Index(uint section)
+        {
+            if (section >= Sections.Length) throw Damaged(section);
+            return (int)section;
+        }
+
+        public ushort U16(long position)
+        {
+            return BitConverter.ToUInt16(_file, Check(position, 2));
+        }
+
+        public uint U32(long position)
+        {
+            return BitConverter.ToUInt32(_file, Check(position, 4));
+        }
+
+        public string Text(long start)
+        {
+            int first = Check(start, 1), end = Array.IndexOf(_file, (byte)0, first);
+            if (end < 0) throw Damaged(start);
+            return Encoding.ASCII.GetString(_file, first, end - first);
+        }
+
+        /// <summary>A 64-bit number that says where something is or how long it is, so it cannot exceed the file; sections without bytes in the file may.</summary>
+        private long Offset(long position)
+        {
+            return (long)Math.Min(BitConverter.ToUInt64(_file, Check(position, 8)), int.MaxValue);
+        }
+
+        private int Check(long position, int count)
+        {
+            if (position < 0 || position > _file.Length - count) throw Damaged(position);
+            return (int)position;
+        }
+
+        private InvalidDataException Damaged(long position)
+        {
+            return new InvalidDataException("damaged ELF file: " + _file.Length + " bytes long, but refers to position " + position);
+        }
+
+        public sealed class Section
+        {
+            public uint Type, Link, Info;
+            public long Offset, Size;
+        }
+    }
 }
 
 #if !DINOSHARP
-/// <summary>The build step: looks for the library under <see cref="Folder"/> and fixes it where needed.</summary>
+/// <summary>The build step: writes the file that is copied to the output instead of the shipped one.</summary>
 public sealed class DinoSharpNativeLibraryFix : Microsoft.Build.Utilities.Task
 {
-    /// <summary>An output or publish folder.</summary>
-    public string Folder { get; set; }
+    /// <summary>The file in the package; only read.</summary>
+    public string Shipped { get; set; }
+
+    /// <summary>The file to write.</summary>
+    public string Target { get; set; }
+
+    /// <summary>Mark the need weak even where this system does not need it: for programs that are built here and run elsewhere.</summary>
+    public bool Always { get; set; }
 
     /// <inheritdoc/>
     public override bool Execute()
     {
-        foreach (string file in new[] { Path.Combine(Folder, "libLibTorchSharp.so"), Path.Combine(Folder, "runtimes", "linux-x64", "native", "libLibTorchSharp.so") })
-        {
-            if (File.Exists(file)) Log.LogMessage(file + ": " + NativeLibraryFix.Apply(file));
-        }
-
+        Directory.CreateDirectory(Path.GetDirectoryName(Target));
+        Log.LogMessage(Microsoft.Build.Framework.MessageImportance.Normal, "DinoSharp: " + Shipped + " " + NativeLibraryFix.Apply(Shipped, Target, Always));
         return true;
     }
 }
