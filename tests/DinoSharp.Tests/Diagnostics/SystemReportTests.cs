@@ -38,26 +38,19 @@ public class SystemReportTests
     [Fact]
     public void TheTightestControlGroupCounts()
     {
-        string folder = Directory.CreateTempSubdirectory("dino").FullName;
-        try
-        {
-            Directory.CreateDirectory(Path.Combine(folder, "outer", "inner"));
-            File.WriteAllText(Path.Combine(folder, "cgroup"), "0::/outer/inner\n");
-            File.WriteAllText(Path.Combine(folder, "outer", "memory.max"), "1000000\n");
-            File.WriteAllText(Path.Combine(folder, "outer", "memory.current"), "400000\n");
-            File.WriteAllText(Path.Combine(folder, "outer", "inner", "memory.max"), "max\n");
-            Assert.Equal((1000000, 600000), Memory.ControlGroups(Path.Combine(folder, "cgroup"), folder));
+        using var folder = new TemporaryFolder();
+        Directory.CreateDirectory(folder.File("outer", "inner"));
+        File.WriteAllText(folder.File("cgroup"), "0::/outer/inner\n");
+        File.WriteAllText(folder.File("outer", "memory.max"), "1000000\n");
+        File.WriteAllText(folder.File("outer", "memory.current"), "400000\n");
+        File.WriteAllText(folder.File("outer", "inner", "memory.max"), "max\n");
+        Assert.Equal((1000000, 600000), Memory.ControlGroups(folder.File("cgroup"), folder.Path));
 
-            Directory.CreateDirectory(Path.Combine(folder, "memory", "job"));
-            File.WriteAllText(Path.Combine(folder, "cgroup"), "7:cpu:/job\n4:memory:/job\n");
-            File.WriteAllText(Path.Combine(folder, "memory", "memory.limit_in_bytes"), "9223372036854771712\n");
-            File.WriteAllText(Path.Combine(folder, "memory", "job", "memory.limit_in_bytes"), "5000\n");
-            File.WriteAllText(Path.Combine(folder, "memory", "job", "memory.usage_in_bytes"), "6000\n");
-            Assert.Equal((5000, 0), Memory.ControlGroups(Path.Combine(folder, "cgroup"), folder));
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+        Directory.CreateDirectory(folder.File("memory", "job"));
+        File.WriteAllText(folder.File("cgroup"), "7:cpu:/job\n4:memory:/job\n");
+        File.WriteAllText(folder.File("memory", "memory.limit_in_bytes"), "9223372036854771712\n");
+        File.WriteAllText(folder.File("memory", "job", "memory.limit_in_bytes"), "5000\n");
+        File.WriteAllText(folder.File("memory", "job", "memory.usage_in_bytes"), "6000\n");
+        Assert.Equal((5000, 0), Memory.ControlGroups(folder.File("cgroup"), folder.Path));
     }
 }
