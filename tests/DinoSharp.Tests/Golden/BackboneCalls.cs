@@ -1,7 +1,6 @@
 using System.Text.Json;
 using DinoSharp.Backbones;
 using DinoSharp.Weights;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Tests.Golden;

@@ -1,7 +1,6 @@
 using System.Globalization;
 using DinoSharp.Backbones;
 using DinoSharp.Layers;
-using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 

@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
 using DinoSharp.Weights;
-using TorchSharp;
 using Xunit;
 using static DinoSharp.Tests.Weights.TensorAssert;
 using static TorchSharp.torch;
