@@ -18,9 +18,10 @@ internal sealed class QkvProjection : nn.Module<Tensor, Tensor>
         _bias = bias ? new Parameter(empty(3 * width, device: device)) : null;
         if (bias && maskKeyBias)
         {
-            _biasMask = ones(3 * width, device: device).DetachFromDisposeScope();
-            using Tensor keys = _biasMask.narrow(0, width, width);
-            keys.zero_();
+            using var scope = NewDisposeScope();
+            _biasMask = ones(3 * width, device: device);
+            _biasMask.narrow(0, width, width).zero_();
+            _biasMask.DetachFromDisposeScope();
         }
 
         RegisterComponents();
