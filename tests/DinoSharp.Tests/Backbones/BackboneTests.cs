@@ -1,5 +1,4 @@
 using DinoSharp.Backbones;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 

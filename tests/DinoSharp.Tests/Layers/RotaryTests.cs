@@ -1,7 +1,6 @@
 using CsCheck;
 using DinoSharp.Backbones;
 using DinoSharp.Layers;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 
