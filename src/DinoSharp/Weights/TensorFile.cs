@@ -51,7 +51,9 @@ public abstract class TensorFile : IDisposable
         MappedFile file = MappedFile.Open(path);
         try
         {
-            byte[] start = file.ReadBytes(0, (int)Math.Min(file.Length, 64));
+            byte[] start = file.ReadBytes(0, (int)Math.Min(file.Length, 512));
+            if (start.AsSpan().StartsWith(PyTorchFile.ZipMagic)) return new PyTorchFile(file, TensorFileFormat.PyTorchZip);
+            if (start.AsSpan().StartsWith(PyTorchFile.LegacyMagic)) return new PyTorchFile(file, TensorFileFormat.PyTorchLegacy);
             bool json = start.AsSpan().TrimStart(" \t\r\n"u8).StartsWith("{"u8);
             if (start.Length > 8 && start[8] == '{' && !(json && BinaryPrimitives.ReadUInt64LittleEndian(start) > SafetensorsFile.MaxHeaderBytes))
             {
@@ -163,6 +165,7 @@ public abstract class TensorFile : IDisposable
             if (File.Exists(path)) return path;
         }
 
+        if (File.Exists(System.IO.Path.Combine(folder, ".metadata"))) throw new TensorFileException(folder, "this is a distributed PyTorch checkpoint (.metadata and *.distcp); convert it to one .pth file with torch.distributed.checkpoint.format_utils dcp_to_torch");
         string[] candidates = [.. Directory.EnumerateFiles(folder).Where(file => System.IO.Path.GetExtension(file) is ".safetensors" or ".pth" or ".pt" or ".bin").Order(StringComparer.Ordinal)];
         return candidates.Length switch
         {
@@ -180,9 +183,11 @@ public abstract class TensorFile : IDisposable
             _ when start.StartsWith("version https://git-lfs"u8) => "this is a Git LFS pointer, not the file itself; run 'git lfs pull' or download the file",
             _ when start.TrimStart(" \t\r\n"u8).StartsWith("<"u8) => "this is a web page, not weights (a download that was refused?); download again with your access token",
             _ when start.StartsWith("GGUF"u8) => $"this is a GGUF file; {expected}",
-            _ when start.StartsWith("\u0089HDF"u8) || start.StartsWith<byte>([0x89, 0x48, 0x44, 0x46]) => $"this is an HDF5 file; {expected}",
+            _ when start.StartsWith<byte>([0x89, 0x48, 0x44, 0x46]) => $"this is an HDF5 file; {expected}",
             _ when start.StartsWith<byte>([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]) => $"this is a NumPy file; {expected}",
             _ when start.StartsWith("PYTORCH1"u8) => $"this is a preview container older than PyTorch 1.0; {expected}",
+            _ when start.Length >= 262 && start[257..262].SequenceEqual("ustar"u8) => $"this is a tar archive (a .pth file older than PyTorch 0.1.10, or packed weights); unpack it or save it again; {expected}",
+            _ when start.StartsWith<byte>([0x80]) => $"this is a bare pickle, not a file of torch.save; {expected}",
             _ when start.Length >= 8 && BinaryPrimitives.ReadUInt64LittleEndian(start) > SafetensorsFile.MaxHeaderBytes => $"not recognised (its first eight bytes are {Convert.ToHexString(start[..8])}); {expected}",
             _ => $"not recognised, or cut off after {start.Length} bytes; {expected}",
         };

@@ -8,8 +8,15 @@ public class TensorFileException : DinoSharpException
     /// <param name="problem">What is wrong with it: the expected, the found and the next step.</param>
     /// <param name="inner">The cause, if another error led here.</param>
     public TensorFileException(string path, string problem, Exception? inner = null)
-        : base($"{path}: {problem}", inner) => FilePath = path;
+        : base($"{path}: {Printable(problem)}", inner) => FilePath = path;
 
     /// <summary>The file or folder concerned.</summary>
     public string FilePath { get; }
+
+    // Names come from the file: they may be long, and may carry escape sequences for the terminal.
+    private static string Printable(string text)
+    {
+        if (text.Length > 2000) text = $"{text[..1000]} … {text[^500..]}";
+        return string.Concat(text.Select(letter => char.IsControl(letter) && letter != '\n' ? '\uFFFD' : letter));
+    }
 }
