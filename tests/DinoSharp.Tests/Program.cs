@@ -1,3 +1,4 @@
-// The test program: `golden [FOLDER]` runs only the golden cases and prints a line for each; anything else goes to the test runner.
+// The test program: `golden [FOLDER]` runs only the golden cases and prints a line for each, `report` ends with the totals; anything else goes to the test runner.
 if (args is ["golden", .. string[] folders]) return DinoSharp.Tests.Golden.GoldenRunner.RunFolders(folders);
+if (args is ["report", .. string[] selection]) return await DinoSharp.Tests.TestReport.RunAsync(selection);
 return await Xunit.Runner.InProc.SystemConsole.ConsoleRunner.Run(args);

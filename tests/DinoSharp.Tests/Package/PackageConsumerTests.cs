@@ -13,7 +13,7 @@ public class PackageConsumerTests
     {
         using var folder = new TemporaryFolder();
         string version = "0.0.1-test";
-        (await DotnetAsync(Repository.Root, "pack", "src/DinoSharp", "-c", "Release", "-o", folder.File("source"), $"-p:Version={version}", "-p:ContinuousIntegrationBuild=true")).Succeeded();
+        (await DotnetAsync(Repository.Root, "pack", "src/DinoSharp", "-c", "Release", "-o", folder.File("source"), "--artifacts-path", folder.File("artifacts"), $"-p:Version={version}")).Succeeded();
 
         // Packages of this machine are read where they are; the package under test goes to a folder that disappears with the test.
         string platform = OperatingSystem.IsWindows() ? "win-x64" : OperatingSystem.IsMacOS() ? "osx-arm64" : "linux-x64";
