@@ -18,6 +18,8 @@ internal static class GoldenRunner
         ["rope_augment"] = RotaryCases.Run,
         ["block_drop_path"] = DropPathCases.Run,
         ["convnext_backbone"] = ConvNeXtCases.Run,
+        ["samplers"] = SamplerCases.Run,
+        ["masking"] = MaskingCases.Run,
         ["schedules"] = ScheduleCases.Run,
     };
 
