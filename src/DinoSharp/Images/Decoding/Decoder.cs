@@ -1,0 +1,53 @@
+namespace DinoSharp.Images.Decoding;
+
+/// <summary>One file to decode.</summary>
+internal sealed record DecoderInput(string Name, ReadOnlyMemory<byte> Content, ImageFormat Format, ImageReadOptions Options);
+
+/// <summary>A decoder of one or several formats, for one file. Pixels leave as they are stored: all bands, no orientation applied.</summary>
+internal abstract class Decoder(DecoderInput input)
+{
+    protected DecoderInput Input { get; } = input;
+
+    /// <summary>The header, with the stored size.</summary>
+    public abstract ImageInfo ReadInfo();
+
+    /// <summary>The pixels of the frame that the options name.</summary>
+    public abstract ImageBuffer Decode();
+
+    /// <summary>The only way a decoder gets memory for pixels: the limits of the options are checked here, so no decoder can forget them.</summary>
+    protected byte[] Allocate(ImageInfo info)
+    {
+        if (info.Width < 1 || info.Height < 1 || info.Channels < 1) throw Fail($"the header gives an impossible size, {info.Width}×{info.Height} with {info.Channels} bands");
+        RequireFrame(info);
+        if (info.PixelCount > Input.Options.MaxPixels)
+        {
+            throw Fail($"{info.Width}×{info.Height} is {info.PixelCount:N0} pixels, more than the limit of {Input.Options.MaxPixels:N0}; nothing was decoded. "
+                + $"If the file is trusted, raise {nameof(ImageReadOptions)}.{nameof(ImageReadOptions.MaxPixels)}");
+        }
+
+        if (info.ByteCount > Array.MaxLength)
+            throw Fail($"{info.Width}×{info.Height} with {info.Channels} {info.SampleType} bands needs {info.ByteCount:N0} bytes; one picture may have 2 GiB. Cut it into tiles first");
+        // Pinned: the native decoder writes into it directly.
+        return GC.AllocateUninitializedArray<byte>((int)info.ByteCount, pinned: true);
+    }
+
+    protected void RequireFrame(ImageInfo info)
+    {
+        if (Input.Options.Frame < 0 || Input.Options.Frame >= info.Frames)
+            throw Fail($"there is no frame {Input.Options.Frame}; the file has {info.Frames}, counted from 0");
+    }
+
+    protected ImageException Fail(string cause, Exception? inner = null) => new(Input.Name, cause, inner);
+
+    protected ImageException Truncated(long expected, long found) =>
+        Fail($"the file is truncated: {expected:N0} bytes expected, {found:N0} found");
+
+    /// <summary>The bytes that were found, zeros behind them, if damaged files are allowed; an error otherwise.</summary>
+    protected ImageException? TruncatedUnlessAllowed(long expected, long found, ref string? damage)
+    {
+        if (found >= expected) return null;
+        if (!Input.Options.AllowDamaged) return Truncated(expected, found);
+        damage = $"truncated: {found:N0} of {expected:N0} bytes of pixel data";
+        return null;
+    }
+}
