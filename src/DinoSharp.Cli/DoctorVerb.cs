@@ -11,21 +11,43 @@ internal sealed class DoctorVerb : Verb
     {
     }
 
+    protected override bool NeedsLibtorch => false;
+
     protected override Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         SystemReport report = SystemReport.Collect();
         output.Show(report, Lines(report));
-        return Task.FromResult(ExitCode.Ok);
+        return Task.FromResult(report.Advice.Any(advice => advice.IsProblem) ? ExitCode.Failed : ExitCode.Ok);
     }
 
-    private static IEnumerable<string> Lines(SystemReport report) => Output.Columns(
-    [
-        ["DinoSharp", report.Version],
-        ["system", report.OperatingSystem],
-        ["runtime", report.Runtime],
-        ["processor", report.Processor.Model],
-        ["", string.Join(' ', report.Processor.InstructionSets)],
-        ["threads", $"{report.Processor.LogicalProcessors} hardware threads on {report.Processor.PhysicalCores?.ToString() ?? "an unknown number of"} cores"],
-        ["memory", $"{report.Memory.AvailableBytes >> 20:N0} MiB available of {report.Memory.TotalBytes >> 20:N0} MiB"],
-    ]);
+    private static IEnumerable<string> Lines(SystemReport report)
+    {
+        (Processor processor, Memory memory, Libtorch torch) = (report.Processor, report.Memory, report.Libtorch);
+        string limit = memory.ContainerLimitBytes is { } bytes ? $", limited to {Size(bytes)} by the container" : "";
+        string[][] rows =
+        [
+            ["DinoSharp", report.Version],
+            ["system", report.OperatingSystem],
+            ["runtime", report.Runtime],
+            ["processor", processor.Model],
+            ["", string.Join(' ', processor.InstructionSets)],
+            ["threads", $"{processor.LogicalProcessors} usable, on {processor.PhysicalCores?.ToString() ?? "an unknown number of"} cores{(torch.Error is null ? $"; libtorch uses {torch.Threads}" : "")}"],
+            ["memory", $"{Size(memory.AvailableBytes)} available of {Size(memory.TotalBytes)}{limit}"],
+            ["libtorch", torch.Error is null ? $"{torch.Version ?? "unknown version"}, {torch.CpuCapability ?? "unknown"} kernels, {string.Join(", ", torch.Backends)}" : "does not load"],
+            ["", $"TorchSharp {torch.TorchSharpVersion}"],
+            ["GPU", torch.CudaDevices > 0 ? $"{torch.CudaDevices} CUDA device(s)" : "none that this libtorch can use"],
+            .. torch.NativeFix is null ? (string[][])[] : [["libstdc++", $"{torch.Libstdcxx ?? "not found"}; {(torch.LibstdcxxIsCurrent == true ? "has" : "lacks")} {NativeLibraryFix.Version}"], ["", $"libLibTorchSharp.so: {torch.NativeFix}"]],
+        ];
+        foreach (string line in Output.Columns(rows)) yield return line;
+        yield return "";
+        foreach (Advice advice in report.Advice)
+        {
+            yield return $"{(advice.IsProblem ? "problem" : "note")}: {advice.What}";
+            yield return "  to do: " + advice.ToDo;
+        }
+
+        if (report.Advice.Count == 0) yield return "nothing is missing";
+    }
+
+    private static string Size(long bytes) => bytes < 10L << 30 ? $"{bytes >> 20:N0} MiB" : $"{bytes / (double)(1 << 30):N1} GiB";
 }

@@ -47,7 +47,7 @@ internal sealed record Failure(TextWriter Output, TextWriter Error, bool Json)
             OutOfMemoryException => "not enough memory. Use a smaller --size, a smaller batch or a smaller model; 'dino doctor' shows how much there is.",
             ExternalException when first.Contains("allocate memory", StringComparison.Ordinal) =>
                 $"not enough memory ({first}). Use a smaller --size, a smaller batch or a smaller model; 'dino doctor' shows how much there is.",
-            DllNotFoundException or BadImageFormatException or NotSupportedException =>
+            DllNotFoundException or BadImageFormatException =>
                 $"a native library does not load: {first}{Environment.NewLine}Run 'dino doctor': it says what is missing and what to do.",
             _ => $"unexpected {exception.GetType().Name}: {first}{Environment.NewLine}"
                 + "This is a fault of dino. Please report it as CONTRIBUTING.md says, with the command and what it prints with DINO_TRACE=1 set.",

@@ -9,7 +9,8 @@ namespace DinoSharp.Diagnostics;
 /// <param name="Runtime">The .NET runtime.</param>
 /// <param name="Processor">Instruction sets and threads.</param>
 /// <param name="Memory">Main memory.</param>
-internal sealed record SystemReport(string Version, string OperatingSystem, string Runtime, Processor Processor, Memory Memory)
+/// <param name="Libtorch">The native library that computes.</param>
+internal sealed record SystemReport(string Version, string OperatingSystem, string Runtime, Processor Processor, Memory Memory, Libtorch Libtorch)
 {
     /// <summary>Version of the library and, where it was built from a repository, the commit.</summary>
     public static string LibraryVersion { get; } = ShortenCommit(
@@ -17,7 +18,42 @@ internal sealed record SystemReport(string Version, string OperatingSystem, stri
 
     /// <summary>Looks at the machine this process runs on.</summary>
     public static SystemReport Collect() => new(
-        LibraryVersion, $"{RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})", RuntimeInformation.FrameworkDescription, Processor.Inspect(), Memory.Inspect());
+        LibraryVersion, $"{RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})", RuntimeInformation.FrameworkDescription, Processor.Inspect(), Memory.Inspect(), Libtorch.Inspect());
+
+    /// <summary>What keeps the library from working here or slows it down, with what to do; empty if all is well.</summary>
+    public IReadOnlyList<Advice> Advice => [.. Advise()];
+
+    private IEnumerable<Advice> Advise()
+    {
+        if (Libtorch.Error is { } error) yield return new(true, $"libtorch does not load: {error}", HowToLoadLibtorch());
+        if (Processor.Architecture == nameof(Architecture.X64) && !Processor.InstructionSets.Contains("avx2"))
+            yield return new(false, "this processor has no AVX2, or the virtual machine hides it", "everything works, several times slower; let the virtual machine pass the host's processor on");
+        if (Processor.AmxTilePaletteIsReadable == false)
+            yield return new(false, "AMX is there, but CPUID leaf 0x1D reads zero, as in some virtual machines: oneDNN does not use AMX (MKL does)", "nothing is wrong; bfloat16 through oneDNN is slower than float32 here");
+        if (Libtorch.Threads > Processor.LogicalProcessors)
+            yield return new(false, $"libtorch uses {Libtorch.Threads} threads, but only {Processor.LogicalProcessors} can run at once", $"set OMP_NUM_THREADS={Processor.LogicalProcessors}");
+        if (Libtorch is { Error: null, CudaDevices: 0 } && File.Exists("/proc/driver/nvidia/version"))
+            yield return new(false, "there is an NVIDIA driver, but this libtorch cannot use a GPU", "reference the package libtorch-cuda-12.8-linux-x64 instead of libtorch-cpu-linux-x64");
+        if (Memory.AvailableBytes < 2L << 30)
+            yield return new(false, $"only {Memory.AvailableBytes >> 20:N0} MiB of memory are available", "use a small model and --size 224, or close other programs");
+    }
+
+    private string HowToLoadLibtorch()
+    {
+        if (RuntimeInformation.RuntimeIdentifier.Contains("musl", StringComparison.Ordinal))
+            return "this system is built on musl (Alpine); libtorch needs glibc: use a Debian or Ubuntu image";
+        if (!System.OperatingSystem.IsLinux()) return $"add the package libtorch-cpu-{RuntimeInformation.RuntimeIdentifier} to the program; on Windows also install the Visual C++ redistributable";
+        if (Libtorch.Libstdcxx is null) return "install libstdc++ (Debian and Ubuntu: apt install libstdc++6)";
+        return Libtorch.LibstdcxxIsCurrent == false && Libtorch.NativeFix?.Contains("which no relocation uses", StringComparison.Ordinal) == true
+            ? "the program was built on a system with a newer libstdc++: build it here, or build it with -p:DinoSharpFixNativeLibrary=always"
+            : "add the package libtorch-cpu-linux-x64 to the program that runs this library";
+    }
 
     private static string ShortenCommit(string version) => version.Split('+') is [var number, { Length: > 9 } commit] ? $"{number}+{commit[..9]}" : version;
 }
+
+/// <summary>Something missing or slow.</summary>
+/// <param name="IsProblem">Whether the library cannot work before it is put right.</param>
+/// <param name="What">What was found.</param>
+/// <param name="ToDo">What to do about it.</param>
+internal sealed record Advice(bool IsProblem, string What, string ToDo);

@@ -53,4 +53,44 @@ public class SystemReportTests
         File.WriteAllText(folder.File("memory", "job", "memory.usage_in_bytes"), "6000\n");
         Assert.Equal((5000, 0), Memory.ControlGroups(folder.File("cgroup"), folder.Path));
     }
+
+    [Fact]
+    public void LibtorchLoadsAndSaysWhatItIs()
+    {
+        Libtorch torch = Libtorch.Inspect();
+        Assert.Null(torch.Error);
+        Assert.Matches(@"^\d+\.\d+\.\d+", torch.TorchSharpVersion);
+        Assert.InRange(torch.Threads, 1, 1024);
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "libtorch tells its versions only on Linux");
+        Assert.True(File.Exists(torch.Path));
+        Assert.Equal("2.10.0", torch.Version);
+        Assert.Matches("^(DEFAULT|AVX2|AVX512)$", torch.CpuCapability);
+        Assert.Contains(torch.Backends, backend => backend.StartsWith("MKL 20"));
+        Assert.Contains(torch.Backends, backend => backend.StartsWith("oneDNN 3"));
+        Assert.NotNull(torch.NativeFix);
+    }
+
+    [Fact]
+    public void AdviceSaysWhatToDo()
+    {
+        SystemReport well = SystemReport.Collect() with
+        {
+            Processor = new("a processor", "X64", ["avx2", "amx_tile"], AmxTilePaletteIsReadable: true, PhysicalCores: 4, LogicalProcessors: 8),
+            Memory = new(16L << 30, 8L << 30, null),
+            Libtorch = new("0.107.0", null, "/lib/libtorch_cpu.so", "2.10.0", "AVX2", [], Threads: 4, CudaDevices: 1, "/lib/libstdc++.so.6", true, ""),
+        };
+        Assert.Empty(well.Advice);
+
+        string Only(SystemReport report) => Assert.Single(report.Advice).ToDo;
+        Assert.Equal("set OMP_NUM_THREADS=2", Only(well with { Processor = well.Processor with { LogicalProcessors = 2 } }));
+        Assert.Contains("virtual machine", Only(well with { Processor = well.Processor with { InstructionSets = ["avx"] } }));
+        Assert.Contains("bfloat16", Only(well with { Processor = well.Processor with { AmxTilePaletteIsReadable = false } }));
+        Assert.Contains("--size 224", Only(well with { Memory = new(16L << 30, 1L << 30, null) }));
+
+        SystemReport broken = well with { Libtorch = well.Libtorch with { Error = "cannot open", LibstdcxxIsCurrent = false, NativeFix = "needs it only for a symbol, which no relocation uses" } };
+        Assert.True(Assert.Single(broken.Advice).IsProblem);
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "the rest is about Linux");
+        Assert.Contains("DinoSharpFixNativeLibrary=always", Only(broken));
+        Assert.Contains("libstdc++6", Only(broken with { Libtorch = broken.Libtorch with { Libstdcxx = null } }));
+    }
 }
