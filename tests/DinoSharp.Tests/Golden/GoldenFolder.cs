@@ -146,6 +146,21 @@ internal sealed class GoldenCall
         _comparisons.Add(_case.Tolerance.Compare(name, actual, expected));
     }
 
+    /// <summary>The tensor name of an input as the case writes it.</summary>
+    public string InputName(string name) => _json.GetProperty("inputs").GetProperty(name).GetString()!;
+
+    /// <summary>Compares the results of several ranks; the pattern ends in <c>rank*</c>.</summary>
+    public void CheckPattern(string key, string pattern, IReadOnlyList<Tensor> ranks)
+    {
+        _checked.Add(key);
+        for (int rank = 0; rank < ranks.Count; rank++)
+        {
+            string name = pattern.Replace("rank*", $"rank{rank}", StringComparison.Ordinal);
+            using Tensor expected = _case.Tensor(name).alias();
+            _comparisons.Add(_case.Tolerance.Compare(name, ranks[rank], expected));
+        }
+    }
+
     /// <summary>Compares an intermediate result, if the case has it.</summary>
     public void CheckIfGiven(string key, Tensor actual)
     {

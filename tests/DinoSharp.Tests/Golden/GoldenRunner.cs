@@ -20,6 +20,14 @@ internal static class GoldenRunner
         ["convnext_backbone"] = ConvNeXtCases.Run,
         ["samplers"] = SamplerCases.Run,
         ["masking"] = MaskingCases.Run,
+        ["dino_head"] = HeadCases.Run,
+        ["teacher_centering"] = CenteringCases.Run,
+        ["dino_loss"] = LossCases.Dino,
+        ["ibot_loss"] = LossCases.Ibot,
+        ["koleo_loss"] = LossCases.KoLeo,
+        ["gram_loss"] = LossCases.Gram,
+        ["clip_loss"] = LossCases.Contrastive,
+        ["multi_rank"] = MultiRankCases.Run,
         ["schedules"] = ScheduleCases.Run,
     };
 
