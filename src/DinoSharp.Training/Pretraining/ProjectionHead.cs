@@ -1,5 +1,4 @@
 using DinoSharp.Layers;
-using TorchSharp;
 using TorchSharp.Utils;
 using static TorchSharp.torch;
 
