@@ -1,0 +1,77 @@
+using static TorchSharp.torch;
+
+namespace DinoSharp.Features;
+
+/// <summary>One vector per patch of a picture. Plain memory: nothing to dispose, safe to share between threads.</summary>
+public sealed class PatchMap
+{
+    private readonly float[] _values;
+
+    /// <summary>Wraps values that stay as they are from here on.</summary>
+    /// <param name="height">Patch rows h.</param>
+    /// <param name="width">Patch columns w.</param>
+    /// <param name="dim">Length D of each vector.</param>
+    /// <param name="values">h·w·D numbers, row-major; not copied.</param>
+    /// <param name="geometry">Where the grid lies on the picture.</param>
+    /// <exception cref="ArgumentException">The count does not match the shape.</exception>
+    public PatchMap(int height, int width, int dim, float[] values, PatchGeometry geometry)
+    {
+        if (values.Length != (long)height * width * dim) throw new ArgumentException($"{height}x{width} patches of {dim} numbers need {(long)height * width * dim} values, not {values.Length}", nameof(values));
+        (Height, Width, Dim, Geometry, _values) = (height, width, dim, geometry, values);
+    }
+
+    /// <summary>Patch rows h.</summary>
+    public int Height { get; }
+
+    /// <summary>Patch columns w.</summary>
+    public int Width { get; }
+
+    /// <summary>Length D of each vector.</summary>
+    public int Dim { get; }
+
+    /// <summary>Number of patches P = h·w.</summary>
+    public int Count => Height * Width;
+
+    /// <summary>Where the grid lies on the picture.</summary>
+    public PatchGeometry Geometry { get; }
+
+    /// <summary>All numbers, [h, w, D].</summary>
+    public ReadOnlySpan<float> Values => _values;
+
+    /// <summary>The vector of one patch. [D]</summary>
+    /// <param name="row">Patch row from the top, 0 … h - 1.</param>
+    /// <param name="column">Patch column from the left, 0 … w - 1.</param>
+    public ReadOnlySpan<float> this[int row, int column]
+    {
+        get
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(row);
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(row, Height);
+            ArgumentOutOfRangeException.ThrowIfNegative(column);
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(column, Width);
+            return _values.AsSpan(((row * Width) + column) * Dim, Dim);
+        }
+    }
+
+    /// <summary>A copy as a tensor [P, D] on the CPU; the caller (or the current dispose scope) owns it.</summary>
+    public Tensor ToTensor() => tensor(_values, [Count, Dim]);
+
+    /// <summary>Principal components of this map alone; see <see cref="Features.Pca"/> for several maps together.</summary>
+    /// <param name="components">Number K of components, 3 for a colour picture.</param>
+    /// <param name="foreground">Patches to fit to and to show; null: all.</param>
+    /// <exception cref="DinoSharpException">Too few patches for that many components.</exception>
+    public PcaMap Pca(int components = 3, PatchMask? foreground = null) =>
+        Features.Pca.Fit([this], components, foreground is null ? null : [foreground]).Project(this, foreground: foreground);
+
+    /// <summary>Cosine similarity of every patch with a vector, -1 … 1. A vector of zeros is similar to nothing (0).</summary>
+    /// <param name="query">A vector of the same layer, for example <c>map[row, column]</c>. [D]</param>
+    /// <exception cref="ArgumentException">The vector has another length.</exception>
+    public HeatMap SimilarityTo(ReadOnlySpan<float> query)
+    {
+        if (query.Length != Dim) throw new ArgumentException($"the query has {query.Length} numbers, the patches {Dim}", nameof(query));
+        using var scope = NewDisposeScope();
+        Tensor patches = nn.functional.normalize(ToTensor()); // [P, D]
+        Tensor unit = nn.functional.normalize(tensor(query.ToArray()), dim: 0); // [D]
+        return new HeatMap(Height, Width, patches.mv(unit).clamp(-1, 1).data<float>().ToArray(), Geometry); // [P]
+    }
+}

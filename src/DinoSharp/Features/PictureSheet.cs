@@ -1,0 +1,77 @@
+using System.Globalization;
+using DinoSharp.Images;
+
+namespace DinoSharp.Features;
+
+/// <summary>Pictures side by side on white, each with an optional short label above it.</summary>
+internal static class PictureSheet
+{
+    private const int Gap = 12;
+    private const int TextScale = 2;
+
+    /// <summary>One picture of a sheet.</summary>
+    /// <param name="Picture">8-bit RGB.</param>
+    /// <param name="Label">Above it: digits and the words head and mean.</param>
+    public sealed record Panel(ImageBuffer Picture, string? Label = null);
+
+    /// <summary>Rows from the top, panels from the left.</summary>
+    public static ImageBuffer Compose(IReadOnlyList<IReadOnlyList<Panel>> rows)
+    {
+        int label = rows.Any(row => row.Any(panel => panel.Label is not null)) ? Canvas.TextHeight(TextScale) + (Gap / 2) : 0;
+        int width = rows.Max(row => row.Sum(panel => panel.Picture.Width + Gap)) + Gap;
+        int height = rows.Sum(row => row.Max(panel => panel.Picture.Height) + label + Gap) + Gap;
+        var canvas = new Canvas(width, height);
+        int top = Gap;
+        foreach (IReadOnlyList<Panel> row in rows)
+        {
+            int left = Gap;
+            foreach (Panel panel in row)
+            {
+                if (panel.Label is not null) canvas.Text(panel.Label, left, top, TextScale);
+                canvas.Draw(panel.Picture, left, top + label);
+                left += panel.Picture.Width + Gap;
+            }
+
+            top += row.Max(panel => panel.Picture.Height) + label + Gap;
+        }
+
+        return canvas.ToPicture();
+    }
+
+    /// <summary>The colours of a heat map from high (top) to low, with the numbers at the ends.</summary>
+    public static ImageBuffer Legend(ValueRange range, int height)
+    {
+        string high = Number(range.High), low = Number(range.Low);
+        int bar = 24, text = Canvas.TextHeight(TextScale);
+        int width = bar + (Gap / 2) + Math.Max(Canvas.TextWidth(high, TextScale), Canvas.TextWidth(low, TextScale));
+        byte[] colours = new byte[bar * height * 3];
+        for (int y = 0; y < height; y++)
+        {
+            for (int x = 0; x < bar; x++) ColorScale.Viridis(1 - ((y + 0.5) / height), colours.AsSpan(((y * bar) + x) * 3, 3));
+        }
+
+        var canvas = new Canvas(width, Math.Max(height, text));
+        canvas.Draw(ImageBuffer.FromSamples<byte>(bar, height, 3, colours), 0, 0);
+        canvas.Text(high, bar + (Gap / 2), 0, TextScale);
+        canvas.Text(low, bar + (Gap / 2), Math.Max(0, height - text), TextScale);
+        return canvas.ToPicture();
+    }
+
+    /// <summary>A heat map laid over its picture, which shows through in gray.</summary>
+    /// <param name="picture">8-bit RGB.</param>
+    /// <param name="heat">8-bit RGB of the same size.</param>
+    public static ImageBuffer Overlay(ImageBuffer picture, ImageBuffer heat)
+    {
+        ReadOnlySpan<byte> below = picture.Samples<byte>(), above = heat.Samples<byte>();
+        byte[] mixed = new byte[below.Length];
+        for (int i = 0; i < mixed.Length; i += 3)
+        {
+            double gray = (0.299 * below[i]) + (0.587 * below[i + 1]) + (0.114 * below[i + 2]);
+            for (int c = 0; c < 3; c++) mixed[i + c] = (byte)((0.4 * gray) + (0.6 * above[i + c]) + 0.5);
+        }
+
+        return ImageBuffer.FromSamples<byte>(picture.Width, picture.Height, 3, mixed);
+    }
+
+    private static string Number(double value) => value.ToString(Math.Abs(value) is < 0.01 and > 0 ? "0.00000" : "0.000", CultureInfo.InvariantCulture);
+}
