@@ -29,6 +29,14 @@ internal static class GoldenRunner
         ["clip_loss"] = LossCases.Contrastive,
         ["multi_rank"] = MultiRankCases.Run,
         ["schedules"] = ScheduleCases.Run,
+        ["linear_head"] = DenseHeadCases.LinearHead,
+        ["features_to_depth"] = DenseHeadCases.FeaturesToDepth,
+        ["input_adapters"] = DenseHeadCases.InputAdapters,
+        ["dpt_head"] = DenseHeadCases.Dpt,
+        ["depther"] = DenseHeadCases.Depther,
+        ["ms_deform_attn"] = SegmentationCases.DeformableAttention,
+        ["mask2former"] = SegmentationCases.Mask2Former,
+        ["segmentation_inference"] = SegmentationCases.Inference,
     };
 
     public static GoldenResult Run(GoldenEntry entry)

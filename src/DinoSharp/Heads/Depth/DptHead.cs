@@ -1,0 +1,82 @@
+using DinoSharp.Backbones;
+using DinoSharp.Layers;
+using TorchSharp.Modules;
+using TorchSharp.Utils;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Heads.Depth;
+
+/// <summary>Dense prediction transformer decoder (Ranftl et al. 2021): four layers of the backbone, fused from coarse to fine.</summary>
+internal sealed class DptHead : nn.Module
+{
+    [ComponentName(Name = "reassemble_blocks")] private readonly DptReassemble _reassemble;
+    [ComponentName(Name = "convs")] private readonly ModuleList<DptConvolution> _convs;
+    [ComponentName(Name = "fusion_blocks")] private readonly ModuleList<DptFusion> _fusion;
+    [ComponentName(Name = "project")] private readonly DptConvolution? _project;
+    [ComponentName(Name = "conv_depth")] private readonly DptOutput _output;
+
+    public DptHead(DptConfig config, Device? device = null)
+        : base(nameof(DptHead))
+    {
+        config.Validate();
+        int channels = config.Channels;
+        _reassemble = new DptReassemble(config, device);
+        _convs = new ModuleList<DptConvolution>([.. config.LevelChannels.Select(c => new DptConvolution(c, channels, kernel: 3, bias: false, device))]);
+        _fusion = new ModuleList<DptFusion>([.. Enumerable.Range(0, 4).Select(i => new DptFusion(channels, first: i == 0, config.FusionBias, device))]);
+        _project = config.ProjectAfterFusion ? new DptConvolution(channels, channels, kernel: 3, bias: true, device) : null;
+        _output = new DptOutput(channels, config.HiddenChannels, config.Outputs, device);
+        RegisterComponents();
+    }
+
+    /// <param name="features">Four layers, first layer first, on one patch grid.</param>
+    /// <param name="training">Use the statistics of the batch in batch norms.</param>
+    /// <returns>Scores [B, outputs, 16h, 16w]; an odd side of the grid counts as the next even one</returns>
+    public Tensor Forward(IReadOnlyList<LayerFeatures> features, bool training = false)
+    {
+        using var scope = NewDisposeScope();
+        Tensor[] levels = [.. _reassemble.Forward(features, training).Select((map, i) => _convs[i].call(map))]; // each [B, C, h_i, w_i]
+        Tensor x = _fusion[0].Forward(levels[3], null); // [B, C, h, w]
+        for (int k = 1; k < 4; k++) x = _fusion[k].Forward(x, levels[3 - k]); // [B, C, 2h, 2w] ... [B, C, 8h, 8w]
+        if (_project is not null) x = _project.call(x).relu();
+        return _output.call(x).MoveToOuterDisposeScope(); // [B, outputs, 16h, 16w]
+    }
+}
+
+/// <summary>Halves the channels, doubles the map, and ends in the scores.</summary>
+internal sealed class DptOutput : nn.Module<Tensor, Tensor>
+{
+    [ComponentName(Name = "head")] private readonly Steps _head;
+
+    public DptOutput(int channels, int hidden, int outputs, Device? device)
+        : base(nameof(DptOutput))
+    {
+        _head = new Steps(channels, hidden, outputs, device);
+        RegisterComponents();
+    }
+
+    public override Tensor forward(Tensor x) => _head.call(x); // [B, outputs, 2h, 2w]
+
+    // Positions 1 and 3 of the original sequence are the doubling and the ReLU.
+    private sealed class Steps : nn.Module<Tensor, Tensor>
+    {
+        [ComponentName(Name = "0")] private readonly Convolution _halve;
+        [ComponentName(Name = "2")] private readonly Convolution _hide;
+        [ComponentName(Name = "4")] private readonly Convolution _score;
+
+        public Steps(int channels, int hidden, int outputs, Device? device)
+            : base(nameof(Steps))
+        {
+            _halve = new Convolution(channels, channels / 2, kernel: 3, stride: 1, padding: 1, device: device);
+            _hide = new Convolution(channels / 2, hidden, kernel: 3, stride: 1, padding: 1, device: device);
+            _score = new Convolution(hidden, outputs, kernel: 1, stride: 1, device: device);
+            RegisterComponents();
+        }
+
+        public override Tensor forward(Tensor x)
+        {
+            using var scope = NewDisposeScope();
+            x = Resize.DoubleAligned(_halve.call(x)); // [B, C/2, 2h, 2w]
+            return _score.call(_hide.call(x).relu()).MoveToOuterDisposeScope(); // [B, outputs, 2h, 2w]
+        }
+    }
+}
