@@ -37,6 +37,9 @@ internal static class GoldenRunner
         ["ms_deform_attn"] = SegmentationCases.DeformableAttention,
         ["mask2former"] = SegmentationCases.Mask2Former,
         ["segmentation_inference"] = SegmentationCases.Inference,
+        ["knn"] = KnnCases.Run,
+        ["segmentation_metrics"] = SegmentationMetricCases.Run,
+        ["depth_metrics"] = DepthMetricCases.Run,
     };
 
     public static GoldenResult Run(GoldenEntry entry)

@@ -1,0 +1,144 @@
+using System.Globalization;
+using DinoSharp.Evaluation;
+using DinoSharp.Probes;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Tests.Golden;
+
+/// <summary>Kind <c>knn</c>.</summary>
+internal static class KnnCases
+{
+    public static void Run(GoldenCase golden)
+    {
+        foreach (GoldenCall call in golden.Calls)
+        {
+            using var scope = NewDisposeScope();
+            Tensor features = call.Input("train_features")!, labels = call.Input("train_labels")!;
+            using KnnClassifier classifier = labels.dim() == 1 ? KnnClassifier.Fit(features, Ints(labels), call.Int("num_classes")) : KnnClassifier.FitMultiLabel(features, labels);
+            var options = new KnnOptions
+            {
+                Neighbors = [.. call.Arg("ks").EnumerateArray().Select(k => k.GetInt32())],
+                Temperature = call.Arg("temperature").GetDouble(),
+                SkipFirstNeighbor = call.Flag("skip_first_nn"),
+            };
+            foreach (KnnVotes votes in classifier.Vote(call.Input("test_features")!, options))
+            {
+                string k = votes.Neighbors.ToString(CultureInfo.InvariantCulture);
+                call.Check("probs_k" + k, votes.Scores);
+                if (call.Outputs.Any(o => o.Key == "pred_k" + k)) call.Check("pred_k" + k, tensor(votes.Predict(), dtype: ScalarType.Int64));
+                CheckAccuracy(call, votes, k);
+            }
+
+            (Tensor similarities, Tensor indices) = NearestNeighbors.Find(call.Input("test_features")!, features, options.Neighbors.Max());
+            call.CheckIfGiven("similarities", similarities);
+            if (labels.dim() == 1) call.CheckIfGiven("neighbor_labels", labels.index_select(0, indices.flatten()).view(indices.shape));
+        }
+    }
+
+    // The accuracies stand in the arguments, as percentages of the test labels.
+    private static void CheckAccuracy(GoldenCall call, KnnVotes votes, string k)
+    {
+        if (!call.Args.TryGetProperty("accuracy_top1_top5", out var accuracies)) return;
+        int[] testLabels = Ints(call.Case.Tensor("in/test_labels"));
+        double[] expected = [.. accuracies.GetProperty(k).EnumerateArray().Select(a => a.GetDouble())];
+        double top1 = 100 * ClassificationMetrics.TopK(votes.Scores, testLabels), top5 = 100 * ClassificationMetrics.TopK(votes.Scores, testLabels, 5);
+        if (Math.Abs(top1 - expected[0]) > 1e-9 || Math.Abs(top5 - expected[1]) > 1e-9)
+            throw new InvalidOperationException($"{call.Id}, k = {k}: accuracies {top1} and {top5}, expected {expected[0]} and {expected[1]}");
+    }
+
+    internal static int[] Ints(Tensor labels) => labels.to(ScalarType.Int32).data<int>().ToArray();
+}
+
+/// <summary>Kind <c>segmentation_metrics</c>.</summary>
+internal static class SegmentationMetricCases
+{
+    public static void Run(GoldenCase golden)
+    {
+        var measured = new Dictionary<string, SegmentationAreas>();
+        foreach (GoldenCall call in golden.Calls)
+        {
+            using var scope = NewDisposeScope();
+            if (call.Op == "intersect_union")
+            {
+                SegmentationAreas areas = SegmentationAreas.Measure<long, long>(
+                    call.Input("pred")!.data<long>().ToArray(), call.Input("label")!.data<long>().ToArray(), call.Int("num_classes"), call.Int("ignore_index"), call.Flag("reduce_zero_label"));
+                measured[call.Id] = areas;
+                call.Check("intersect_union_pred_label", stack([Row(areas.Intersection), Row(areas.Union), Row(areas.Predicted), Row(areas.Label)]));
+                continue;
+            }
+
+            // The call names tensors of earlier calls; the areas measured there are what is scored here.
+            string suffix = call.Id.EndsWith("rz1", StringComparison.Ordinal) ? "_rz1" : "_rz0";
+            SegmentationScores scores = SegmentationAreas.Sum(measured.Where(m => m.Key.EndsWith(suffix, StringComparison.Ordinal)).Select(m => m.Value)).Score();
+            call.Check("aAcc_nan", tensor((float)scores.PixelAccuracy));
+            call.Check("mean_aAcc", tensor((float)scores.PixelAccuracy));
+            foreach ((string name, IReadOnlyList<double> values, double mean) in new (string, IReadOnlyList<double>, double)[]
+            {
+                ("mIoU", scores.Iou, scores.MeanIou), ("acc", scores.Recall, scores.MeanRecall), ("dice", scores.Dice, scores.MeanDice),
+                ("fscore", scores.FScore, scores.MeanFScore), ("precision", scores.Precision, scores.MeanPrecision), ("recall", scores.Recall, scores.MeanRecall),
+            })
+            {
+                call.Check(name + "_nan", tensor(values.ToArray()));
+                call.Check("mean_" + name, tensor(mean));
+            }
+        }
+
+        static Tensor Row(IReadOnlyList<long> counts) => tensor(counts.ToArray()).to(ScalarType.Float32);
+    }
+}
+
+/// <summary>Kind <c>depth_metrics</c>.</summary>
+internal static class DepthMetricCases
+{
+    public static void Run(GoldenCase golden)
+    {
+        foreach (GoldenCall call in golden.Calls)
+        {
+            using var scope = NewDisposeScope();
+            float[] truth = call.Input("gt")!.data<float>().ToArray(), predicted = call.Input("pred")!.data<float>().ToArray();
+            bool[] valid = call.Input("valid_mask")!.data<bool>().ToArray();
+            if (call.Op == "depth_metrics")
+            {
+                DepthScores scores = DepthScores.Measure(truth, predicted, valid);
+                foreach ((string key, double value) in new[]
+                {
+                    ("a1", scores.Delta1), ("a2", scores.Delta2), ("a3", scores.Delta3), ("abs_rel", scores.AbsoluteRelative), ("rmse", scores.Rmse), ("log_10", scores.Log10),
+                    ("rmse_log", scores.RmseLog), ("silog", scores.SiLog), ("sq_rel", scores.SquaredRelative), ("mae", scores.MeanAbsolute),
+                }) call.Check(key, tensor(value));
+            }
+            else
+            {
+                DepthAlignment alignment = DepthAlignment.LeastSquares(truth, predicted, valid);
+                call.Check("aligned", tensor(alignment.Apply(predicted)).view(call.Input("pred")!.shape));
+                call.Check("scale", tensor(new[] { alignment.Scale }));
+                call.Check("shift", tensor(new[] { alignment.Shift }));
+            }
+        }
+    }
+}
+
+/// <summary>Kind <c>pca_logreg</c>.</summary>
+internal static class PcaLogisticRegressionCases
+{
+    public static void Run(GoldenCase golden)
+    {
+        foreach (GoldenCall call in golden.Calls)
+        {
+            using var scope = NewDisposeScope();
+            switch (call.Op)
+            {
+                case "logistic_regression":
+                    using (LogisticRegression fit = LogisticRegression.Fit(call.Input("x")!, KnnCases.Ints(call.Input("y")!), new() { C = call.Arg("C").GetDouble() }))
+                    {
+                        call.Check("coef", fit.Weight);
+                        call.Check("intercept", fit.Intercept);
+                        call.Check("proba", fit.Probabilities(call.Input("x")!));
+                    }
+
+                    break;
+                default:
+                    throw new InvalidOperationException($"no handler for {call.Op}");
+            }
+        }
+    }
+}
