@@ -40,6 +40,7 @@ internal sealed class GoldenCase : IDisposable
     private readonly JsonDocument _json;
     private readonly TensorFile? _data;
     private readonly Dictionary<string, Tensor> _tensors = [];
+    private readonly List<GoldenComparison> _comparisons = [];
 
     public GoldenCase(GoldenEntry entry)
     {
@@ -67,6 +68,20 @@ internal sealed class GoldenCase : IDisposable
 
     /// <summary>A file or folder of the golden folder.</summary>
     public string File(string name) => Path.Combine(Entry.Folder, name);
+
+    /// <summary>Comparisons of results that are no tensors.</summary>
+    public IReadOnlyList<GoldenComparison> Comparisons => _comparisons;
+
+    /// <summary>Compares a result that is no tensor, up to rounding.</summary>
+    public void CheckValue(string name, double actual, double expected, double relative = 1e-12)
+    {
+        double error = Math.Abs(actual - expected), limit = relative * Math.Abs(expected);
+        _comparisons.Add(new GoldenComparison(name, error, limit, error <= limit ? null : $"{actual:r}, expected {expected:r}"));
+    }
+
+    /// <summary>Compares texts.</summary>
+    public void CheckText(string name, string actual, string expected) =>
+        _comparisons.Add(new GoldenComparison(name, actual == expected ? 0 : double.PositiveInfinity, 0, actual == expected ? null : $"\"{actual}\", expected \"{expected}\""));
 
     /// <summary>A tensor of the case; stays owned by the case.</summary>
     public Tensor Tensor(string name)

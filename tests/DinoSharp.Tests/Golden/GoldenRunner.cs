@@ -28,6 +28,8 @@ internal static class GoldenRunner
         ["gram_loss"] = LossCases.Gram,
         ["clip_loss"] = LossCases.Contrastive,
         ["multi_rank"] = MultiRankCases.Run,
+        ["param_groups"] = OptimizerCases.ParameterGroups,
+        ["optimizer"] = OptimizerCases.AdamW,
         ["schedules"] = ScheduleCases.Run,
         ["linear_head"] = DenseHeadCases.LinearHead,
         ["features_to_depth"] = DenseHeadCases.FeaturesToDepth,
@@ -57,6 +59,7 @@ internal static class GoldenRunner
             problems.Add($"{e.GetType().Name}: {e.Message}");
         }
 
+        problems.AddRange(golden.Comparisons.Where(c => c.Problem is not null).Select(c => $"{c.Name}: {c.Problem}"));
         foreach (GoldenCall call in golden.Calls)
         {
             problems.AddRange(call.Comparisons.Where(c => c.Problem is not null).Select(c => $"{c.Name}: {c.Problem}"));
@@ -64,7 +67,7 @@ internal static class GoldenRunner
             problems.AddRange(call.Unchecked.Select(key => $"{call.Id}: output {key} was not compared"));
         }
 
-        List<GoldenComparison> all = [.. golden.Calls.SelectMany(c => c.Comparisons)];
+        List<GoldenComparison> all = [.. golden.Comparisons, .. golden.Calls.SelectMany(c => c.Comparisons)];
         if (all.Count == 0 && problems.Count == 0) problems.Add("the case compared nothing");
         return new GoldenResult(all.MaxBy(c => c.Limit > 0 ? c.Error / c.Limit : c.Error), problems, null);
     }

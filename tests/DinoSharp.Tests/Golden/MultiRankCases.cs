@@ -1,5 +1,5 @@
 using System.Text.Json;
-using DinoSharp.Tests.Distributed;
+using DinoSharp.Tests.Training.Distributed;
 using DinoSharp.Training.Distributed;
 using DinoSharp.Training.Losses;
 using static TorchSharp.torch;

@@ -1,7 +1,7 @@
 using DinoSharp.Training.Distributed;
 using static TorchSharp.torch;
 
-namespace DinoSharp.Tests.Distributed;
+namespace DinoSharp.Tests.Training.Distributed;
 
 /// <summary>Several ranks as threads of the test: they exchange exactly when all of them have arrived.</summary>
 internal sealed class ThreadCollectives : Collectives

@@ -1,0 +1,68 @@
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Training.Optimization;
+
+/// <summary>Adam with decoupled weight decay (Loshchilov and Hutter 2019) over parameter groups, in place.</summary>
+/// <remarks>A parameter with a learning rate of zero keeps its value while its moments go on, as in the original.</remarks>
+internal sealed class AdamW : IDisposable
+{
+    private const double Epsilon = 1e-8;
+    private readonly IReadOnlyList<ParameterGroup> _groups;
+    private readonly OrderedDictionary<string, Moments> _moments = [];
+    private readonly double _beta1;
+    private readonly double _beta2;
+
+    public AdamW(IReadOnlyList<ParameterGroup> groups, double beta1, double beta2)
+    {
+        (_groups, _beta1, _beta2) = (groups, beta1, beta2);
+        using var quiet = no_grad();
+        foreach ((string name, Parameter parameter) in groups.SelectMany(g => g.Parameters))
+        {
+            _moments.Add(name, new Moments(zeros_like(parameter).DetachFromDisposeScope(), zeros_like(parameter).DetachFromDisposeScope()));
+        }
+    }
+
+    /// <summary>Number of updates made.</summary>
+    public long Updates { get; set; }
+
+    /// <summary>First and second moment of every parameter by its name; the tensors stay owned by the optimizer.</summary>
+    public IEnumerable<KeyValuePair<string, Tensor>> State =>
+        _moments.SelectMany(m => new KeyValuePair<string, Tensor>[] { new(m.Key + ".first", m.Value.First), new(m.Key + ".second", m.Value.Second) });
+
+    /// <summary>One update of every parameter that has a gradient.</summary>
+    public void Step(StepValues values)
+    {
+        using var quiet = no_grad();
+        Updates++;
+        double correction1 = 1 - Math.Pow(_beta1, Updates), correction2 = 1 - Math.Pow(_beta2, Updates);
+        foreach (ParameterGroup group in _groups)
+        {
+            double rate = (group.IsLastLayer ? values.LastLayerLearningRate : values.LearningRate) * group.LearningRateMultiplier;
+            double decay = values.WeightDecay * group.WeightDecayMultiplier;
+            foreach ((string name, Parameter parameter) in group.Parameters)
+            {
+                using Tensor? gradient = parameter.grad;
+                if (gradient is null) continue;
+                (Tensor first, Tensor second) = _moments[name];
+                using var scope = NewDisposeScope();
+                first.mul_(_beta1).add_(gradient, 1 - _beta1);
+                second.mul_(_beta2).addcmul_(gradient, gradient, 1 - _beta2);
+                Tensor denominator = second.sqrt().div_(Math.Sqrt(correction2)).add_(Epsilon);
+                if (decay != 0) parameter.mul_(1 - rate * decay);
+                parameter.addcdiv_(first, denominator, -rate / correction1);
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (Moments moments in _moments.Values)
+        {
+            moments.First.Dispose();
+            moments.Second.Dispose();
+        }
+    }
+
+    private sealed record Moments(Tensor First, Tensor Second);
+}

@@ -1,0 +1,26 @@
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Training.Optimization;
+
+/// <summary>Norm and clipping of the gradients of one part of a network.</summary>
+internal static class Gradients
+{
+    /// <summary>Euclidean norm over all gradients; NaN or infinite if one of them is. A scalar on the parameters' device; nothing waits for it.</summary>
+    public static Tensor Norm(IEnumerable<Parameter> parameters)
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        Tensor[] norms = [.. parameters.Select(p => p.grad).OfType<Tensor>().Select(g => linalg.vector_norm(g.to(ScalarType.Float32)))];
+        return (norms.Length == 0 ? zeros([]) : linalg.vector_norm(stack(norms))).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Multiplies all gradients by min(1, limit / (norm + 1e-6)).</summary>
+    public static void Clip(IEnumerable<Parameter> parameters, Tensor norm, double limit)
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        Tensor coefficient = (limit / (norm + 1e-6)).clamp(max: 1);
+        foreach (Parameter parameter in parameters) parameter.grad?.mul_(coefficient);
+    }
+}
