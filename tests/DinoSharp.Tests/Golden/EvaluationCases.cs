@@ -1,5 +1,6 @@
 using System.Globalization;
 using DinoSharp.Evaluation;
+using DinoSharp.Features;
 using DinoSharp.Probes;
 using static TorchSharp.torch;
 
@@ -135,6 +136,18 @@ internal static class PcaLogisticRegressionCases
                         call.Check("proba", fit.Probabilities(call.Input("x")!));
                     }
 
+                    break;
+                case "pca":
+                    Pca pca = Pca.Fit(call.Input("x")!, call.Int("n_components"));
+                    Tensor projected = pca.Project(call.Input("x")!, call.Flag("whiten"));
+                    call.Check("projected", projected);
+                    call.Check("components", stack([.. Enumerable.Range(0, call.Int("n_components")).Select(i => tensor(pca.Component(i).ToArray()))]));
+                    call.Check("explained_variance", tensor(pca.ExplainedVariance.ToArray()));
+                    call.Check("mean", tensor(pca.Mean.ToArray()));
+                    call.Check("colors", (2 * projected).sigmoid());
+                    break;
+                case "medfilt2d":
+                    call.Check("y", Filters.Median(call.Input("x")!, call.Int("kernel_size")));
                     break;
                 default:
                     throw new InvalidOperationException($"no handler for {call.Op}");

@@ -42,6 +42,8 @@ internal static class GoldenRunner
         ["knn"] = KnnCases.Run,
         ["segmentation_metrics"] = SegmentationMetricCases.Run,
         ["depth_metrics"] = DepthMetricCases.Run,
+        ["pca_logreg"] = PcaLogisticRegressionCases.Run,
+        ["dense_schedulers"] = DenseScheduleCases.Run,
     };
 
     public static GoldenResult Run(GoldenEntry entry)
