@@ -16,7 +16,7 @@ public class TensorFileException : DinoSharpException
     // Names come from the file: they may be long, and may carry escape sequences for the terminal.
     private static string Printable(string text)
     {
-        if (text.Length > 2000) text = $"{text[..1000]} … {text[^500..]}";
+        if (text.Length > 3000) text = $"{text[..2000]} … {text[^500..]}";
         return string.Concat(text.Select(letter => char.IsControl(letter) && letter != '\n' ? '\uFFFD' : letter));
     }
 }

@@ -30,6 +30,8 @@ internal static class GoldenRunner
         ["multi_rank"] = MultiRankCases.Run,
         ["param_groups"] = OptimizerCases.ParameterGroups,
         ["optimizer"] = OptimizerCases.AdamW,
+        ["checkpoint_vit"] = CheckpointCases.Run,
+        ["checkpoint_convnext"] = CheckpointCases.Run,
         ["schedules"] = ScheduleCases.Run,
         ["linear_head"] = DenseHeadCases.LinearHead,
         ["features_to_depth"] = DenseHeadCases.FeaturesToDepth,

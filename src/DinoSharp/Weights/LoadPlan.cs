@@ -1,0 +1,85 @@
+using static TorchSharp.torch;
+
+namespace DinoSharp.Weights;
+
+/// <summary>The decision, before anything is copied, where every parameter and buffer of a network gets its values from.</summary>
+internal sealed class LoadPlan
+{
+    private readonly string _path;
+    private readonly OrderedDictionary<string, TensorSource> _sources = new(StringComparer.Ordinal);
+
+    /// <param name="path">The file, for messages.</param>
+    /// <param name="network">Names and shapes to fill, in order.</param>
+    /// <param name="tensors">What the file offers, by the same names.</param>
+    /// <param name="computed">Gives a source for a name that the file's layout does not store; null if there is none.</param>
+    /// <param name="view">What was already decided about other entries of the file, if it had to be translated.</param>
+    public LoadPlan(string path, IEnumerable<(string Name, long[] Shape)> network, IReadOnlyDictionary<string, FileSource> tensors, Func<string, long[], ComputedSource?>? computed = null, OfficialView? view = null)
+    {
+        _path = path;
+        var matched = new List<string>();
+        var filled = new List<ExplainedName>();
+        var missing = new List<string>();
+        List<ExplainedName> mismatched = [.. view?.Mismatched ?? []];
+        HashSet<string> explained = [.. mismatched.Select(item => item.Name)], wanted = [];
+        foreach ((string name, long[] shape) in network)
+        {
+            wanted.Add(name);
+            if (tensors.TryGetValue(name, out FileSource? source))
+            {
+                matched.Add(name);
+                _sources.Add(name, source);
+                if (Problem(name, source, shape) is { } problem) mismatched.Add(new ExplainedName(name, problem));
+            }
+            else if (computed?.Invoke(name, shape) is { } computation)
+            {
+                filled.Add(new ExplainedName(name, computation.Reason));
+                _sources.Add(name, computation);
+            }
+            else if (!explained.Contains(name))
+            {
+                missing.Add(name);
+            }
+        }
+
+        string[] unexpected = [.. view?.Unexpected ?? [], .. tensors.Where(pair => !wanted.Contains(pair.Key)).SelectMany(pair => pair.Value.Parts).OfType<TensorEntry>().Select(entry => entry.Name)];
+        Report = new LoadReport { Matched = matched, Computed = filled, Ignored = view?.Ignored ?? [], Missing = missing, Unexpected = unexpected, Mismatched = mismatched };
+    }
+
+    public LoadReport Report { get; }
+
+    /// <summary>Name → source, in the order of the network.</summary>
+    public IReadOnlyDictionary<string, TensorSource> Sources => _sources;
+
+    /// <summary>Throws unless everything is explained.</summary>
+    public void Require()
+    {
+        if (!Report.IsComplete) throw new WeightLoadException(_path, Report);
+    }
+
+    /// <summary>Fills a network, one tensor at a time.</summary>
+    public LoadReport CopyInto(IReadOnlyDictionary<string, Tensor> state, CancellationToken cancel)
+    {
+        Require();
+        foreach ((string name, TensorSource source) in _sources)
+        {
+            cancel.ThrowIfCancellationRequested();
+            source.CopyTo(state[name]);
+        }
+
+        return Report;
+    }
+
+    private static string? Problem(string name, FileSource source, long[] shape)
+    {
+        if (!source.Shape.AsSpan().SequenceEqual(shape)) return $"is {source.ShapeText} in the file, expected [{string.Join(", ", shape)}]";
+        if (source.Type.Scalar() is null) return $"has the element type {source.Type}, which TorchSharp has no tensors of";
+
+        // Both buffers decide the computation and are not-a-number in a model that was never initialised.
+        bool mask = name.EndsWith(".qkv.bias_mask", StringComparison.Ordinal);
+        if (!mask && name != "rope_embed.periods") return null;
+        using var scope = NewDisposeScope();
+        Tensor values = source.Read().to(ScalarType.Float32);
+        if (!values.isfinite().all().item<bool>()) return "holds values that are not finite; the model was saved before it was initialised";
+        return mask || values.gt(0).all().item<bool>() ? null : "holds periods that are not positive";
+    }
+}

@@ -1,0 +1,66 @@
+using System.Collections.Immutable;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Weights;
+
+/// <summary>Where the values of one parameter or buffer come from.</summary>
+internal abstract record TensorSource(ElementType Type, ImmutableArray<long> Shape)
+{
+    public string ShapeText => $"[{string.Join(", ", Shape)}]";
+
+    /// <summary>Writes the values into a tensor of the same shape, converting the type.</summary>
+    public abstract void CopyTo(Tensor target);
+
+    /// <summary>The values as a new CPU tensor of the source's type.</summary>
+    public Tensor Read()
+    {
+        Tensor tensor = empty(Shape.AsSpan(), Type.Scalar() ?? throw new NotSupportedException($"TorchSharp has no tensors of type {Type}"));
+        try
+        {
+            CopyTo(tensor);
+            return tensor;
+        }
+        catch
+        {
+            tensor.Dispose();
+            throw;
+        }
+    }
+}
+
+/// <summary>
+/// Tensors of a file: one, whose shape may differ by axes of length one, or several whose rows follow each other. A null part is a share
+/// of zeros as tall as the others.
+/// </summary>
+internal sealed record FileSource(TensorFile File, ImmutableArray<TensorEntry?> Parts, ElementType Type, ImmutableArray<long> Shape) : TensorSource(Type, Shape)
+{
+    public override void CopyTo(Tensor target)
+    {
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        if (Parts is [TensorEntry whole])
+        {
+            File.CopyTo(whole.Name, whole.Shape.AsSpan().SequenceEqual(target.shape) ? target : target.view([.. whole.Shape]));
+            return;
+        }
+
+        long rows = Shape[0] / Parts.Length;
+        for (int i = 0; i < Parts.Length; i++)
+        {
+            Tensor share = target.narrow(0, i * rows, rows);
+            if (Parts[i] is { } part) File.CopyTo(part.Name, share);
+            else share.zero_();
+        }
+    }
+}
+
+/// <summary>Values that the layout of the file does not store.</summary>
+internal sealed record ComputedSource(ImmutableArray<long> Shape, string Reason, Func<Tensor> Compute) : TensorSource(ElementType.Float32, Shape)
+{
+    public override void CopyTo(Tensor target)
+    {
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        target.copy_(Compute());
+    }
+}

@@ -1,0 +1,54 @@
+using System.Text;
+using DinoSharp.Backbones;
+using DinoSharp.Images;
+
+namespace DinoSharp.Weights;
+
+/// <summary>How pixels must be normalised for a file of weights, and how that is known.</summary>
+/// <param name="Values">Mean and standard deviation per channel.</param>
+/// <param name="Evidence">Where the values are from.</param>
+/// <param name="IsGuess">True if nothing says it and the usual values were taken; check before relying on them.</param>
+public sealed record WeightNormalization(PixelNormalization Values, string Evidence, bool IsGuess)
+{
+    internal static WeightNormalization Find(BackboneWeights weights)
+    {
+        if (weights.File.Metadata.TryGetValue(WeightMetadata.NormalizationKey, out string? text))
+        {
+            return Read(ModelConfigFile.Parse($"{weights.File.Path} ({WeightMetadata.NormalizationKey})", Encoding.UTF8.GetBytes(text)), "mean", "std", "the metadata of the file")
+                ?? throw new TensorFileException(weights.File.Path, $"its metadata '{WeightMetadata.NormalizationKey}' must have mean and std");
+        }
+
+        if (weights.Layout == WeightLayout.HuggingFace && ModelConfigFile.ReadBeside(weights.File.Path, "preprocessor_config.json") is { } processor && Read(processor, "image_mean", "image_std", "preprocessor_config.json") is { } fromProcessor) return fromProcessor;
+        if (weights.Layout == WeightLayout.Timm && ModelConfigFile.ReadBeside(weights.File.Path, "config.json")?.Section("pretrained_cfg") is { } timm && Read(timm, "mean", "std", "config.json") is { } fromTimm) return fromTimm;
+        return Infer(weights);
+    }
+
+    private static WeightNormalization? Read(ModelConfigFile file, string meanKey, string stdKey, string evidence)
+    {
+        if (file.Numbers(meanKey, -10, 10) is not { } mean || file.Numbers(stdKey, 1e-6, 10) is not { } std) return null;
+        if (mean.Length != std.Length || mean.Length == 0) throw new TensorFileException(file.Source, $"'{meanKey}' has {mean.Length} channels and '{stdKey}' {std.Length}");
+        return new WeightNormalization(new PixelNormalization([.. mean], [.. std]), evidence, IsGuess: false);
+    }
+
+    private static WeightNormalization Infer(BackboneWeights weights)
+    {
+        // Of the published ViT-L files only the satellite one has a norm for local class tokens. The two 7B files look alike.
+        if (weights.Config is VisionTransformerConfig { Width: 1024, Depth: 24, UntieGlobalAndLocalClassNorm: true }) return new WeightNormalization(PixelNormalization.Sat493M, "local_cls_norm, which only the satellite ViT-L has", IsGuess: false);
+        int channels = weights.Config.InputChannels;
+        if (channels != 3) return new WeightNormalization(new PixelNormalization([.. Enumerable.Repeat(0.0, channels)], [.. Enumerable.Repeat(1.0, channels)]), $"nothing in the file says it; pixels stay as they are, as there are {channels} channels", IsGuess: true);
+        return Named(Path.GetFileName(weights.File.Path)) switch
+        {
+            PretrainingData.Sat493M => new WeightNormalization(PixelNormalization.Sat493M, "the name of the file", IsGuess: true),
+            PretrainingData.Lvd1689M => new WeightNormalization(PixelNormalization.Lvd1689M, "the name of the file", IsGuess: true),
+            _ => new WeightNormalization(PixelNormalization.Lvd1689M, "nothing in the file says it; the values of most published models", IsGuess: true),
+        };
+    }
+
+    // Official file names carry the data set and the first digits of the content's hash.
+    private static PretrainingData? Named(string file)
+    {
+        if (file.Contains("sat493m", StringComparison.OrdinalIgnoreCase)) return PretrainingData.Sat493M;
+        if (file.Contains("lvd1689m", StringComparison.OrdinalIgnoreCase)) return PretrainingData.Lvd1689M;
+        return Presets.All.FirstOrDefault(preset => preset.OfficialHash is { } hash && file.Contains(hash, StringComparison.OrdinalIgnoreCase))?.Data;
+    }
+}
