@@ -46,6 +46,7 @@ internal static class GoldenRunner
         ["depth_metrics"] = DepthMetricCases.Run,
         ["pca_logreg"] = PcaLogisticRegressionCases.Run,
         ["dense_schedulers"] = DenseScheduleCases.Run,
+        ["detr"] = DetectionCases.Run,
     };
 
     public static GoldenResult Run(GoldenEntry entry)
