@@ -8,6 +8,8 @@ internal static class Program
     /// <summary>The verbs in the order of the help.</summary>
     public static Command[] Verbs() =>
     [
+        new InfoVerb(),
+        new ConvertVerb(),
         new DoctorVerb(),
     ];
 
