@@ -17,8 +17,12 @@ internal static class ImageWriter
             ".JPG" or ".JPEG" => EncodeJpeg(image, path, jpegQuality),
             string other => throw new ImageException(path, $"pictures are written as .png, .jpg or .jpeg, not \"{other}\""),
         };
+        WriteWhole(path, file);
+    }
 
-        // Beside and renamed: a reader sees the old file or the whole new one.
+    /// <summary>Writes beside and renames: a reader sees the old file or the whole new one.</summary>
+    public static void WriteWhole(string path, byte[] file)
+    {
         string temporary = $"{path}.{Environment.ProcessId}-{Guid.NewGuid():N}.tmp";
         try
         {

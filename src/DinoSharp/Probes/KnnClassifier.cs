@@ -1,3 +1,4 @@
+using DinoSharp.Features;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Probes;

@@ -44,6 +44,8 @@ internal static class GoldenRunner
         ["knn"] = KnnCases.Run,
         ["segmentation_metrics"] = SegmentationMetricCases.Run,
         ["depth_metrics"] = DepthMetricCases.Run,
+        ["matching"] = MatchingCases.Run,
+        ["tracking"] = TrackingCases.Run,
         ["pca_logreg"] = PcaLogisticRegressionCases.Run,
         ["dense_schedulers"] = DenseScheduleCases.Run,
         ["detr"] = DetectionCases.Run,

@@ -1,3 +1,4 @@
+using DinoSharp.Features;
 using DinoSharp.Probes;
 using TorchSharp;
 using Xunit;

@@ -27,7 +27,8 @@ internal static class PngChunks
         return "the file ends before its end chunk (IEND)";
     }
 
-    private static uint Crc(ReadOnlySpan<byte> data)
+    /// <summary>The checksum of a chunk: of its type and data.</summary>
+    public static uint Crc(ReadOnlySpan<byte> data)
     {
         uint crc = uint.MaxValue;
         foreach (byte b in data) crc = CrcTable[(byte)(crc ^ b)] ^ crc >> 8;

@@ -1,6 +1,6 @@
 using static TorchSharp.torch;
 
-namespace DinoSharp.Probes;
+namespace DinoSharp.Features;
 
 /// <summary>Exact nearest neighbours by matrix products, in pieces that bound the memory.</summary>
 internal static class NearestNeighbors
