@@ -26,6 +26,12 @@ public class Collectives
     {
     }
 
+    /// <summary>Replaces tensors by their means over all processes.</summary>
+    /// <param name="tensors">Of equal shapes and in equal order everywhere; no gradient flows.</param>
+    public virtual void Mean(IReadOnlyList<Tensor> tensors)
+    {
+    }
+
     /// <summary>The rows of all processes in the order of their ranks. Differentiable: each process gets back the sum of the gradients of all.</summary>
     /// <param name="rows">[n, ...], equal n everywhere</param>
     /// <returns>[W·n, ...]; the argument itself where there is only one process</returns>

@@ -16,11 +16,12 @@ internal static class Gradients
     }
 
     /// <summary>Multiplies all gradients by min(1, limit / (norm + 1e-6)).</summary>
-    public static void Clip(IEnumerable<Parameter> parameters, Tensor norm, double limit)
+    public static void Clip(IEnumerable<Parameter> parameters, double norm, double limit)
     {
+        double coefficient = limit / (norm + 1e-6);
+        if (coefficient >= 1) return;
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        Tensor coefficient = (limit / (norm + 1e-6)).clamp(max: 1);
         foreach (Parameter parameter in parameters) parameter.grad?.mul_(coefficient);
     }
 }

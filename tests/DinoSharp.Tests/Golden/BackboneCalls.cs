@@ -13,7 +13,7 @@ internal static class BackboneCalls
     {
         using TensorFile weights = TensorFile.Open(file);
         Dictionary<string, Tensor> state = module.state_dict();
-        string[] unexplained = [.. weights.Entries.Keys.Except(state.Keys).Where(k => !k.StartsWith("norms.3.", StringComparison.Ordinal)), .. state.Keys.Except(weights.Entries.Keys)];
+        string[] unexplained = [.. weights.Entries.Keys.Except(state.Keys).Where(k => !k.Contains("norms.3.", StringComparison.Ordinal)), .. state.Keys.Except(weights.Entries.Keys)];
         if (unexplained.Length > 0) throw new InvalidOperationException($"state dict differs: {string.Join(", ", unexplained)}");
         using var quiet = no_grad();
         foreach ((string name, Tensor target) in state) weights.CopyTo(name, target);

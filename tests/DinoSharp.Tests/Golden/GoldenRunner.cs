@@ -32,6 +32,7 @@ internal static class GoldenRunner
         ["optimizer"] = OptimizerCases.AdamW,
         ["checkpoint_vit"] = CheckpointCases.Run,
         ["checkpoint_convnext"] = CheckpointCases.Run,
+        ["ssl_train_step"] = TrainStepCases.Run,
         ["schedules"] = ScheduleCases.Run,
         ["linear_head"] = DenseHeadCases.LinearHead,
         ["features_to_depth"] = DenseHeadCases.FeaturesToDepth,

@@ -42,7 +42,7 @@ internal static class OptimizerCases
             for (int i = 0; i < parameters.Length; i++) parameters[i].grad = call.Input($"grad{i}")!.clone();
             Tensor norm = Gradients.Norm(parameters);
             call.Check("grad_norm", norm);
-            Gradients.Clip(parameters, norm, call.Arg("max_norm").GetDouble());
+            Gradients.Clip(parameters, norm.item<float>(), call.Arg("max_norm").GetDouble());
             optimizer.Step(new StepValues(call.Arg("lr").GetDouble(), call.Arg("last_layer_lr").GetDouble(), call.Arg("weight_decay").GetDouble(), 0, 1));
             Dictionary<string, Tensor> state = new(optimizer.State);
             for (int i = 0; i < parameters.Length; i++)

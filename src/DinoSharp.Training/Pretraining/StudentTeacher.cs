@@ -1,0 +1,197 @@
+using DinoSharp.Backbones;
+using DinoSharp.Training.Data.Sampling;
+using DinoSharp.Training.Distributed;
+using DinoSharp.Training.Losses;
+using DinoSharp.Training.Optimization;
+using DinoSharp.Training.Views;
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+using AdamW = DinoSharp.Training.Optimization.AdamW;
+
+namespace DinoSharp.Training.Pretraining;
+
+/// <summary>A student that learns from its own moving average, or from a frozen teacher: one training step after another (paper section 3.2).</summary>
+/// <remarks>Stochastic numbers depend on (seed, step) alone, so nothing but weights and moments has to be kept between steps.</remarks>
+public sealed class StudentTeacher : IDisposable
+{
+    private const ulong WeightStream = 1, StepStream = 2;
+    private readonly Collectives _collectives;
+    private readonly Device _device;
+    private readonly AdamW _optimizer;
+
+    /// <summary>Builds the networks and draws fresh weights; the teacher starts as a copy of the student.</summary>
+    /// <param name="config">What a step computes.</param>
+    /// <param name="frozen">Teacher to distill from; null: the student's own moving average teaches. Stays owned by the caller and may be shared.</param>
+    /// <param name="collectives">The processes of the run; null: this one alone.</param>
+    /// <param name="device">Where everything lives; null: CPU.</param>
+    /// <exception cref="DinoSharpException">The configuration cannot work; the message says why.</exception>
+    public StudentTeacher(StudentTeacherConfig config, FrozenTeacher? frozen = null, Collectives? collectives = null, Device? device = null)
+    {
+        _collectives = collectives ?? Collectives.Single;
+        _device = device ?? CPU;
+        config.Validate(_collectives.WorldSize);
+        CheckFrozen(config, frozen);
+        Config = config;
+        Frozen = frozen;
+        StudentNetwork = new PretrainNetwork(config.Backbone, config.Heads, device);
+        using var random = new Generator(TorchRandom.SeedOf(config.Seed, WeightStream, 0));
+        StudentNetwork.Initialize(random);
+        StudentNetwork.train();
+        TeacherNetwork = new PretrainNetwork(config.Backbone, config.Heads, device).Freeze();
+        PretrainNetwork.Copy(StudentNetwork, TeacherNetwork);
+        Gram = config.Losses.Gram is { } gram ? new GramTeacher(gram, config.Backbone, device) : null;
+        ResetGramTeacher();
+        _optimizer = new AdamW(ParameterGroup.Of(StudentNetwork, config.Optimizer), config.Optimizer.Beta1, config.Optimizer.Beta2);
+    }
+
+    /// <summary>What a step computes.</summary>
+    public StudentTeacherConfig Config { get; }
+
+    /// <summary>The network that is trained.</summary>
+    public Backbone Student => StudentNetwork.Backbone;
+
+    /// <summary>The student's moving average: the product of training.</summary>
+    public Backbone Teacher => TeacherNetwork.Backbone;
+
+    internal FrozenTeacher? Frozen { get; }
+
+    internal PretrainNetwork StudentNetwork { get; }
+
+    internal PretrainNetwork TeacherNetwork { get; }
+
+    internal GramTeacher? Gram { get; }
+
+    internal AdamW Optimizer => _optimizer;
+
+    /// <summary>Makes one training step; refuses it, and changes no weight, if a loss or a gradient is not finite.</summary>
+    /// <param name="batch">The views, on any device; not disposed.</param>
+    /// <param name="step">Number of the step, 0 is the first; decides schedules and random numbers.</param>
+    public StepReport Step(PretrainBatch batch, long step) => StepTogether([this], batch, step)[0];
+
+    /// <summary>Makes one step of several students that share a frozen teacher: it looks at the batch once.</summary>
+    /// <param name="students">Students of the same frozen teacher, or a single student.</param>
+    /// <param name="batch">The views, on any device; not disposed.</param>
+    /// <param name="step">Number of the step, 0 is the first.</param>
+    /// <returns>One report for each student.</returns>
+    public static StepReport[] StepTogether(IReadOnlyList<StudentTeacher> students, PretrainBatch batch, long step)
+    {
+        StudentTeacher first = students[0];
+        if (students.Count > 1 && students.Any(s => s.Frozen is null || s.Frozen != first.Frozen)) throw new ArgumentException("students that step together must share a frozen teacher", nameof(students));
+        StepValues[] values = [.. students.Select(s => s.ValuesAt(step))];
+        using var scope = NewDisposeScope();
+        PretrainBatch[] parts = first.Prepare(batch);
+        Targets[] targets = first.Teach(parts, values[0].TeacherTemperature);
+        return [.. students.Select((student, i) =>
+        {
+            StepReport report = student.ForwardBackward(parts, targets, step, values[i]);
+            if (report.NonFinite is not null) return report;
+            student.Clip(report);
+            student.Update(step, values[i]);
+            return report;
+        })];
+    }
+
+    /// <summary>What the schedules say about a step.</summary>
+    public StepValues ValuesAt(long step) => Config.Optimizer.At(step, Config.Steps, (long)Config.BatchImages * _collectives.WorldSize);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _optimizer.Dispose();
+        Gram?.Dispose();
+        TeacherNetwork.Dispose();
+        StudentNetwork.Dispose();
+    }
+
+    /// <summary>Cuts a batch into parts on the device and in the compute type; they live in the caller's dispose scope.</summary>
+    internal PretrainBatch[] Prepare(PretrainBatch batch)
+    {
+        if (Config.MicroBatches == 1) return [batch.To(_device, Config.ComputeScalar)];
+        return [.. Enumerable.Range(0, Config.MicroBatches).Select(i =>
+        {
+            using PretrainBatch part = batch.Part(i, Config.MicroBatches);
+            return part.To(_device, Config.ComputeScalar);
+        })];
+    }
+
+    /// <summary>The teacher's half of a step; the targets live in the caller's dispose scope.</summary>
+    internal Targets[] Teach(PretrainBatch[] parts, double temperature) =>
+        Teaching.Run(Frozen?.Network ?? TeacherNetwork, parts, temperature, keepFeatures: Config.Losses.Gram?.Mode == GramMode.MovingTeacher, _collectives);
+
+    /// <summary>The student's half of a step up to the gradients, which are the means over parts and processes.</summary>
+    internal StepReport ForwardBackward(PretrainBatch[] parts, Targets[] targets, long step, StepValues values)
+    {
+        using var scope = NewDisposeScope();
+        using var random = new Generator(TorchRandom.SeedOf(Config.Seed + (ulong)_collectives.Rank, StepStream, (ulong)step));
+        LossWeights weights = LossWeights.At(Config.Losses, step, Config.Steps);
+        var pass = new StudentPass(StudentNetwork, Config.Losses, Gram, _collectives);
+        StudentNetwork.zero_grad();
+        Tensor? terms = null;
+        for (int i = 0; i < parts.Length; i++)
+        {
+            using var inner = NewDisposeScope();
+            (Tensor total, Tensor found) = pass.Run(parts[i], targets[i], weights, hidePatches: Frozen is null, random);
+            (total / parts.Length).backward();
+            terms = (terms is null ? found / parts.Length : terms + found / parts.Length).MoveToOuterDisposeScope();
+        }
+
+        (string Name, Parameter[] Parameters)[] modules = [.. StudentNetwork.Parts];
+        _collectives.Mean([terms!, .. modules.SelectMany(m => m.Parameters).Select(p => p.grad).OfType<Tensor>()]);
+        Tensor[] norms = [.. modules.Select(m => Gradients.Norm(m.Parameters))];
+        double[] numbers = cat([terms!, stack(norms)]).to(ScalarType.Float64).cpu().data<double>().ToArray(); // the only wait for the device in a step
+        string? problem = numbers.All(double.IsFinite) ? null : NonFinite.First(parts, StudentNetwork, Frozen?.Network ?? TeacherNetwork, numbers);
+        return new StepReport(step, Terms(numbers, weights), new GradientNorms(numbers[8], numbers[9], numbers[10]), values, problem);
+    }
+
+    /// <summary>Limits the gradient norm of the backbone and of each head, separately.</summary>
+    internal void Clip(StepReport report)
+    {
+        if (Config.Optimizer.ClipNorm is not double limit) return;
+        double[] norms = [report.GradientNorms.Backbone, report.GradientNorms.DinoHead, report.GradientNorms.IbotHead];
+        foreach (((_, Parameter[] parameters), double norm) in StudentNetwork.Parts.Zip(norms)) Gradients.Clip(parameters, norm, limit);
+    }
+
+    /// <summary>Applies the gradients: optimizer, moving average, Gram anchor, in this order.</summary>
+    internal void Update(long step, StepValues values)
+    {
+        _optimizer.Step(values);
+        PretrainNetwork.Average(StudentNetwork, TeacherNetwork, values.Momentum);
+        Gram?.AfterStep(step, Teacher);
+    }
+
+    /// <summary>Makes the current teacher the Gram anchor.</summary>
+    internal void ResetGramTeacher()
+    {
+        if (Gram?.Backbone is { } anchor) PretrainNetwork.Copy(Teacher, anchor);
+    }
+
+    private LossTerms Terms(double[] numbers, LossWeights weights)
+    {
+        GramConfig? gram = Config.Losses.Gram;
+        return new LossTerms(
+            Total: numbers[0],
+            DinoGlobal: numbers[1],
+            DinoLocal: numbers[2],
+            Ibot: numbers[3],
+            KoLeo: numbers[4],
+            Gram: gram is null ? null : numbers[5],
+            GramMasked: gram?.ReportMaskedParts == true ? numbers[6] : null,
+            GramUnmasked: gram?.ReportMaskedParts == true ? numbers[7] : null,
+            LocalWeight: weights.Local,
+            GramWeight: gram is null ? null : weights.Gram);
+    }
+
+    private static void CheckFrozen(StudentTeacherConfig config, FrozenTeacher? frozen)
+    {
+        if (frozen is null) return;
+        if (frozen.Heads.Dino.Prototypes != config.Heads.Dino.Prototypes || frozen.Heads.Ibot.Prototypes != config.Heads.Ibot.Prototypes)
+        {
+            throw new DinoSharpException($"distillation: the teacher has {frozen.Heads.Dino.Prototypes} and {frozen.Heads.Ibot.Prototypes} prototypes, the student {config.Heads.Dino.Prototypes} and {config.Heads.Ibot.Prototypes}; they must be equal");
+        }
+
+        int teacherPatch = frozen.Network.Backbone.Config.PatchSizePixels, studentPatch = config.Backbone.PatchSizePixels;
+        if (teacherPatch != studentPatch) throw new DinoSharpException($"distillation: the teacher's patches are {teacherPatch} pixels wide, the student's {studentPatch}; they must be equal");
+        if (config.Losses.Gram is not null) throw new DinoSharpException("distillation: the teacher is frozen, so Gram anchoring has nothing to repair; remove one of the two");
+    }
+}

@@ -1,0 +1,54 @@
+using DinoSharp.Backbones;
+using DinoSharp.Training.Distributed;
+using DinoSharp.Training.Losses;
+using DinoSharp.Training.Views;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Training.Pretraining;
+
+/// <summary>What the teacher says about one part of a batch.</summary>
+/// <param name="Classes">Distributions of the global crops. [G, B, K]</param>
+/// <param name="Patches">Distributions of the patches hidden from the student. [M, K]</param>
+/// <param name="Features">All patch features, if the moving teacher is the Gram anchor. [G·B, P, D]</param>
+internal sealed record Targets(Tensor Classes, Tensor Patches, Tensor? Features);
+
+/// <summary>The teacher's half of a step: unmasked global crops in, balanced distributions out.</summary>
+internal static class Teaching
+{
+    /// <summary>Runs the teacher over all parts of a batch and balances its answers over the whole batch of all processes.</summary>
+    /// <param name="teacher">The moving average of the student, or a frozen network.</param>
+    /// <param name="parts">On the teacher's device, in the compute type.</param>
+    /// <param name="temperature">Teacher temperature.</param>
+    /// <param name="keepFeatures">Whether to return patch features.</param>
+    /// <param name="collectives">The processes to balance over.</param>
+    /// <returns>Targets of each part, in the caller's dispose scope.</returns>
+    public static Targets[] Run(PretrainNetwork teacher, IReadOnlyList<PretrainBatch> parts, double temperature, bool keepFeatures, Collectives collectives)
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        var classes = new List<Tensor>();
+        var patches = new List<Tensor>();
+        var features = new List<Tensor?>();
+        foreach (PretrainBatch part in parts)
+        {
+            using var inner = NewDisposeScope();
+            BackboneOutput output = teacher.Backbone.ForwardFeatures(part.GlobalCrops);
+            classes.Add(teacher.DinoHead.call(output.ClassToken).MoveToOuterDisposeScope()); // [G·B, K]
+            patches.Add(teacher.IbotHead.call(SelectMasked(output.Patches, part)).MoveToOuterDisposeScope()); // [M, K]
+            features.Add(keepFeatures ? output.Patches.MoveToOuterDisposeScope() : null);
+        }
+
+        Tensor[] classTargets = Balance(classes), patchTargets = Balance(patches);
+        return [.. parts.Select((part, i) => new Targets(
+            classTargets[i].unflatten(0, [PretrainBatch.GlobalCropsPerImage, part.Images]).MoveToOuterDisposeScope(), // [G, B, K]
+            patchTargets[i].MoveToOuterDisposeScope(),
+            features[i]?.MoveToOuterDisposeScope()))];
+
+        Tensor[] Balance(List<Tensor> logits) => TeacherTargets.SinkhornKnopp(cat(logits, 0), temperature, collectives).split([.. logits.Select(l => l.shape[0])], 0);
+    }
+
+    /// <summary>The features of the patches that are hidden from the student. [M, D]</summary>
+    /// <param name="patches">[G·B, P, D]</param>
+    /// <param name="part">Where the positions come from.</param>
+    public static Tensor SelectMasked(Tensor patches, PretrainBatch part) => patches.flatten(0, 1).index_select(0, part.MaskedIndices); // [M, D]
+}
