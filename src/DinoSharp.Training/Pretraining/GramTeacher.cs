@@ -1,7 +1,6 @@
 using DinoSharp.Backbones;
 using DinoSharp.Training.Losses;
 using DinoSharp.Training.Views;
-using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 

@@ -1,10 +1,8 @@
 using DinoSharp.Backbones;
 using DinoSharp.Training.Data.Sampling;
 using DinoSharp.Training.Distributed;
-using DinoSharp.Training.Losses;
 using DinoSharp.Training.Optimization;
 using DinoSharp.Training.Views;
-using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 using AdamW = DinoSharp.Training.Optimization.AdamW;
