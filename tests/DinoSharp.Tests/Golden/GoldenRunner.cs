@@ -33,6 +33,7 @@ internal static class GoldenRunner
         ["checkpoint_vit"] = CheckpointCases.Run,
         ["checkpoint_convnext"] = CheckpointCases.Run,
         ["ssl_train_step"] = TrainStepCases.Run,
+        ["random_parameters"] = RandomParameterCases.Run,
         ["schedules"] = ScheduleCases.Run,
         ["linear_head"] = DenseHeadCases.LinearHead,
         ["features_to_depth"] = DenseHeadCases.FeaturesToDepth,
