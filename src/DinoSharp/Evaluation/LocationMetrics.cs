@@ -1,3 +1,5 @@
+using DinoSharp.Images;
+
 namespace DinoSharp.Evaluation;
 
 /// <summary>Scores of points and boxes.</summary>

@@ -59,6 +59,19 @@ internal sealed class PatchUpsampling
         return row;
     }
 
+    /// <summary>The interpolated vector of every pixel, [H, W, D].</summary>
+    public float[] ToPixels()
+    {
+        float[] pixels = GC.AllocateUninitializedArray<float>(checked(_width * _height * _map.Dim));
+        Parallel.For(0, _height, () => (Row: new float[_width * _map.Dim], Column: new float[_map.Width * _map.Dim]), (y, _, buffers) =>
+        {
+            Row(y, buffers.Column, buffers.Row);
+            buffers.Row.CopyTo(pixels, y * buffers.Row.Length);
+            return buffers;
+        }, _ => { });
+        return pixels;
+    }
+
     private void Row(int y, float[] column, float[] row)
     {
         int dim = _map.Dim, stride = _map.Width * dim;

@@ -1,4 +1,5 @@
 using DinoSharp.Evaluation;
+using DinoSharp.Images;
 using Xunit;
 
 namespace DinoSharp.Tests.Evaluation;
