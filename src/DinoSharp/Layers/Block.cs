@@ -40,8 +40,8 @@ internal sealed class Block : nn.Module
 
     /// <summary>Inference, or training without stochastic depth.</summary>
     /// <param name="x">[B, N, D]</param>
-    /// <param name="rope">Tables of N tokens.</param>
-    public Tensor Forward(Tensor x, RotaryTables rope)
+    /// <param name="rope">Tables of N tokens; null: positions do not count (heads).</param>
+    public Tensor Forward(Tensor x, RotaryTables? rope)
     {
         using var scope = NewDisposeScope();
         x = x + AttentionBranch(x, rope); // [B, N, D]
@@ -66,7 +66,7 @@ internal sealed class Block : nn.Module
         return [.. groups.Select(x => x.MoveToOuterDisposeScope())];
     }
 
-    private Tensor AttentionBranch(Tensor x, RotaryTables rope)
+    private Tensor AttentionBranch(Tensor x, RotaryTables? rope)
     {
         using var scope = NewDisposeScope();
         Tensor y = _attention.Forward(_norm1.call(x), rope); // [B, N, D]

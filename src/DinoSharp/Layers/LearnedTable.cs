@@ -18,4 +18,12 @@ internal sealed class LearnedTable : nn.Module
 
     /// <summary>[rows, D]</summary>
     public Parameter Weight => _weight;
+
+    /// <summary>The rows of indices [...]. [..., D]</summary>
+    public Tensor Lookup(Tensor indices)
+    {
+        using Tensor flat = indices.flatten(); // [n]
+        using Tensor rows = _weight.index_select(0, flat); // [n, D]
+        return rows.view([.. indices.shape, rows.shape[1]]); // [..., D]
+    }
 }

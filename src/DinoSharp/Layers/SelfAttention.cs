@@ -23,8 +23,8 @@ internal sealed class SelfAttention : nn.Module
     public QkvProjection Qkv => _qkv;
 
     /// <param name="x">[B, N, D]</param>
-    /// <param name="rope">Tables of N tokens.</param>
-    public Tensor Forward(Tensor x, RotaryTables rope)
+    /// <param name="rope">Tables of N tokens; null: positions do not count.</param>
+    public Tensor Forward(Tensor x, RotaryTables? rope)
     {
         using var scope = NewDisposeScope();
         (Tensor q, Tensor k, Tensor v) = ProjectAndRotate(x, rope);
@@ -46,13 +46,13 @@ internal sealed class SelfAttention : nn.Module
     }
 
     /// <returns>q, k, v, each [B, A, N, E]; q and k rotated</returns>
-    internal (Tensor Q, Tensor K, Tensor V) ProjectAndRotate(Tensor x, RotaryTables rope)
+    internal (Tensor Q, Tensor K, Tensor V) ProjectAndRotate(Tensor x, RotaryTables? rope)
     {
         long batch = x.shape[0], tokens = x.shape[1], width = x.shape[2];
         Tensor[] parts = _qkv.call(x) // [B, N, 3D]
             .view(batch, tokens, 3, _heads, width / _heads) // [B, N, 3, A, E]
             .permute(2, 0, 3, 1, 4) // [3, B, A, N, E]
             .unbind(0);
-        return (rope.Rotate(parts[0]), rope.Rotate(parts[1]), parts[2]);
+        return rope is null ? (parts[0], parts[1], parts[2]) : (rope.Rotate(parts[0]), rope.Rotate(parts[1]), parts[2]);
     }
 }

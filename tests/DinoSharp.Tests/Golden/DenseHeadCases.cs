@@ -1,13 +1,15 @@
 using System.Text.Json;
 using DinoSharp.Backbones;
 using DinoSharp.Heads;
+using DinoSharp.Heads.Classification;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Heads.Segmentation;
+using DinoSharp.Layers;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Tests.Golden;
 
-/// <summary>Kinds <c>linear_head</c>, <c>features_to_depth</c>, <c>input_adapters</c>, <c>dpt_head</c> and <c>depther</c>.</summary>
+/// <summary>Kinds <c>linear_head</c>, <c>features_to_depth</c>, <c>input_adapters</c>, <c>dpt_head</c>, <c>depther</c> and <c>linear_classifier</c>.</summary>
 internal static class DenseHeadCases
 {
     /// <summary>Maps [B, D, h, w] and class tokens [B, D] of a call as the backbone would deliver them.</summary>
@@ -141,6 +143,22 @@ internal static class DenseHeadCases
             Tensor scores = head.Forward(features);
             call.CheckIfGiven("logits", scores);
             call.Check("depth", bins.ToMeters(scores));
+        }
+    }
+
+    public static void LinearClassifier(GoldenCase golden)
+    {
+        using var backbone = new VisionTransformer(ConfigReader.Vit(golden.Config.GetProperty("backbone")));
+        using var head = new Linear(2 * backbone.Config.EmbedDim, golden.Config.GetProperty("num_classes").GetInt32(), bias: true);
+        PrefixedWeights.Load(golden.WeightsFile, ("backbone.", backbone), ("linear_head.", head));
+        using var quiet = no_grad();
+        foreach (GoldenCall call in golden.Calls)
+        {
+            using var scope = NewDisposeScope();
+            bool classify = call.Op == "classify";
+            LayerFeatures[] features = backbone.GetLayers(call.Input("x")!, LayerSelection.Last(classify ? 1 : call.Int("use_n_blocks")));
+            Tensor input = LinearInput.Gather(features, classify || call.Flag("use_avgpool"));
+            call.Check(classify ? "logits" : "features", classify ? head.call(input) : input);
         }
     }
 
