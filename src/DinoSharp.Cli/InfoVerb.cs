@@ -70,7 +70,7 @@ internal sealed class InfoVerb : Verb
 
         if (info.Source is not null) rows.Add(["source", info.Source]);
         rows.Add(["licence", info.License]);
-        return Output.Columns(rows);
+        return Output.Columns([.. rows.Select(row => row.Select(Printable).ToArray())]);
     }
 
     private static string Architecture(BackboneConfig config) => config switch
@@ -80,6 +80,9 @@ internal sealed class InfoVerb : Verb
         ConvNeXtConfig convNeXt => $"ConvNeXt: {string.Join('+', Numbers(convNeXt.Depths))} blocks of {string.Join(", ", Numbers(convNeXt.Dims))} channels",
         _ => "",
     };
+
+    // Names and texts come from the file and may carry escape sequences for the terminal.
+    private static string Printable(string text) => string.Concat(text.Select(letter => char.IsControl(letter) ? '\uFFFD' : letter));
 
     private static int[] Numbers((int, int, int, int) values) => [values.Item1, values.Item2, values.Item3, values.Item4];
 

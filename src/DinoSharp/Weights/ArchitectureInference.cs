@@ -131,11 +131,11 @@ internal sealed class ArchitectureInference
     {
         using var scope = NewDisposeScope();
         double[] stored = source.Read().to(ScalarType.Float64).data<double>().ToArray();
-        if (!stored.All(period => double.IsFinite(period) && period > 0)) return described;
+        if (!stored.All(period => period is >= 1e-9 and <= 1e12)) return described; // named when they are loaded
         double fitted = stored.Length == 1 ? 100 : Math.Pow(stored[^1], stored.Length / (stored.Length - 1.0));
         foreach (double candidate in new[] { described.Base ?? 100, Math.Round(fitted), fitted })
         {
-            if (candidate > 0 && stored.Index().All(item => Math.Abs((Math.Pow(candidate, (double)item.Index / stored.Length) / item.Item) - 1) < 0.005)) return described with { Base = candidate, MinPeriod = null, MaxPeriod = null };
+            if (candidate is > 0 and <= 1e12 && stored.Index().All(item => Math.Abs((Math.Pow(candidate, (double)item.Index / stored.Length) / item.Item) - 1) < 0.005)) return described with { Base = candidate, MinPeriod = null, MaxPeriod = null };
         }
 
         return described with { Base = null, MinPeriod = stored[0], MaxPeriod = stored[^1] };
@@ -162,11 +162,12 @@ internal sealed class ArchitectureInference
         };
     }
 
-    // Indices without a gap bound the size of the network by the number of tensors in the file.
+    // Indices without a gap, and not too many, bound the size of the network whatever the names in the file are.
     private int Blocks(string prefix)
     {
         HashSet<int> indices = [.. _tensors.Keys.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).Select(name => name[prefix.Length..].Split('.')[0]).Where(text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out _)).Select(text => int.Parse(text, CultureInfo.InvariantCulture))];
         if (indices.Count == 0) throw new TensorFileException(_path, $"the architecture cannot be told: there is no tensor '{prefix}0.…'");
+        if (indices.Count > 1000) throw new TensorFileException(_path, $"{indices.Count} blocks '{prefix}0.…' are more than any network has");
         int missing = Enumerable.Range(0, indices.Count).FirstOrDefault(index => !indices.Contains(index), -1);
         return missing < 0 ? indices.Count : throw new TensorFileException(_path, $"block {missing} is missing: there are tensors of '{prefix}{indices.Max()}.…' but none of '{prefix}{missing}.…'");
     }

@@ -11,6 +11,9 @@ internal sealed record DetectedBackbone(WeightLayout Layout, BackboneFamily Fami
 /// <summary>Recognises a backbone in a file by names that only one layout has, wherever the file keeps it.</summary>
 internal static class LayoutDetection
 {
+    // The checkpoint of a 7B training run with optimiser state has some 5 thousand.
+    private const int MostTensors = 50_000;
+
     // Names that training wrappers (data parallel, compile, activation checkpointing, sharding) put into paths.
     private static readonly string[] Wrappers = ["module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"];
 
@@ -29,6 +32,7 @@ internal static class LayoutDetection
     /// <exception cref="TensorFileException">There are several and none is preferred, or it is a backbone of another kind.</exception>
     public static DetectedBackbone? Find(TensorFile file)
     {
+        if (file.Entries.Count > MostTensors) return null;
         var names = new OrderedDictionary<string, TensorEntry>(StringComparer.Ordinal);
         foreach (TensorEntry entry in file.Entries.Values)
         {

@@ -80,6 +80,6 @@ internal sealed class LoadPlan
         using var scope = NewDisposeScope();
         Tensor values = source.Read().to(ScalarType.Float32);
         if (!values.isfinite().all().item<bool>()) return "holds values that are not finite; the model was saved before it was initialised";
-        return mask || values.gt(0).all().item<bool>() ? null : "holds periods that are not positive";
+        return mask || (values.ge(1e-9) & values.le(1e12)).all().item<bool>() ? null : "holds periods outside 1e-9 to 1e12";
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using System.Text.Unicode;
 using DinoSharp.Backbones;
 
 namespace DinoSharp.Weights;
@@ -35,6 +36,7 @@ internal sealed class ModelConfigFile
     {
         try
         {
+            if (!Utf8.IsValid(json.Span)) throw new TensorFileException(source, "is no valid JSON: it is not UTF-8");
             using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
             if (document.RootElement.ValueKind != JsonValueKind.Object) throw new TensorFileException(source, $"expected a JSON object, found {document.RootElement.ValueKind}");
             return new ModelConfigFile(source, document.RootElement.Clone());
@@ -49,7 +51,18 @@ internal sealed class ModelConfigFile
     public ModelConfigFile? Section(string key) => _root.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Object ? new ModelConfigFile($"{Source} ({key})", value) : null;
 
     /// <summary>A text; null if absent.</summary>
-    public string? Text(string key) => Find(key) is { } value ? value.ValueKind == JsonValueKind.String ? value.GetString() : throw Wrong(key, value, "a text") : null;
+    public string? Text(string key)
+    {
+        if (Find(key) is not { } value) return null;
+        try
+        {
+            return value.ValueKind == JsonValueKind.String ? value.GetString() : throw Wrong(key, value, "a text");
+        }
+        catch (InvalidOperationException)
+        {
+            throw Wrong(key, value, "a text without half characters"); // an escaped surrogate without its partner
+        }
+    }
 
     /// <summary>True or false; null if absent.</summary>
     public bool? Flag(string key) => Find(key) is { } value ? value.ValueKind switch { JsonValueKind.True => true, JsonValueKind.False => false, _ => throw Wrong(key, value, "true or false") } : null;

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
+using DinoSharp.Backbones;
 using DinoSharp.Weights;
 using Xunit;
 using static TorchSharp.torch;
@@ -22,6 +23,8 @@ public sealed class HostileFileFuzzTests(ITestOutputHelper output) : IDisposable
     [InlineData("index")]
     [InlineData("zip")]
     [InlineData("legacy")]
+    [InlineData("backbone")]
+    [InlineData("config")]
     public void Of_2000_mutated_files_each_reads_or_is_refused(string kind) => Run(kind, 2000, seed: 1);
 
     [Theory]
@@ -30,12 +33,14 @@ public sealed class HostileFileFuzzTests(ITestOutputHelper output) : IDisposable
     [InlineData("index")]
     [InlineData("zip")]
     [InlineData("legacy")]
+    [InlineData("backbone")]
+    [InlineData("config")]
     public void Of_100000_mutated_files_each_reads_or_is_refused(string kind) => Run(kind, 100_000, seed: 1_000_000);
 
     private void Run(string kind, int inputs, int seed)
     {
         byte[] valid = Valid(kind);
-        string path = Path.Combine(_folder, kind == "index" ? "model.safetensors.index.json" : "file");
+        string path = Path.Combine(_folder, kind switch { "index" => "model.safetensors.index.json", "config" => "config.json", _ => "file" });
         int accepted = 0;
         long mostAllocated = 0;
         TimeSpan slowest = TimeSpan.Zero;
@@ -47,7 +52,9 @@ public sealed class HostileFileFuzzTests(ITestOutputHelper output) : IDisposable
             long start = Stopwatch.GetTimestamp();
             try
             {
-                ReadAll(path);
+                if (kind == "config") LoadBackbone(_folder);
+                else if (kind == "backbone") LoadBackbone(path);
+                else ReadAll(path);
                 accepted++;
             }
             catch (DinoSharpException error) when (i >= 0)
@@ -86,6 +93,12 @@ public sealed class HostileFileFuzzTests(ITestOutputHelper output) : IDisposable
             using Tensor tensor = file.Read(entry.Name);
             Assert.Equal(entry.ElementCount, tensor.numel());
         }
+    }
+
+    private static void LoadBackbone(string path)
+    {
+        using BackboneWeights weights = BackboneWeights.Open(path);
+        using Backbone backbone = weights.CreateBackbone();
     }
 
     private static byte[] Mutate(byte[] valid, Random random)
@@ -138,6 +151,17 @@ public sealed class HostileFileFuzzTests(ITestOutputHelper output) : IDisposable
         string path = Path.Combine(_folder, "valid");
         switch (kind)
         {
+            case "backbone":
+            case "config":
+                using (var network = new VisionTransformer(new VisionTransformerConfig { PatchSize = 2, Width = 8, Depth = 1, Heads = 1, FeedForwardWidth = 8 }))
+                {
+                    network.Initialize(new Generator(1));
+                    StateDict.Save(network, path);
+                }
+
+                if (kind == "backbone") return File.ReadAllBytes(path);
+                WeightConverter.Convert(path, _folder, new WeightConversion { To = WeightLayout.HuggingFace });
+                return File.ReadAllBytes(Path.Combine(_folder, "config.json"));
             case "safetensors":
                 SafetensorsWriter.Write(path, new Dictionary<string, Tensor> { ["a"] = a, ["b"] = b, ["c"] = c, ["d"] = d, ["e"] = e }, [new("format", "pt")]);
                 return File.ReadAllBytes(path);

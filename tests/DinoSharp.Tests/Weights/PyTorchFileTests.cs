@@ -211,6 +211,34 @@ public sealed class PyTorchFileTests : IDisposable
         AssertRefusedFile(good[..^1], "truncated");
     }
 
+    [Theory]
+    [InlineData(20, 0xFFFFFFFEu, "declared to have")]
+    [InlineData(24, 0xFFFFFFFEu, "declared to have")]
+    [InlineData(24, 0xFFFFFFFFu, "beyond 4 GB")]
+    [InlineData(42, 0xFFFFFFF0u, "outside the file")]
+    [InlineData(42, 0u, "another name")]
+    [InlineData(8, 1u, "encrypted")]
+    public void A_directory_that_lies_is_refused(int field, uint value, string expected)
+    {
+        byte[] file = PthBuilder.Zip(new PickleBuilder().Op('}').Stop(), ("archive/data/0", SixFloats));
+        int entry = file.AsSpan().LastIndexOf("PK\u0001\u0002"u8); // of the last member
+        BitConverter.GetBytes(value).AsSpan(0, field == 8 ? 2 : 4).CopyTo(file.AsSpan(entry + field));
+        AssertRefusedFile(file, expected);
+    }
+
+    [Fact]
+    public void Members_that_share_bytes_are_refused()
+    {
+        byte[] file = PthBuilder.ZipOf(CompressionLevel.NoCompression, ("a/data.pkl", new byte[64]), ("a/data/0", new byte[64]));
+        int first = file.AsSpan().IndexOf("PK\u0001\u0002"u8);
+        foreach (int field in new[] { 20, 24 }) BitConverter.GetBytes(100).CopyTo(file, first + field); // reaches into the second member
+        AssertRefusedFile(file, "overlap");
+
+        int end = file.AsSpan().LastIndexOf("PK\u0005\u0006"u8);
+        BitConverter.GetBytes(ushort.MaxValue - 1).AsSpan(0, 2).CopyTo(file.AsSpan(end + 10));
+        AssertRefusedFile(file, "do not fit into a directory");
+    }
+
     [Fact]
     public void Damaged_legacy_files_are_refused()
     {
