@@ -32,6 +32,11 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <param name="random">A CPU generator; equal seeds give equal weights.</param>
     public abstract void Initialize(Generator random);
 
+    /// <summary>Brings the weights into the form that this processor computes fastest in float32. Call it once they are loaded: later changes of the weights are
+    /// not seen by inference until it is called again. It takes a copy of the weights; training and masked passes go on using the originals.</summary>
+    /// <returns>The route that inference takes from now on, in words.</returns>
+    public virtual string PrepareForInference() => "libtorch";
+
     /// <summary>The normalised class token. [B, D]</summary>
     /// <param name="input">Normalised images [B, C, H, W].</param>
     public override Tensor forward(Tensor input)

@@ -1,3 +1,4 @@
+using DinoSharp.Inference;
 using DinoSharp.Layers;
 using TorchSharp.Modules;
 using TorchSharp.Utils;
@@ -18,6 +19,7 @@ public sealed class VisionTransformer : Backbone
     [ComponentName(Name = "cls_norm")] private readonly Norm? _classNorm;
     [ComponentName(Name = "local_cls_norm")] private readonly Norm? _localClassNorm;
     private readonly VisionTransformerConfig _config;
+    private VisionTransformerEngine? _engine;
 
     /// <summary>Builds the network with unset weights.</summary>
     /// <param name="config">Shape and options.</param>
@@ -45,16 +47,23 @@ public sealed class VisionTransformer : Backbone
 
     internal RotaryPositions Rotary => _rotary;
 
-    private int PrefixTokens => 1 + _config.Registers;
+    internal PatchEmbedding PatchEmbedding => _patchEmbedding;
+
+    private int PrefixCount => 1 + _config.Registers;
+
+    /// <inheritdoc/>
+    public override string PrepareForInference()
+    {
+        _engine?.Dispose();
+        _engine = VisionTransformerEngine.TryCreate(this, out string reason);
+        return _engine is null ? $"libtorch ({reason})" : reason;
+    }
 
     /// <inheritdoc/>
     public override BackboneOutput ForwardFeatures(Tensor images, Tensor? masks = null)
     {
         using var scope = NewDisposeScope();
-        Tensor x = Embed(images, masks, training: false); // [B, N, D]
-        using RotaryTables rope = Tables(images);
-        foreach (Block block in _blocks) x = Replace(x, block.Forward(x, rope));
-        return Output(x, localCrops: false).MoveToOuterDisposeScope();
+        return Output(Run(images, masks, [_config.Depth - 1])[0], localCrops: false).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -76,15 +85,11 @@ public sealed class VisionTransformer : Backbone
     {
         int[] wanted = layers.Resolve(_config.Depth);
         using var scope = NewDisposeScope();
-        Tensor x = Embed(images, null, training: false); // [B, N, D]
-        using RotaryTables rope = Tables(images);
         var features = new List<LayerFeatures>();
-        for (int i = 0; i <= wanted[^1]; i++)
+        foreach ((int layer, Tensor x) in wanted.Zip(Run(images, null, wanted)))
         {
-            x = Replace(x, _blocks[i].Forward(x, rope));
-            if (!wanted.Contains(i)) continue;
             (Tensor prefix, Tensor patches) = normalize ? Normalize(x, localCrops: false) : Split(x);
-            features.Add(new LayerFeatures(i, prefix.select(1, 0), prefix.narrow(1, 1, _config.Registers), patches, GridHeight(images), GridWidth(images)));
+            features.Add(new LayerFeatures(layer, prefix.select(1, 0), prefix.narrow(1, 1, _config.Registers), patches, GridHeight(images), GridWidth(images)));
         }
 
         return [.. features.Select(f => f.MoveToOuterDisposeScope())];
@@ -100,9 +105,9 @@ public sealed class VisionTransformer : Backbone
         using var scope = NewDisposeScope();
         Tensor x = Embed(images, null, training: false); // [B, N, D]
         using RotaryTables rope = Tables(images);
-        for (int i = 0; i < last; i++) x = Replace(x, _blocks[i].Forward(x, rope));
+        for (int i = 0; i < last; i++) x = _blocks[i].Forward(x, rope);
         Block block = _blocks[last];
-        return block.Attention.Weights(block.Norm1.call(x), rope, PrefixTokens).MoveToOuterDisposeScope();
+        return block.Attention.Weights(block.Norm1.call(x), rope, PrefixCount).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>
@@ -138,14 +143,37 @@ public sealed class VisionTransformer : Backbone
         return cat([prefix, patches], 1).MoveToOuterDisposeScope(); // [B, N, D]
     }
 
+    /// <summary>Class token and registers. [1, 1 + R, D]</summary>
+    internal Tensor PrefixTokens() => _registers is null ? _classToken.alias() : cat([_classToken, _registers], 1);
+
     internal RotaryTables Tables(Tensor images, Generator? random = null)
     {
         (Tensor sin, Tensor cos) = _rotary.Compute(GridHeight(images), GridWidth(images), random);
         using (sin)
         using (cos)
         {
-            return RotaryTables.Create(sin, cos, PrefixTokens);
+            return RotaryTables.Create(sin, cos, PrefixCount);
         }
+    }
+
+    // Tokens after each wanted block, before the final norm, each [B, N, D].
+    private Tensor[] Run(Tensor images, Tensor? masks, int[] wanted)
+    {
+        Check(images, _config.PatchSize);
+        if (_engine is not null && masks is null && !is_grad_enabled() && images.dtype == ScalarType.Float32 && images.device_type == TorchSharp.DeviceType.CPU) return _engine.Forward(images, wanted);
+        using var scope = NewDisposeScope();
+        Tensor x = Embed(images, masks, training: false); // [B, N, D]
+        using RotaryTables rope = Tables(images);
+        var tokens = new List<Tensor>();
+        for (int i = 0; i <= wanted[^1]; i++)
+        {
+            Tensor next = _blocks[i].Forward(x, rope);
+            if (!tokens.Contains(x)) x.Dispose(); // without gradients nothing else holds the input of a block
+            x = next;
+            if (wanted.Contains(i)) tokens.Add(x);
+        }
+
+        return [.. tokens.Select(t => t.MoveToOuterDisposeScope())];
     }
 
     private BackboneOutput Output(Tensor x, bool localCrops)
@@ -164,16 +192,16 @@ public sealed class VisionTransformer : Backbone
     }
 
     private (Tensor Prefix, Tensor Patches) Split(Tensor x) =>
-        (x.narrow(1, 0, PrefixTokens), x.narrow(1, PrefixTokens, x.shape[1] - PrefixTokens)); // [B, 1 + R, D], [B, P, D]
+        (x.narrow(1, 0, PrefixCount), x.narrow(1, PrefixCount, x.shape[1] - PrefixCount)); // [B, 1 + R, D], [B, P, D]
 
     private int GridHeight(Tensor images) => (int)(images.shape[2] / _config.PatchSize);
 
     private int GridWidth(Tensor images) => (int)(images.shape[3] / _config.PatchSize);
 
-    // Frees the input of a block as soon as its output exists; without gradients nothing else holds it.
-    private static Tensor Replace(Tensor old, Tensor next)
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
     {
-        old.Dispose();
-        return next;
+        if (disposing) _engine?.Dispose();
+        base.Dispose(disposing);
     }
 }

@@ -38,6 +38,10 @@ internal sealed class Block : nn.Module
 
     internal nn.Module<Tensor, Tensor> FeedForward => _mlp;
 
+    internal LayerScale? Scale1 => _scale1;
+
+    internal LayerScale? Scale2 => _scale2;
+
     /// <summary>Inference, or training without stochastic depth.</summary>
     /// <param name="x">[B, N, D]</param>
     /// <param name="rope">Tables of N tokens; null: positions do not count (heads).</param>

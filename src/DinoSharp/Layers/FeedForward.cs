@@ -17,6 +17,10 @@ internal sealed class Mlp : nn.Module<Tensor, Tensor>
         RegisterComponents();
     }
 
+    public Linear Fc1 => _fc1;
+
+    public Linear Fc2 => _fc2;
+
     public override Tensor forward(Tensor x)
     {
         using Tensor hidden = _fc1.call(x); // [..., hidden]
@@ -40,6 +44,12 @@ internal sealed class SwiGlu : nn.Module<Tensor, Tensor>
         _w3 = new Linear(hidden, width, bias, device);
         RegisterComponents();
     }
+
+    public Linear W1 => _w1;
+
+    public Linear W2 => _w2;
+
+    public Linear W3 => _w3;
 
     public override Tensor forward(Tensor x)
     {

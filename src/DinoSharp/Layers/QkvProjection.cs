@@ -31,10 +31,12 @@ internal sealed class QkvProjection : nn.Module<Tensor, Tensor>
 
     public Parameter? Bias => _bias;
 
+    /// <summary>The bias after its mask; null if there is none. Lives in the caller's dispose scope. [3D]</summary>
+    public Tensor? EffectiveBias() => _biasMask is null ? _bias : _bias! * _biasMask.to(_bias!.dtype);
+
     public override Tensor forward(Tensor x)
     {
-        if (_biasMask is null) return nn.functional.linear(x, _weight, _bias); // [B, N, 3D]
         using var scope = NewDisposeScope();
-        return nn.functional.linear(x, _weight, _bias! * _biasMask.to(_bias!.dtype)).MoveToOuterDisposeScope(); // [B, N, 3D]
+        return nn.functional.linear(x, _weight, EffectiveBias()).MoveToOuterDisposeScope(); // [B, N, 3D]
     }
 }

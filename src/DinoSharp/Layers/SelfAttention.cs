@@ -22,6 +22,8 @@ internal sealed class SelfAttention : nn.Module
 
     public QkvProjection Qkv => _qkv;
 
+    public Linear Projection => _proj;
+
     /// <param name="x">[B, N, D]</param>
     /// <param name="rope">Tables of N tokens; null: positions do not count.</param>
     public Tensor Forward(Tensor x, RotaryTables? rope)

@@ -33,6 +33,14 @@ internal static class VitBackboneCases
 
             if (call.Op == "forward_features" && call.Intermediates.Any()) Intermediates(call, model);
         }
+
+        // The same once more on the route that inference takes after loading, where the processor has one.
+        model.PrepareForInference();
+        foreach (GoldenCall call in golden.Calls.Where(c => c.Op != "backward"))
+        {
+            using var scope = NewDisposeScope();
+            BackboneCalls.TryRun(call, model);
+        }
     }
 
     private static void Backward(GoldenCall call, VisionTransformer model)

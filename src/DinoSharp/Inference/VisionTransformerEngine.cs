@@ -1,0 +1,261 @@
+using System.Runtime.Intrinsics;
+using DinoSharp.Backbones;
+using DinoSharp.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Inference;
+
+/// <summary>Float32 inference of a vision transformer on x64 processors with AVX2 or AVX-512, written for two to a few cores.</summary>
+/// <remarks>A snapshot of the weights: later changes of the network are not seen. Measured figures and what was tried: docs/performance.md.</remarks>
+internal abstract class VisionTransformerEngine : IDisposable
+{
+    private static readonly Lazy<Workers> SharedWorkers = new(() => new Workers(get_num_threads()));
+
+    private protected VisionTransformerEngine() => Workers = SharedWorkers.Value;
+
+    private protected Workers Workers { get; }
+
+    /// <summary>Packs the weights of a network, or returns null with the reason why this processor or this network must use the general path.</summary>
+    public static VisionTransformerEngine? TryCreate(VisionTransformer network, out string reason)
+    {
+        var config = (VisionTransformerConfig)network.Config;
+        reason = Lanes512.IsSupported ? "AVX-512" : Lanes256.IsSupported ? "AVX2" : "this processor has neither AVX2 nor AVX-512";
+        if (!Lanes256.IsSupported) return null;
+        if (config.Rotary.Precision != RotaryPrecision.Float32) reason = "rotary tables in bfloat16";
+        else if (config.HeadWidth % 8 != 0) reason = $"a head of {config.HeadWidth} channels is no multiple of 8";
+        else if (network.parameters().Any(p => p.dtype != ScalarType.Float32 || p.device_type != DeviceType.CPU)) reason = "weights that are not float32 on the CPU";
+        else return Lanes512.IsSupported ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        return null;
+    }
+
+    /// <summary>Tokens after chosen blocks, before the final norm.</summary>
+    /// <param name="images">Float32 images on the CPU [B, C, H, W].</param>
+    /// <param name="blocks">Indices of blocks, ascending.</param>
+    /// <returns>For each block a new tensor [B, N, D].</returns>
+    public abstract Tensor[] Forward(Tensor images, IReadOnlyList<int> blocks);
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+}
+
+/// <summary>The engine for one width of vectors.</summary>
+/// <typeparam name="L">The lanes.</typeparam>
+/// <typeparam name="V">The vector type.</typeparam>
+internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEngine
+    where L : struct, ILanes<V>
+    where V : struct
+{
+    private readonly VisionTransformerConfig _config;
+    private readonly VisionTransformer _network;
+    private readonly PackedLinear _patchEmbedding;
+    private readonly PackedBlock[] _blocks;
+    private readonly float[] _prefix; // class token and registers [1 + R, D]
+    private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _values = new(), _tables = new();
+
+    public VisionTransformerEngine(VisionTransformer network)
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        (_network, _config) = (network, (VisionTransformerConfig)network.Config);
+        _patchEmbedding = new PackedLinear(network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
+        _blocks = [.. network.Blocks.Select(block => new PackedBlock(block, L.Rows))];
+        _prefix = network.PrefixTokens().contiguous().data<float>().ToArray();
+    }
+
+    public override Tensor[] Forward(Tensor images, IReadOnlyList<int> blocks)
+    {
+        using var scope = NewDisposeScope();
+        Tensor source = images.contiguous();
+        int batch = (int)images.shape[0], h = (int)(images.shape[2] / _config.PatchSize), w = (int)(images.shape[3] / _config.PatchSize);
+        int prefix = 1 + _config.Registers, tokens = prefix + (h * w), d = _config.Width;
+        var shape = new AttentionShape(batch, tokens, (tokens + L.Count - 1) / L.Count, _config.Heads, _config.HeadWidth);
+        int vectors = batch * shape.Vectors, up = _blocks[0].Up.Outputs, down = _blocks[0].Down.Inputs;
+        Tensor[] results = [.. blocks.Select(_ => empty(batch, tokens, d))]; // each [B, N, D]
+        lock (Workers.Turn)
+        {
+            // Three buffers serve all steps: what a step reads is never in the buffer that it writes.
+            float* narrow = Room(_narrow, Math.Max(d, down)), wide = Room(_wide, Math.Max(Math.Max(3 * d, up), _patchEmbedding.Inputs));
+            Panels x = Over(Room(_x, d), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
+            Panels patches = Over(wide, _patchEmbedding.Inputs), qkv = Over(wide, 3 * d), feed = Over(wide, up);
+            float* values = _values.Get((long)batch * tokens * d);
+            long tableSize = (long)(_config.HeadWidth / 2) * shape.Vectors * L.Count;
+            float* cos = _tables.Get(2 * tableSize), sin = cos + tableSize;
+            FillTables(cos, sin, h, w, shape);
+            fixed (byte* raw = source.bytes)
+            {
+                float* pixels = (float*)raw;
+                long imageSize = images.shape[1] * images.shape[2] * images.shape[3];
+                (int height, int width) = ((int)images.shape[2], (int)images.shape[3]);
+                Workers.Phase(batch * h, task => Unfold(pixels + (task / h * imageSize), height, width, task % h, w, patches, task / h * shape.Vectors * L.Count + prefix + (task % h * w)));
+                PanelOperations<L, V>.Linear(Workers, _patchEmbedding, patches, x, Epilogue.Store);
+                Workers.Phase(batch, image => SetPrefix(x, image * shape.Vectors * L.Count));
+                int done = 0;
+                for (int i = 0; i <= blocks[^1]; i++)
+                {
+                    PackedBlock block = _blocks[i];
+                    PanelOperations<L, V>.Norm(Workers, block.Norm1.Weight, block.Norm1.Bias, _config.NormEpsilon, x, normed);
+                    PanelOperations<L, V>.Linear(Workers, block.Qkv, normed, qkv, Epilogue.Store);
+                    PanelAttention<L, V>.Prepare(Workers, qkv, shape, cos, sin, values);
+                    PanelAttention<L, V>.Attend(Workers, qkv, shape, values, mixed);
+                    PanelOperations<L, V>.Linear(Workers, block.Projection, mixed, x, Epilogue.Add);
+                    PanelOperations<L, V>.Norm(Workers, block.Norm2.Weight, block.Norm2.Bias, _config.NormEpsilon, x, normed);
+                    PanelOperations<L, V>.Linear(Workers, block.Up, normed, feed, block.Gated ? Epilogue.Store : Epilogue.Gelu);
+                    if (block.Gated) PanelOperations<L, V>.Gate(Workers, feed, gated);
+                    PanelOperations<L, V>.Linear(Workers, block.Down, block.Gated ? gated : feed, x, Epilogue.Add);
+                    if (blocks[done] != i) continue;
+                    Tensor result = results[done++];
+                    Workers.Phase(batch, image => Collect(x, image * shape.Vectors * L.Count, result, image, tokens));
+                }
+            }
+        }
+
+        return [.. results.Select(r => r.MoveToOuterDisposeScope())];
+
+        float* Room(NativeBuffer buffer, int features) => buffer.Get(Panels.FloatsFor(features, vectors, L.Count));
+
+        Panels Over(float* memory, int features) => new(memory, features, vectors, L.Count);
+    }
+
+    public override void Dispose()
+    {
+        _patchEmbedding.Dispose();
+        foreach (PackedBlock block in _blocks) block.Dispose();
+        foreach (NativeBuffer buffer in new[] { _x, _narrow, _wide, _values, _tables }) buffer.Dispose();
+    }
+
+    // One row of patches of one image becomes columns of inputs (channel, row, column), as the convolution's weights are ordered.
+    private void Unfold(float* image, int height, int width, int patchRow, int columns, Panels target, int firstLane)
+    {
+        int p = _config.PatchSize;
+        for (int column = 0; column < columns; column++)
+        {
+            float* to = Lane(target, firstLane + column);
+            for (int c = 0; c < _config.InputChannels; c++)
+            {
+                for (int y = 0; y < p; y++)
+                {
+                    float* from = image + ((((long)c * height) + (patchRow * p) + y) * width) + (column * p);
+                    for (int i = 0; i < p; i++)
+                    {
+                        *to = from[i];
+                        to += target.Width;
+                    }
+                }
+            }
+        }
+    }
+
+    private void SetPrefix(Panels x, int firstLane)
+    {
+        for (int t = 0; t < 1 + _config.Registers; t++)
+        {
+            float* to = Lane(x, firstLane + t);
+            for (int f = 0; f < _config.Width; f++) to[(long)f * x.Width] = _prefix[(t * _config.Width) + f];
+        }
+    }
+
+    private void Collect(Panels x, int firstLane, Tensor target, int image, int tokens)
+    {
+        fixed (byte* raw = target.bytes)
+        {
+            float* to = (float*)raw + ((long)image * tokens * _config.Width);
+            for (int t = 0; t < tokens; t++)
+            {
+                float* from = Lane(x, firstLane + t);
+                for (int f = 0; f < _config.Width; f++) *to++ = from[(long)f * x.Width];
+            }
+        }
+    }
+
+    // Class and register tokens are not rotated: cosine 1, sine 0. So is the padding.
+    private void FillTables(float* cos, float* sin, int h, int w, AttentionShape shape)
+    {
+        using var scope = NewDisposeScope();
+        int half = _config.HeadWidth / 2, lanes = shape.Vectors * L.Count, prefix = 1 + _config.Registers;
+        new Span<float>(cos, half * lanes).Fill(1);
+        new Span<float>(sin, half * lanes).Clear();
+        (Tensor s, Tensor c) = _network.Rotary.Compute(h, w); // [P, E]
+        ReadOnlySpan<float> sines = s.contiguous().data<float>().ToArray(), cosines = c.contiguous().data<float>().ToArray();
+        for (int patch = 0; patch < h * w; patch++)
+        {
+            for (int i = 0; i < half; i++)
+            {
+                cos[(i * lanes) + prefix + patch] = cosines[(patch * 2 * half) + i];
+                sin[(i * lanes) + prefix + patch] = sines[(patch * 2 * half) + i];
+            }
+        }
+    }
+
+    private static float* Lane(Panels panels, int lane) => panels.Vector(lane / L.Count, 0) + (lane % L.Count);
+}
+
+/// <summary>The weights of one block, packed.</summary>
+internal sealed unsafe class PackedBlock : IDisposable
+{
+    public PackedBlock(Block block, int rows)
+    {
+        using var scope = NewDisposeScope();
+        Norm1 = new PackedNorm(block.Norm1);
+        Norm2 = new PackedNorm(block.Norm2);
+        Qkv = new PackedLinear(block.Attention.Qkv.Weight, block.Attention.Qkv.EffectiveBias(), null, rows);
+        Projection = new PackedLinear(block.Attention.Projection.Weight, block.Attention.Projection.Bias, block.Scale1?.Gamma, rows);
+        switch (block.FeedForward)
+        {
+            case Mlp mlp:
+                Up = new PackedLinear(mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows);
+                Down = new PackedLinear(mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows);
+                break;
+            case SwiGlu gated:
+                Gated = true;
+                Tensor? bias = gated.W1.Bias is null ? null : cat([gated.W1.Bias, gated.W2.Bias!]); // [2 hidden]
+                Up = new PackedLinear(cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows);
+                Down = new PackedLinear(gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows);
+                break;
+            default:
+                throw new InvalidOperationException($"no packed form of {block.FeedForward.GetType().Name}");
+        }
+    }
+
+    public PackedNorm Norm1 { get; }
+
+    public PackedNorm Norm2 { get; }
+
+    public PackedLinear Qkv { get; }
+
+    public PackedLinear Projection { get; }
+
+    public PackedLinear Up { get; }
+
+    public PackedLinear Down { get; }
+
+    public bool Gated { get; }
+
+    public void Dispose()
+    {
+        foreach (IDisposable part in new IDisposable[] { Norm1, Norm2, Qkv, Projection, Up, Down }) part.Dispose();
+    }
+}
+
+/// <summary>The weights of a norm in native memory.</summary>
+internal sealed unsafe class PackedNorm : IDisposable
+{
+    private readonly NativeBuffer _memory = new();
+
+    public PackedNorm(Norm norm)
+    {
+        int width = (int)norm.Weight.shape[0];
+        Weight = _memory.Get(2 * width);
+        norm.Weight.data<float>().CopyTo(new Span<float>(Weight, width));
+        if (norm.Bias is null) return;
+        Bias = Weight + width;
+        norm.Bias.data<float>().CopyTo(new Span<float>(Bias, width));
+    }
+
+    public float* Weight { get; }
+
+    /// <summary>Null for a root-mean-square norm.</summary>
+    public float* Bias { get; }
+
+    public void Dispose() => _memory.Dispose();
+}

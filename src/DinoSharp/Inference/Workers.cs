@@ -1,0 +1,106 @@
+using System.Diagnostics;
+
+namespace DinoSharp.Inference;
+
+/// <summary>A few threads that share out the tasks of one phase after the other.</summary>
+/// <remarks>A forward pass has a hundred short phases; starting a parallel loop for each would cost more than a small model computes. The calling thread
+/// drives and takes part; helpers wait awake for the next phase for a moment, then sleep. A helper that the system does not run is not waited for:
+/// the driver does its share. Take <see cref="Turn"/> around a computation: one runs at a time.</remarks>
+internal sealed class Workers
+{
+    private static readonly long AwakeTicks = Stopwatch.Frequency / 5000; // 200 µs
+
+    private readonly SemaphoreSlim _wake = new(0);
+    private Work? _current;
+    private int _sleeping;
+
+    public Workers(int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+        Count = count;
+        for (int i = 1; i < count; i++) new Thread(Help) { IsBackground = true, Name = $"DinoSharp worker {i}" }.Start();
+    }
+
+    /// <summary>Threads, the caller's included.</summary>
+    public int Count { get; }
+
+    /// <summary>Held by the computation that uses the threads.</summary>
+    public Lock Turn { get; } = new();
+
+    /// <summary>Runs tasks 0 … <paramref name="tasks"/> - 1 and returns when all are done.</summary>
+    /// <exception cref="InvalidOperationException">A task failed; the first failure is the inner exception.</exception>
+    public void Phase(int tasks, Action<int> task)
+    {
+        var work = new Work(tasks, task);
+        if (Count > 1 && tasks > 1)
+        {
+            Interlocked.Exchange(ref _current, work);
+            int sleeping = Volatile.Read(ref _sleeping);
+            if (sleeping > 0) _wake.Release(sleeping);
+        }
+
+        work.TakePart();
+        var wait = new SpinWait();
+        while (!work.IsDone) wait.SpinOnce(sleep1Threshold: -1);
+        if (work.Failure is not null) throw new InvalidOperationException($"a computation failed: {work.Failure.Message}", work.Failure);
+    }
+
+    private void Help()
+    {
+        Work? last = null;
+        long idleSince = Stopwatch.GetTimestamp();
+        var wait = new SpinWait();
+        while (true)
+        {
+            Work? work = Volatile.Read(ref _current);
+            if (work is not null && work != last)
+            {
+                work.TakePart();
+                last = work;
+                idleSince = Stopwatch.GetTimestamp();
+                wait.Reset();
+                continue;
+            }
+
+            if (Stopwatch.GetTimestamp() - idleSince < AwakeTicks)
+            {
+                wait.SpinOnce(sleep1Threshold: -1);
+                continue;
+            }
+
+            Interlocked.Increment(ref _sleeping);
+            if (Volatile.Read(ref _current) == last) _wake.Wait();
+            Interlocked.Decrement(ref _sleeping);
+            idleSince = Stopwatch.GetTimestamp();
+        }
+    }
+
+    private sealed class Work(int tasks, Action<int> task)
+    {
+        private int _next;
+        private int _done;
+        private Exception? _failure;
+
+        public bool IsDone => Volatile.Read(ref _done) == tasks;
+
+        public Exception? Failure => _failure;
+
+        public void TakePart()
+        {
+            int i;
+            while (Volatile.Read(ref _next) < tasks && (i = Interlocked.Increment(ref _next) - 1) < tasks)
+            {
+                try
+                {
+                    task(i);
+                }
+                catch (Exception e)
+                {
+                    Interlocked.CompareExchange(ref _failure, e, null);
+                }
+
+                Interlocked.Increment(ref _done);
+            }
+        }
+    }
+}
