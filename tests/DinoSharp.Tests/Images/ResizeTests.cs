@@ -121,6 +121,19 @@ public class ResizeTests
     }
 
     [Fact]
+    public void Beyond_the_picture_it_is_black()
+    {
+        Cases.Sample(c =>
+        {
+            byte[] pixels = Random(c.W * c.H * c.C, c.Seed), framed = new byte[(c.W + 5) * (c.H + 4) * c.C];
+            for (int y = 0; y < c.H; y++) pixels.AsSpan(y * c.W * c.C, c.W * c.C).CopyTo(framed.AsSpan(((y + 1) * (c.W + 5) + 2) * c.C));
+            byte[] result = new byte[c.ToW * c.ToH * c.C];
+            Resize.UInt8(pixels, c.W, c.H, c.C, new(-2, -1, c.W + 5, c.H + 4), result, c.ToW, c.ToH, c.How, ResizeArithmetic.Pillow);
+            Assert.Equal(Run(framed, c.W + 5, c.H + 4, c.C, c.ToW, c.ToH, c.How, ResizeArithmetic.Pillow), result);
+        }, iter: 40);
+    }
+
+    [Fact]
     public void Nearest_equals_libtorch()
     {
         Cases.Sample(c =>
@@ -139,7 +152,7 @@ public class ResizeTests
     public void Impossible_sizes_are_refused()
     {
         byte[] pixels = new byte[12], target = new byte[12];
-        Assert.Throws<ArgumentException>(() => Resize.UInt8(pixels, 2, 2, 3, new(1, 0, 2, 2), target, 2, 2, Interpolation.Bilinear, ResizeArithmetic.Pillow));
+        Assert.Throws<ArgumentException>(() => Resize.UInt8(pixels, 2, 2, 3, new(1, 0, 0, 2), target, 2, 2, Interpolation.Bilinear, ResizeArithmetic.Pillow));
         Assert.Throws<ArgumentException>(() => Resize.UInt8(pixels, 2, 2, 3, new(0, 0, 2, 2), target, 3, 3, Interpolation.Bilinear, ResizeArithmetic.Pillow));
         Assert.Throws<ArgumentException>(() => Resize.UInt8(pixels, 2, 3, 3, new(0, 0, 2, 3), target, 1, 1, Interpolation.Bilinear, ResizeArithmetic.Pillow));
     }
