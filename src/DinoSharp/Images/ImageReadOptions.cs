@@ -21,4 +21,10 @@ public sealed record ImageReadOptions
 
     /// <summary>Which picture of an animation, multi-page TIFF or DICOM series, from 0.</summary>
     public int Frame { get; init; }
+
+    /// <summary>Which bands a model gets, from 0: three for red, green and blue, or as many as the model has channels. Null: the first ones.</summary>
+    public IReadOnlyList<int>? Bands { get; init; }
+
+    /// <summary>Which sample values are black and white for a model; null: see <see cref="ImageBuffer.ToRgb8"/>.</summary>
+    public ValueRange? Range { get; init; }
 }

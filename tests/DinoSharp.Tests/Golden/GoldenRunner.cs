@@ -35,6 +35,8 @@ internal static class GoldenRunner
         ["ssl_train_step"] = TrainStepCases.Run,
         ["random_parameters"] = RandomParameterCases.Run,
         ["schedules"] = ScheduleCases.Run,
+        ["image_decoding"] = ImageDecodingCases.Run,
+        ["image_transforms"] = ImageTransformCases.Run,
         ["linear_head"] = DenseHeadCases.LinearHead,
         ["features_to_depth"] = DenseHeadCases.FeaturesToDepth,
         ["input_adapters"] = DenseHeadCases.InputAdapters,
