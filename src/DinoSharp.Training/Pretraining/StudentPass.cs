@@ -17,11 +17,13 @@ internal sealed record LossWeights(double Local, double Gram)
 
 /// <summary>The student's half of a step: one forward pass over the crops of a part of a batch, and its losses.</summary>
 /// <param name="network">The student.</param>
-/// <param name="config">Losses.</param>
+/// <param name="settings">Losses, and how activations are kept.</param>
 /// <param name="gram">Gram anchor; null if there is none.</param>
 /// <param name="collectives">The processes that KoLeo groups may span.</param>
-internal sealed class StudentPass(PretrainNetwork network, LossConfig config, GramTeacher? gram, Collectives collectives)
+internal sealed class StudentPass(PretrainNetwork network, StudentTeacherConfig settings, GramTeacher? gram, Collectives collectives)
 {
+    private readonly LossConfig _losses = settings.Losses;
+
     /// <summary>Names of the entries of the second result of <see cref="Run"/>.</summary>
     public static readonly string[] TermNames = ["total loss", "global DINO loss", "local DINO loss", "iBOT loss", "KoLeo loss", "Gram loss", "Gram loss of hidden patches", "Gram loss of shown patches"];
 
@@ -35,7 +37,7 @@ internal sealed class StudentPass(PretrainNetwork network, LossConfig config, Gr
     public (Tensor Total, Tensor Terms) Run(PretrainBatch part, Targets targets, LossWeights weights, bool hidePatches, Generator random)
     {
         using var scope = NewDisposeScope();
-        BackboneOutput[] outputs = network.Backbone.ForwardTraining([part.GlobalCrops, part.LocalCrops], [hidePatches ? part.Masks : null, null], random);
+        BackboneOutput[] outputs = network.Backbone.ForwardTraining([part.GlobalCrops, part.LocalCrops], [hidePatches ? part.Masks : null, null], random, settings.RecomputeActivations);
         (BackboneOutput global, BackboneOutput local) = (outputs[0], outputs[1]);
 
         (Tensor dinoGlobal, Tensor dinoLocal) = Dino(global.ClassToken, local.ClassToken, targets, part);
@@ -43,9 +45,9 @@ internal sealed class StudentPass(PretrainNetwork network, LossConfig config, Gr
         Tensor ibot = IbotLoss.Compute(patchLogits, targets.Patches, part.MaskWeights, part.Masks.shape[0]);
         Tensor koleo = KoLeo(global.ClassToken, part);
         (double globalShare, double localShare) = Shares(part.LocalCropsPerImage);
-        Tensor total = (dinoGlobal * globalShare + dinoLocal * (localShare * weights.Local)) * config.DinoWeight
-            + koleo * (config.KoLeoWeight * PretrainBatch.GlobalCropsPerImage)
-            + ibot * config.IbotWeight;
+        Tensor total = (dinoGlobal * globalShare + dinoLocal * (localShare * weights.Local)) * _losses.DinoWeight
+            + koleo * (_losses.KoLeoWeight * PretrainBatch.GlobalCropsPerImage)
+            + ibot * _losses.IbotWeight;
 
         Tensor none = zeros_like(total);
         (Tensor gramLoss, Tensor? masked, Tensor? unmasked) = gram?.Loss(global.Patches, part, targets.Features) ?? (none, null, null);
@@ -58,13 +60,13 @@ internal sealed class StudentPass(PretrainNetwork network, LossConfig config, Gr
     {
         Tensor logits = network.DinoHead.call(cat([globalTokens, localTokens], 0)); // [(G + L)·B, K]
         Tensor[] groups = logits.unflatten(0, [-1, part.Images]).split([PretrainBatch.GlobalCropsPerImage, part.LocalCropsPerImage], 0); // [G, B, K], [L, B, K]
-        return (DinoLoss.Compute(groups[0], targets.Classes, config.IgnoreDiagonal), DinoLoss.Compute(groups[1], targets.Classes, ignoreDiagonal: false));
+        return (DinoLoss.Compute(groups[0], targets.Classes, _losses.IgnoreDiagonal), DinoLoss.Compute(groups[1], targets.Classes, ignoreDiagonal: false));
     }
 
     private Tensor KoLeo(Tensor globalTokens, PretrainBatch part)
     {
-        Collectives reach = config.KoLeoAcrossProcesses ? collectives : Collectives.Single;
-        IEnumerable<Tensor> perCrop = globalTokens.split(part.Images, 0).Select(crop => KoLeoLoss.Compute(crop, config.KoLeoNeighbours, config.KoLeoGroupSize, reach));
+        Collectives reach = _losses.KoLeoAcrossProcesses ? collectives : Collectives.Single;
+        IEnumerable<Tensor> perCrop = globalTokens.split(part.Images, 0).Select(crop => KoLeoLoss.Compute(crop, _losses.KoLeoNeighbours, _losses.KoLeoGroupSize, reach));
         return stack([.. perCrop]).mean();
     }
 
@@ -72,7 +74,7 @@ internal sealed class StudentPass(PretrainNetwork network, LossConfig config, Gr
     private (double Global, double Local) Shares(int localCrops)
     {
         const int Globals = PretrainBatch.GlobalCropsPerImage;
-        double globalPairs = config.IgnoreDiagonal ? Globals * (Globals - 1) : Globals * Globals, localPairs = Globals * localCrops;
+        double globalPairs = _losses.IgnoreDiagonal ? Globals * (Globals - 1) : Globals * Globals, localPairs = Globals * localCrops;
         return (globalPairs / (globalPairs + localPairs), localPairs / (globalPairs + localPairs));
     }
 }

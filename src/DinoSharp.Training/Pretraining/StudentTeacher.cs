@@ -115,7 +115,7 @@ public sealed class StudentTeacher : IDisposable
 
     /// <summary>The teacher's half of a step; the targets live in the caller's dispose scope.</summary>
     internal Targets[] Teach(PretrainBatch[] parts, double temperature) =>
-        Teaching.Run(Frozen?.Network ?? TeacherNetwork, parts, temperature, keepFeatures: Config.Losses.Gram?.Mode == GramMode.MovingTeacher, _collectives);
+        Teaching.Run(Frozen?.Network ?? TeacherNetwork, parts, temperature, TeacherCropScale(), keepFeatures: Config.Losses.Gram?.Mode == GramMode.MovingTeacher, _collectives);
 
     /// <summary>The student's half of a step up to the gradients, which are the means over parts and processes.</summary>
     internal StepReport ForwardBackward(PretrainBatch[] parts, Targets[] targets, long step, StepValues values)
@@ -123,7 +123,7 @@ public sealed class StudentTeacher : IDisposable
         using var scope = NewDisposeScope();
         using var random = new Generator(TorchRandom.SeedOf(Config.Seed + (ulong)_collectives.Rank, StepStream, (ulong)step));
         LossWeights weights = LossWeights.At(Config.Losses, step, Config.Steps);
-        var pass = new StudentPass(StudentNetwork, Config.Losses, Gram, _collectives);
+        var pass = new StudentPass(StudentNetwork, Config, Gram, _collectives);
         StudentNetwork.zero_grad();
         Tensor? terms = null;
         for (int i = 0; i < parts.Length; i++)
@@ -180,6 +180,11 @@ public sealed class StudentTeacher : IDisposable
             GramWeight: gram is null ? null : weights.Gram);
     }
 
+    private double TeacherCropScale() => Frozen is null ? 1 : (double)CellPixels(Frozen.Network.Backbone.Config) / CellPixels(Config.Backbone);
+
+    // Training uses a ConvNeXt's own map, whatever grid its dense features are resized to.
+    private static int CellPixels(BackboneConfig backbone) => backbone is ConvNeXtConfig ? 32 : backbone.PatchSizePixels;
+
     private static void CheckFrozen(StudentTeacherConfig config, FrozenTeacher? frozen)
     {
         if (frozen is null) return;
@@ -188,8 +193,6 @@ public sealed class StudentTeacher : IDisposable
             throw new DinoSharpException($"distillation: the teacher has {frozen.Heads.Dino.Prototypes} and {frozen.Heads.Ibot.Prototypes} prototypes, the student {config.Heads.Dino.Prototypes} and {config.Heads.Ibot.Prototypes}; they must be equal");
         }
 
-        int teacherPatch = frozen.Network.Backbone.Config.PatchSizePixels, studentPatch = config.Backbone.PatchSizePixels;
-        if (teacherPatch != studentPatch) throw new DinoSharpException($"distillation: the teacher's patches are {teacherPatch} pixels wide, the student's {studentPatch}; they must be equal");
         if (config.Losses.Gram is not null) throw new DinoSharpException("distillation: the teacher is frozen, so Gram anchoring has nothing to repair; remove one of the two");
     }
 }

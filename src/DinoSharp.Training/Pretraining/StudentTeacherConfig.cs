@@ -42,6 +42,9 @@ public sealed record StudentTeacherConfig
     /// <summary>Number format of the passes.</summary>
     public ComputeType Compute { get; init; }
 
+    /// <summary>Keep only the input of each block for the backward pass and compute the rest again: less memory, more time, the same numbers.</summary>
+    public bool RecomputeActivations { get; init; }
+
     /// <summary>Seed of the fresh weights and of every random number of the student.</summary>
     public ulong Seed { get; init; }
 

@@ -19,10 +19,11 @@ internal static class Teaching
     /// <param name="teacher">The moving average of the student, or a frozen network.</param>
     /// <param name="parts">On the teacher's device, in the compute type.</param>
     /// <param name="temperature">Teacher temperature.</param>
+    /// <param name="cropScale">Factor on the side of the crops for the teacher, so that both networks see the same grid of patches.</param>
     /// <param name="keepFeatures">Whether to return patch features.</param>
     /// <param name="collectives">The processes to balance over.</param>
     /// <returns>Targets of each part, in the caller's dispose scope.</returns>
-    public static Targets[] Run(PretrainNetwork teacher, IReadOnlyList<PretrainBatch> parts, double temperature, bool keepFeatures, Collectives collectives)
+    public static Targets[] Run(PretrainNetwork teacher, IReadOnlyList<PretrainBatch> parts, double temperature, double cropScale, bool keepFeatures, Collectives collectives)
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
@@ -32,7 +33,7 @@ internal static class Teaching
         foreach (PretrainBatch part in parts)
         {
             using var inner = NewDisposeScope();
-            BackboneOutput output = teacher.Backbone.ForwardFeatures(part.GlobalCrops);
+            BackboneOutput output = teacher.Backbone.ForwardFeatures(Scale(part.GlobalCrops, cropScale));
             classes.Add(teacher.DinoHead.call(output.ClassToken).MoveToOuterDisposeScope()); // [G·B, K]
             patches.Add(teacher.IbotHead.call(SelectMasked(output.Patches, part)).MoveToOuterDisposeScope()); // [M, K]
             features.Add(keepFeatures ? output.Patches.MoveToOuterDisposeScope() : null);
@@ -46,6 +47,10 @@ internal static class Teaching
 
         Tensor[] Balance(List<Tensor> logits) => TeacherTargets.SinkhornKnopp(cat(logits, 0), temperature, collectives).split([.. logits.Select(l => l.shape[0])], 0);
     }
+
+    // The original intends this for ConvNeXt students, whose cells are twice as wide as their teacher's patches, but never applies it.
+    private static Tensor Scale(Tensor crops, double factor) => factor == 1 ? crops : nn.functional.interpolate(
+        crops, [(long)(crops.shape[2] * factor), (long)(crops.shape[3] * factor)], mode: InterpolationMode.Bilinear, align_corners: false, antialias: true); // [G·B, C, s, s]
 
     /// <summary>The features of the patches that are hidden from the student. [M, D]</summary>
     /// <param name="patches">[G·B, P, D]</param>

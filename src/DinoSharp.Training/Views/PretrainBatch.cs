@@ -45,11 +45,11 @@ public sealed record PretrainBatch(Tensor GlobalCrops, Tensor LocalCrops, Tensor
         ArgumentOutOfRangeException.ThrowIfNegative(index);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, count);
         if (Images % count != 0) throw new ArgumentException($"{Images} images cannot be divided into {count} equal parts", nameof(count));
-        using var scope = NewDisposeScope();
         return Create(Rows(GlobalCrops), Rows(LocalCrops), GramCrops is null ? null : Rows(GramCrops), Rows(Masks));
 
         Tensor Rows(Tensor crops)
         {
+            using var scope = NewDisposeScope();
             int images = Images / count;
             Tensor byImage = crops.unflatten(0, [crops.shape[0] / Images, Images]); // [crops, B, ...]
             return byImage.narrow(1, index * images, images).flatten(0, 1).clone().MoveToOuterDisposeScope(); // [crops·B/count, ...]

@@ -54,8 +54,9 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <param name="crops">Each [B, C, H, W] with its own B, H and W. The second group is taken as the local crops.</param>
     /// <param name="masks">For each group its masks [B, P], or null.</param>
     /// <param name="random">Source of every random number of the pass (a CPU generator).</param>
+    /// <param name="recompute">Keep only the input of each block for the backward pass and compute the rest again: far less memory, about a third more time.</param>
     /// <returns>One output per group.</returns>
-    public abstract BackboneOutput[] ForwardTraining(IReadOnlyList<Tensor> crops, IReadOnlyList<Tensor?> masks, Generator random);
+    public abstract BackboneOutput[] ForwardTraining(IReadOnlyList<Tensor> crops, IReadOnlyList<Tensor?> masks, Generator random, bool recompute = false);
 
     /// <summary>Dense features of chosen layers, in network order.</summary>
     /// <param name="images">Normalised images [B, C, H, W].</param>

@@ -39,8 +39,8 @@ public sealed class ConvNeXt : Backbone
     public override BackboneOutput ForwardFeatures(Tensor images, Tensor? masks = null) => Forward(images, null);
 
     /// <inheritdoc/>
-    public override BackboneOutput[] ForwardTraining(IReadOnlyList<Tensor> crops, IReadOnlyList<Tensor?> masks, Generator random) =>
-        [.. crops.Select(images => Forward(images, random))];
+    public override BackboneOutput[] ForwardTraining(IReadOnlyList<Tensor> crops, IReadOnlyList<Tensor?> masks, Generator random, bool recompute = false) =>
+        [.. crops.Select(images => Forward(images, random, recompute))];
 
     /// <inheritdoc/>
     public override LayerFeatures[] GetLayers(Tensor images, LayerSelection layers, bool normalize = true)
@@ -73,22 +73,22 @@ public sealed class ConvNeXt : Backbone
         }
     }
 
-    private BackboneOutput Forward(Tensor images, Generator? random)
+    private BackboneOutput Forward(Tensor images, Generator? random, bool recompute = false)
     {
         using var scope = NewDisposeScope();
         Check(images, 32);
         Tensor x = images;
-        for (int s = 0; s < 4; s++) x = Stage(x, s, random); // [B, C, h, w]
+        for (int s = 0; s < 4; s++) x = Stage(x, s, random, recompute); // [B, C, h, w]
         Tensor patches = x.flatten(2).transpose(1, 2); // [B, P, D]
         Tensor tokens = _norm.call(cat([x.mean([2, 3]).unsqueeze(1), patches], 1)); // [B, 1 + P, D]
         return new BackboneOutput(tokens.select(1, 0), tokens.narrow(1, 1, 0), tokens.narrow(1, 1, patches.shape[1]), patches).MoveToOuterDisposeScope();
     }
 
-    private Tensor Stage(Tensor x, int stage, Generator? random)
+    private Tensor Stage(Tensor x, int stage, Generator? random, bool recompute = false)
     {
         using var scope = NewDisposeScope();
         x = _downsamples[stage].call(x); // [B, C, h, w]
-        foreach (ConvNeXtBlock block in _stages[stage]) x = block.Forward(x, random);
+        foreach (ConvNeXtBlock block in _stages[stage]) x = block.Forward(x, random, recompute);
         return x.MoveToOuterDisposeScope();
     }
 

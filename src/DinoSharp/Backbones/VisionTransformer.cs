@@ -67,14 +67,14 @@ public sealed class VisionTransformer : Backbone
     }
 
     /// <inheritdoc/>
-    public override BackboneOutput[] ForwardTraining(IReadOnlyList<Tensor> crops, IReadOnlyList<Tensor?> masks, Generator random)
+    public override BackboneOutput[] ForwardTraining(IReadOnlyList<Tensor> crops, IReadOnlyList<Tensor?> masks, Generator random, bool recompute = false)
     {
         using var scope = NewDisposeScope();
         Tensor[] groups = [.. crops.Select((images, i) => Embed(images, masks[i], training: true))]; // each [B, N, D]
         foreach (Block block in _blocks)
         {
             RotaryTables[] ropes = [.. crops.Select(images => Tables(images, random))];
-            groups = block.Forward(groups, ropes, random);
+            groups = block.Forward(groups, ropes, random, recompute);
         }
 
         return [.. groups.Select((x, i) => Output(x, localCrops: i == 1).MoveToOuterDisposeScope())];
@@ -135,12 +135,12 @@ public sealed class VisionTransformer : Backbone
         using var scope = NewDisposeScope();
         Tensor patches = _patchEmbedding.call(images).flatten(2).transpose(1, 2); // [B, P, D]
         Tensor classToken = _classToken;
-        if (masks is not null) patches = where(masks.unsqueeze(-1), _maskToken.to(patches.dtype).unsqueeze(0), patches); // [B, P, D]
+        if (masks is not null) patches = where(masks.unsqueeze(-1), _maskToken.As(patches.dtype).unsqueeze(0), patches); // [B, P, D]
         else if (training) classToken = classToken + (_maskToken * 0).unsqueeze(0); // keeps the mask token in the graph, with a zero gradient
         long batch = images.shape[0];
         Tensor prefix = classToken.expand(batch, -1, -1); // [B, 1, D]
         if (_registers is not null) prefix = cat([prefix, _registers.expand(batch, -1, -1)], 1); // [B, 1 + R, D]
-        return cat([prefix, patches], 1).MoveToOuterDisposeScope(); // [B, N, D]
+        return cat([prefix.As(patches.dtype), patches], 1).MoveToOuterDisposeScope(); // [B, N, D]
     }
 
     /// <summary>Class token and registers. [1, 1 + R, D]</summary>

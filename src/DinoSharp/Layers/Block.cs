@@ -57,17 +57,30 @@ internal sealed class Block : nn.Module
     /// <param name="groups">Each [B, N, D] with its own B and N.</param>
     /// <param name="ropes">Tables of each group.</param>
     /// <param name="random">Source of the dropped samples; null: nothing is dropped.</param>
+    /// <param name="recompute">Keep only the inputs for the backward pass and compute the rest again.</param>
     /// <remarks>Stochastic depth computes a branch only for a random subset of the samples and scales it up. All permutations of the
     /// attention branch are drawn before those of the feed-forward branch.</remarks>
-    public Tensor[] Forward(Tensor[] groups, RotaryTables[] ropes, Generator? random)
+    public Tensor[] Forward(Tensor[] groups, RotaryTables[] ropes, Generator? random, bool recompute = false)
     {
-        if (random is null || _dropPathRate == 0) return [.. groups.Select((x, i) => Forward(x, ropes[i]))];
         using var scope = NewDisposeScope();
-        Tensor[] kept = DrawSubsets(groups, random);
-        groups = [.. groups.Select((x, i) => AddToSubset(x, kept[i], part => AttentionBranch(part, ropes[i])))];
-        kept = DrawSubsets(groups, random);
-        groups = [.. groups.Select((x, i) => AddToSubset(x, kept[i], FeedForwardBranch))];
-        return [.. groups.Select(x => x.MoveToOuterDisposeScope())];
+        bool drops = random is not null && _dropPathRate > 0;
+        Tensor[] kept = drops ? [.. DrawSubsets(groups, random!), .. DrawSubsets(groups, random!)] : [];
+        IEnumerable<Tensor> results = groups.Select((x, i) => !recompute ? Compute(x, ropes[i], Kept(i), Kept(i + groups.Length))
+            : Recompute.Run(
+                t => [Compute(t[0], new RotaryTables(t[1], t[2]), t.ElementAtOrDefault(3), t.ElementAtOrDefault(4))],
+                1,
+                [x, ropes[i].Cos, ropes[i].SignedSin, .. drops ? [kept[i], kept[i + groups.Length]] : Array.Empty<Tensor>()])[0]);
+        return [.. results.Select(x => x.MoveToOuterDisposeScope())];
+
+        Tensor? Kept(int i) => drops ? kept[i] : null;
+    }
+
+    private Tensor Compute(Tensor x, RotaryTables rope, Tensor? keptByAttention, Tensor? keptByFeedForward)
+    {
+        if (keptByAttention is null || keptByFeedForward is null) return Forward(x, rope);
+        using var scope = NewDisposeScope();
+        x = AddToSubset(x, keptByAttention, part => AttentionBranch(part, rope)); // [B, N, D]
+        return AddToSubset(x, keptByFeedForward, FeedForwardBranch).MoveToOuterDisposeScope(); // [B, N, D]
     }
 
     private Tensor AttentionBranch(Tensor x, RotaryTables? rope)

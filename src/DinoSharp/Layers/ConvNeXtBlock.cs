@@ -32,22 +32,26 @@ internal sealed class ConvNeXtBlock : nn.Module
 
     internal Convolution Depthwise => _depthwise;
 
+    /// <summary>Inference, or training with stochastic depth.</summary>
     /// <param name="x">[B, C, h, w]</param>
     /// <param name="random">Source of the dropped samples in training; null: nothing is dropped.</param>
-    public Tensor Forward(Tensor x, Generator? random)
+    /// <param name="recompute">Keep only the input for the backward pass and compute the rest again.</param>
+    public Tensor Forward(Tensor x, Generator? random, bool recompute = false)
+    {
+        using var scope = NewDisposeScope();
+        Tensor? kept = random is not null && _dropPathRate > 0 ? (rand(x.shape[0], 1, 1, 1, generator: random) + (1 - _dropPathRate)).floor().to(x.dtype, x.device) : null; // [B, 1, 1, 1]
+        Tensor y = recompute ? Recompute.Run(inputs => [Compute(inputs[0], inputs.ElementAtOrDefault(1))], 1, kept is null ? [x] : [x, kept])[0] : Compute(x, kept); // [B, C, h, w]
+        return y.MoveToOuterDisposeScope();
+    }
+
+    private Tensor Compute(Tensor x, Tensor? kept)
     {
         using var scope = NewDisposeScope();
         Tensor y = _depthwise.call(x).permute(0, 2, 3, 1); // [B, h, w, C]
         y = _contract.call(nn.functional.gelu(_expand.call(_norm.call(y)))); // [B, h, w, C]
-        if (_gamma is not null) y = y * _gamma;
+        if (_gamma is not null) y = y * _gamma.As(y.dtype);
         y = y.permute(0, 3, 1, 2); // [B, C, h, w]
-        if (random is not null && _dropPathRate > 0)
-        {
-            double keep = 1 - _dropPathRate;
-            Tensor kept = (rand(x.shape[0], 1, 1, 1, generator: random) + keep).floor().to(x.device); // [B, 1, 1, 1]
-            y = y / keep * kept;
-        }
-
+        if (kept is not null) y = y / (1 - _dropPathRate) * kept; // [B, C, h, w]
         return (x + y).MoveToOuterDisposeScope();
     }
 }

@@ -26,5 +26,5 @@ internal sealed class Convolution : nn.Module<Tensor, Tensor>
 
     public Parameter? Bias => _bias;
 
-    public override Tensor forward(Tensor x) => nn.functional.conv2d(x, _weight, _bias, _stride, _padding, groups: _groups); // [B, outputs, h, w]
+    public override Tensor forward(Tensor x) => nn.functional.conv2d(x, _weight.As(x.dtype), _bias?.As(x.dtype), _stride, _padding, groups: _groups); // [B, outputs, h, w]
 }

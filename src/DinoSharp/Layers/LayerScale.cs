@@ -18,5 +18,5 @@ internal sealed class LayerScale : nn.Module<Tensor, Tensor>
 
     public Parameter Gamma => _gamma;
 
-    public override Tensor forward(Tensor x) => x * _gamma;
+    public override Tensor forward(Tensor x) => x * _gamma.As(x.dtype);
 }

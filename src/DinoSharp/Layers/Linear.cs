@@ -22,5 +22,5 @@ internal sealed class Linear : nn.Module<Tensor, Tensor>
 
     public Parameter? Bias => _bias;
 
-    public override Tensor forward(Tensor x) => nn.functional.linear(x, _weight, _bias); // [..., out]
+    public override Tensor forward(Tensor x) => nn.functional.linear(x, _weight.As(x.dtype), _bias?.As(x.dtype)); // [..., out]
 }

@@ -27,10 +27,10 @@ internal sealed class Norm : nn.Module<Tensor, Tensor>
 
     public override Tensor forward(Tensor x)
     {
-        if (_bias is not null) return nn.functional.layer_norm(x, [_weight.shape[0]], _weight, _bias, _epsilon); // [..., D]
+        if (_bias is not null) return nn.functional.layer_norm(x, [_weight.shape[0]], _weight.As(x.dtype), _bias.As(x.dtype), _epsilon); // [..., D]
         using var scope = NewDisposeScope();
         Tensor wide = x.to(ScalarType.Float32);
         Tensor scale = (wide.square().mean([-1], keepdim: true) + _epsilon).rsqrt(); // [..., 1]
-        return ((wide * scale).to(x.dtype) * _weight).MoveToOuterDisposeScope(); // [..., D]
+        return ((wide * scale).to(x.dtype) * _weight.As(x.dtype)).MoveToOuterDisposeScope(); // [..., D]
     }
 }

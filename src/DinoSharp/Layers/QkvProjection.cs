@@ -37,6 +37,6 @@ internal sealed class QkvProjection : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return nn.functional.linear(x, _weight, EffectiveBias()).MoveToOuterDisposeScope(); // [B, N, 3D]
+        return nn.functional.linear(x, _weight.As(x.dtype), EffectiveBias()?.As(x.dtype)).MoveToOuterDisposeScope(); // [B, N, 3D]
     }
 }

@@ -5,7 +5,8 @@ namespace DinoSharp.Layers;
 /// <summary>Cosines and signed sines that rotate queries and keys; the first tokens (class, registers) get the identity.</summary>
 internal sealed class RotaryTables : IDisposable
 {
-    private RotaryTables(Tensor cos, Tensor signedSin) => (Cos, SignedSin) = (cos, signedSin);
+    /// <summary>Takes over finished tables; see <see cref="Create"/>.</summary>
+    public RotaryTables(Tensor cos, Tensor signedSin) => (Cos, SignedSin) = (cos, signedSin);
 
     /// <summary>[N, E]</summary>
     public Tensor Cos { get; }
