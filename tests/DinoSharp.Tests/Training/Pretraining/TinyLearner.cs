@@ -2,7 +2,6 @@ using DinoSharp.Backbones;
 using DinoSharp.Training.Optimization;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Views;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Tests.Training.Pretraining;
