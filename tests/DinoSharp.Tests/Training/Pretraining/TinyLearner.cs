@@ -11,7 +11,13 @@ internal static class TinyLearner
 {
     public static VisionTransformerConfig Vit { get; } = new()
     {
-        Width = 32, Depth = 2, Heads = 2, FeedForwardWidth = 64, PatchSize = 8, Registers = 1, LayerScale = 0.1, DropPathRate = 0,
+        Width = 32,
+        Depth = 2,
+        Heads = 2,
+        FeedForwardWidth = 64,
+        PatchSize = 8,
+        Registers = 1,
+        LayerScale = 0.1,
         Rotary = new RotaryConfig { RescaleCoordinates = null },
     };
 
