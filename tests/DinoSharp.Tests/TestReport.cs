@@ -1,3 +1,4 @@
+using System.Text;
 using System.Xml.Linq;
 using Xunit.Runner.InProc.SystemConsole;
 
@@ -11,7 +12,10 @@ internal static class TestReport
     {
         using var folder = new TemporaryFolder();
         string file = folder.File("results.xml");
-        await ConsoleRunner.Run([.. args, "-noLogo", "-noAutoReporters", "-reporter", "quiet", "-result-xml", file]);
+        using var output = new UntilSilenced(Console.Out);
+        using (var runner = new ConsoleRunner([.. args, "-noLogo", "-noAutoReporters", "-reporter", "quiet", "-result-xml", file], typeof(TestReport).Assembly))
+            await runner.EntryPoint(Console.In, output);
+        output.Silent = true;
         return Write(XDocument.Load(file), Console.Out);
     }
 
@@ -24,5 +28,20 @@ internal static class TestReport
         if (tests.Length == 0) output.WriteLine("no test has such a name");
         output.WriteLine($"{passed} passed, {failed} failed, {Count("Skip")} skipped");
         return failed > 0 || tests.Length == 0 ? 1 : 0;
+    }
+
+    // The runner's watchdog may still speak while the process ends, but the counts have to be the last line.
+    private sealed class UntilSilenced(TextWriter output) : TextWriter
+    {
+        public bool Silent { get; set; }
+
+        public override Encoding Encoding => output.Encoding;
+
+        public override void Write(char value) => Write(value.ToString());
+
+        public override void Write(string? value)
+        {
+            if (!Silent) output.Write(value);
+        }
     }
 }
