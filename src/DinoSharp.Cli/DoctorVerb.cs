@@ -36,6 +36,7 @@ internal sealed class DoctorVerb : Verb
             ["libtorch", torch.Error is null ? $"{torch.Version ?? "unknown version"}, {torch.CpuCapability ?? "unknown"} kernels, {string.Join(", ", torch.Backends)}" : "does not load"],
             ["", $"TorchSharp {torch.TorchSharpVersion}"],
             ["GPU", torch.CudaDevices > 0 ? $"{torch.CudaDevices} CUDA device(s)" : "none that this libtorch can use"],
+            ["images", report.ImageLibrary.Name],
             .. torch.NativeFix is null ? (string[][])[] : [["libstdc++", $"{torch.Libstdcxx ?? "not found"}; {(torch.LibstdcxxIsCurrent == true ? "has" : "lacks")} {NativeLibraryFix.Version}"], ["", $"libLibTorchSharp.so: {torch.NativeFix}"]],
         ];
         foreach (string line in Output.Columns(rows)) yield return line;

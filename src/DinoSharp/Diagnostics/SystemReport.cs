@@ -1,5 +1,7 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
+using DinoSharp.Images;
+using DinoSharp.Images.Decoding;
 
 namespace DinoSharp.Diagnostics;
 
@@ -10,7 +12,9 @@ namespace DinoSharp.Diagnostics;
 /// <param name="Processor">Instruction sets and threads.</param>
 /// <param name="Memory">Main memory.</param>
 /// <param name="Libtorch">The native library that computes.</param>
-internal sealed record SystemReport(string Version, string OperatingSystem, string Runtime, Processor Processor, Memory Memory, Libtorch Libtorch)
+/// <param name="ImageLibrary">The native library that decodes pictures.</param>
+internal sealed record SystemReport(
+    string Version, string OperatingSystem, string Runtime, Processor Processor, Memory Memory, Libtorch Libtorch, ImageLibrary ImageLibrary)
 {
     /// <summary>Version of the library and, where it was built from a repository, the commit.</summary>
     public static string LibraryVersion { get; } = ShortenCommit(
@@ -18,7 +22,7 @@ internal sealed record SystemReport(string Version, string OperatingSystem, stri
 
     /// <summary>Looks at the machine this process runs on.</summary>
     public static SystemReport Collect() => new(
-        LibraryVersion, $"{RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})", RuntimeInformation.FrameworkDescription, Processor.Inspect(), Memory.Inspect(), Libtorch.Inspect());
+        LibraryVersion, $"{RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})", RuntimeInformation.FrameworkDescription, Processor.Inspect(), Memory.Inspect(), Libtorch.Inspect(), ImageLibrary.Inspect());
 
     /// <summary>What keeps the library from working here or slows it down, with what to do; empty if all is well.</summary>
     public IReadOnlyList<Advice> Advice => [.. Advise()];
@@ -26,6 +30,8 @@ internal sealed record SystemReport(string Version, string OperatingSystem, stri
     private IEnumerable<Advice> Advise()
     {
         if (Libtorch.Error is { } error) yield return new(true, $"libtorch does not load: {error}", HowToLoadLibtorch());
+        if (ImageLibrary.Error is { } missing)
+            yield return new(true, $"libvips does not load: {missing}", $"add the package NetVips.Native.{Platform} to the program that runs this library");
         if (Processor.Architecture == nameof(Architecture.X64) && !Processor.InstructionSets.Contains("avx2"))
             yield return new(false, "this processor has no AVX2, or the virtual machine hides it", "everything works, several times slower; let the virtual machine pass the host's processor on");
         if (Processor.AmxTilePaletteIsReadable == false)
@@ -38,11 +44,14 @@ internal sealed record SystemReport(string Version, string OperatingSystem, stri
             yield return new(false, $"only {Memory.AvailableBytes >> 20:N0} MiB of memory are available", "use a small model and --size 224, or close other programs");
     }
 
+    /// <summary>The platform in the names of native packages.</summary>
+    private static string Platform => System.OperatingSystem.IsWindows() ? "win-x64" : System.OperatingSystem.IsMacOS() ? "osx-arm64" : "linux-x64";
+
     private string HowToLoadLibtorch()
     {
         if (RuntimeInformation.RuntimeIdentifier.Contains("musl", StringComparison.Ordinal))
             return "this system is built on musl (Alpine); libtorch needs glibc: use a Debian or Ubuntu image";
-        if (!System.OperatingSystem.IsLinux()) return $"add the package libtorch-cpu-{RuntimeInformation.RuntimeIdentifier} to the program; on Windows also install the Visual C++ redistributable";
+        if (!System.OperatingSystem.IsLinux()) return $"add the package libtorch-cpu-{Platform} to the program; on Windows also install the Visual C++ redistributable";
         if (Libtorch.Libstdcxx is null) return "install libstdc++ (Debian and Ubuntu: apt install libstdc++6)";
         return Libtorch.LibstdcxxIsCurrent == false && Libtorch.NativeFix?.Contains("which no relocation uses", StringComparison.Ordinal) == true
             ? "the program was built on a system with a newer libstdc++: build it here, or build it with -p:DinoSharpFixNativeLibrary=always"
@@ -50,6 +59,15 @@ internal sealed record SystemReport(string Version, string OperatingSystem, stri
     }
 
     private static string ShortenCommit(string version) => version.Split('+') is [var number, { Length: > 9 } commit] ? $"{number}+{commit[..9]}" : version;
+}
+
+/// <summary>The native library that decodes pictures.</summary>
+/// <param name="Name">Its name and version.</param>
+/// <param name="Error">Why it does not load; null if it does.</param>
+internal sealed record ImageLibrary(string Name, string? Error)
+{
+    /// <summary>Loads it into this process if that has not happened, and asks it.</summary>
+    public static ImageLibrary Inspect() => new(ImageFile.NativeLibrary, VipsDecoder.LoadFailure?.Message.Split('\n')[0]);
 }
 
 /// <summary>Something missing or slow.</summary>

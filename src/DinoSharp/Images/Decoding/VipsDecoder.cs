@@ -31,6 +31,9 @@ internal sealed class VipsDecoder(DecoderInput input) : Decoder(input)
     // What libjpeg warns of without the pixels being in doubt. Any other warning means that the data are damaged.
     private static readonly string[] HarmlessJpegWarnings = ["extraneous bytes before marker", "Invalid SOS parameters", "Adobe", "JFIF", "progression"];
 
+    /// <summary>Why libvips does not load; null if it does.</summary>
+    public static Exception? LoadFailure => LoadError.Value;
+
     public static string Describe()
     {
         return LoadError.Value is { } error
