@@ -7,7 +7,7 @@ namespace DinoSharp.Heads.Text;
 internal static class Mojibake
 {
     // What windows-1252 has at 0x80 to 0x9F; the five unused bytes keep their control characters.
-    private const string HighControls = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008DŽ\u008F\u0090‘’“”•–—˜™š›œ\u009Dž\u009F";
+    private const string HighControls = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008DŽ\u008F\u0090‘’“”•–—˜™š›œ\u009DžŸ";
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>One line of text, repaired if it looks broken.</summary>
