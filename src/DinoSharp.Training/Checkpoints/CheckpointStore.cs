@@ -1,0 +1,103 @@
+using System.Globalization;
+
+namespace DinoSharp.Training.Checkpoints;
+
+/// <summary>Which checkpoints of a run stay on the disk.</summary>
+public sealed record CheckpointConfig
+{
+    /// <summary>A checkpoint is written after so many steps, and at the end of every phase.</summary>
+    public long EverySteps { get; init; } = 1000;
+
+    /// <summary>The newest so many stay; at least 1.</summary>
+    public int KeepLast { get; init; } = 3;
+
+    /// <summary>Checkpoints whose step is a multiple of this stay for good; null: none.</summary>
+    public long? KeepEverySteps { get; init; }
+
+    /// <summary>Throws if a value cannot work.</summary>
+    /// <exception cref="DinoSharpException">The message names the value.</exception>
+    public void Validate()
+    {
+        if (EverySteps < 1) throw new DinoSharpException($"checkpoints: EverySteps must be at least 1, found {EverySteps}");
+        if (KeepLast < 1) throw new DinoSharpException($"checkpoints: KeepLast must be at least 1, found {KeepLast}");
+        if (KeepEverySteps is < 1) throw new DinoSharpException($"checkpoints: KeepEverySteps must be at least 1 or absent, found {KeepEverySteps}");
+    }
+}
+
+/// <summary>The checkpoints of one run: folders named by their step, written under another name and renamed when they are complete.</summary>
+/// <param name="folder">The folder that holds them.</param>
+/// <param name="config">Which of them stay.</param>
+internal sealed class CheckpointStore(string folder, CheckpointConfig config)
+{
+    private const string Prefix = "step-", Unfinished = ".unfinished";
+
+    /// <summary>The last file of a checkpoint; a folder without it is none.</summary>
+    public const string StateFile = "state.json";
+
+    /// <summary>Steps of the complete checkpoints, ascending.</summary>
+    public IReadOnlyList<long> Steps => !Directory.Exists(folder) ? [] :
+    [
+        .. Directory.EnumerateDirectories(folder, Prefix + "*")
+            .Where(path => File.Exists(Path.Combine(path, StateFile)))
+            .Select(path => long.TryParse(Path.GetFileName(path)[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long step) ? step : -1)
+            .Where(step => step >= 0)
+            .Order(),
+    ];
+
+    /// <summary>Where the checkpoint of a step is or will be.</summary>
+    public string PathOf(long step) => Path.Combine(folder, $"{Prefix}{step:D8}");
+
+    /// <summary>Writes a checkpoint and removes those that need not stay. A failure leaves the older ones as they are.</summary>
+    /// <param name="step">Number of complete steps.</param>
+    /// <param name="write">Writes all files into the folder that it is given, <see cref="StateFile"/> last.</param>
+    /// <exception cref="DinoSharpException">The disk is full or may not be written.</exception>
+    public void Write(long step, Action<string> write)
+    {
+        string final = PathOf(step), temporary = final + Unfinished;
+        try
+        {
+            RemoveUnfinished();
+            Directory.CreateDirectory(temporary);
+            write(temporary);
+            if (Directory.Exists(final)) Directory.Delete(final, recursive: true);
+            Directory.Move(temporary, final);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or DinoSharpException)
+        {
+            TryRemove(temporary);
+            throw new DinoSharpException($"the checkpoint {final} cannot be written: {error.Message}", error);
+        }
+
+        RemoveOld();
+    }
+
+    /// <summary>Removes what an interrupted write left behind.</summary>
+    public void RemoveUnfinished()
+    {
+        if (!Directory.Exists(folder)) return;
+        foreach (string path in Directory.EnumerateDirectories(folder, Prefix + "*" + Unfinished)) Directory.Delete(path, recursive: true);
+    }
+
+    private void RemoveOld()
+    {
+        foreach (long step in Steps.SkipLast(config.KeepLast))
+        {
+            if (config.KeepEverySteps is long every && step % every == 0) continue;
+            // Without its last file it is no checkpoint any more, even if the removal is interrupted.
+            File.Delete(Path.Combine(PathOf(step), StateFile));
+            Directory.Delete(PathOf(step), recursive: true);
+        }
+    }
+
+    private static void TryRemove(string path)
+    {
+        try
+        {
+            if (Directory.Exists(path)) Directory.Delete(path, recursive: true);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // The first error is the one to report.
+        }
+    }
+}
