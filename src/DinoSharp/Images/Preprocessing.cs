@@ -69,6 +69,27 @@ public sealed record Preprocessing
     /// <exception cref="ImageException">The file cannot be read, or no legal size results.</exception>
     public ImageTensor Load(ImageSource source, ImageReadOptions? options = null) => Apply(ImageFile.Read(source, options), options);
 
+    /// <summary>
+    /// Reads and prepares many images on several threads ahead of the caller, and hands them over in the given order. An image that cannot be used
+    /// is handed over as an error and stops nothing.
+    /// </summary>
+    /// <param name="sources">Paths or bytes; enumerated as needed, on the caller's thread.</param>
+    /// <param name="options">How to read them; null for the defaults.</param>
+    /// <param name="parallelism">Images worked on at once; 0 for the number of processors.</param>
+    /// <param name="ahead">Most images that are finished or under way beyond the one handed over; bounds memory. 0 for twice the parallelism.</param>
+    /// <param name="cancellationToken">Stops reading; the enumeration then throws.</param>
+    /// <returns>A lazy sequence; the caller disposes each item. Leaving it early disposes what was prepared in vain.</returns>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    public IEnumerable<LoadedImage> LoadAll(
+        IEnumerable<ImageSource> sources, ImageReadOptions? options = null, int parallelism = 0, int ahead = 0, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(sources);
+        ArgumentOutOfRangeException.ThrowIfNegative(parallelism);
+        ArgumentOutOfRangeException.ThrowIfNegative(ahead);
+        parallelism = parallelism > 0 ? parallelism : Environment.ProcessorCount;
+        return ImageLoader.Run(this, sources, options, parallelism, ahead > 0 ? ahead : 2 * parallelism, cancellationToken);
+    }
+
     /// <summary>Prepares a picture.</summary>
     /// <param name="image">Any picture; it becomes 8-bit RGB for a model of three channels, otherwise its bands are taken as they are.</param>
     /// <param name="options">Bands and value range to use; null for the defaults.</param>

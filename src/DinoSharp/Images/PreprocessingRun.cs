@@ -26,7 +26,7 @@ internal sealed class PreprocessingRun
     public ImageTensor Run()
     {
         int count = checked(_resizedWidth * _resizedHeight * _channels);
-        Tensor tensor = empty([_channels, _cut.Height, _cut.Width], float32); // [C, H, W]
+        Tensor tensor = empty([_channels, _cut.Height, _cut.Width], float32).DetachFromDisposeScope(); // [C, H, W]; owned by the result
         Span<float> result = MemoryMarshal.Cast<byte, float>(tensor.bytes);
         var window = new PixelWindow(0, 0, _image.Width, _image.Height);
         if (_integers)
