@@ -183,6 +183,25 @@ public sealed class BackboneWeightsTests : IDisposable
     }
 
     [Fact]
+    public void A_backbone_inside_a_larger_hugging_face_model_is_found()
+    {
+        using var scope = NewDisposeScope();
+        SaveHuggingFace("""{"model_type": "chmv2", "layer_norm_eps": 1e-6, "backbone_config": {"model_type": "dinov3_vit", "num_attention_heads": 2, "layer_norm_eps": 1e-5}}""");
+        var all = new Dictionary<string, Tensor> { ["head.conv_depth.head.0.weight"] = zeros(2, 2) };
+        using (TensorFile file = TensorFile.Open(_folder.Path))
+        {
+            foreach (string name in file.Entries.Keys) all[$"backbone.{name}"] = file.Read(name);
+        }
+
+        SafetensorsWriter.Write(_folder.File("model.safetensors"), all);
+        using BackboneWeights weights = BackboneWeights.Open(_folder.Path);
+        Assert.Equal("backbone.", weights.Prefix);
+        Assert.Equal(1e-5, ((VisionTransformerConfig)weights.Config).NormEpsilon);
+        using Backbone backbone = weights.CreateBackbone();
+        Assert.Equal("head.conv_depth.head.0.weight", Assert.Single(weights.Check(backbone).Ignored).Name);
+    }
+
+    [Fact]
     public void Any_module_is_saved_and_loaded_by_its_names()
     {
         using var scope = NewDisposeScope();

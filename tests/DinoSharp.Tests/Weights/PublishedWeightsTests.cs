@@ -40,7 +40,7 @@ public sealed class PublishedWeightsTests : IDisposable
         Assert.SkipUnless(OperatingSystem.IsLinux(), "files with holes are made on Linux only");
         Preset preset = Presets.Find(name);
         string path = _folder.File("model.safetensors");
-        WriteWithHoles(path, preset.Config);
+        WriteWithHoles(path, preset.Config, Official(preset.Config));
         WeightInfo info = WeightInfo.Read(path);
         Assert.Equal(preset.StateDictEntries, info.Tensors);
         Assert.Equal(preset.Parameters, info.Parameters);
@@ -50,25 +50,38 @@ public sealed class PublishedWeightsTests : IDisposable
         if (name == "dinov3-vitl16-sat493m") Assert.Equal((PixelNormalization.Sat493M, false), (info.Normalization!.Values, info.Normalization.IsGuess));
         else Assert.True(info.Normalization!.IsGuess);
 
-        AssertTranslation(path, WeightLayout.HuggingFace, huggingFaceTensors, huggingFaceParameters);
-        AssertTranslation(path, WeightLayout.Timm, timmTensors, timmParameters);
-        AssertTranslation(path, WeightLayout.Official, preset.StateDictEntries!.Value, expectedElements: null);
+        AssertTranslation(path, preset, WeightLayout.HuggingFace, huggingFaceTensors, huggingFaceParameters);
+        AssertTranslation(path, preset, WeightLayout.Timm, timmTensors, timmParameters);
+        AssertTranslation(path, preset, WeightLayout.Official, preset.StateDictEntries!.Value, expectedElements: null);
     }
 
-    private static void AssertTranslation(string path, WeightLayout target, int expectedTensors, long? expectedElements)
+    // The translated file is recognised without any description beside it or in it.
+    private void AssertTranslation(string path, Preset preset, WeightLayout target, int expectedTensors, long? expectedElements)
     {
         using BackboneWeights weights = BackboneWeights.Open(path);
         using Backbone shapes = Backbone.Create(weights.Config, META);
         var translation = new LayoutTranslation(path, weights.Config, weights.Plan(shapes).Sources, target, type: null);
         Assert.Equal(expectedTensors, translation.Entries.Count);
         if (expectedElements is { } elements) Assert.Equal(elements, translation.Entries.Sum(entry => entry.ElementCount));
+        string translated = _folder.File($"{target}.safetensors");
+        WriteWithHoles(translated, preset.Config, translation.Entries.Select(entry => (entry.Name, entry.Shape.ToArray())));
+        WeightInfo info = WeightInfo.Read(translated);
+        Assert.Equal(target, info.Layout);
+        Assert.Contains(preset.Name, info.Presets);
+        Assert.True(info.Check!.IsComplete, info.Check.ToString());
+        if (preset.Config is VisionTransformerConfig vit) Assert.Equal(vit.Heads, ((VisionTransformerConfig)info.Architecture!).Heads);
     }
 
-    private static void WriteWithHoles(string path, BackboneConfig config)
+    private static IEnumerable<(string Name, long[] Shape)> Official(BackboneConfig config)
     {
         using Backbone shapes = Backbone.Create(config, META);
         List<(string Name, long[] Shape)> tensors = [.. shapes.state_dict().Select(pair => (pair.Key, pair.Value.shape))];
         if (config is ConvNeXtConfig) tensors.AddRange([("norms.3.weight", [config.EmbedDim]), ("norms.3.bias", [config.EmbedDim])]);
+        return tensors;
+    }
+
+    private static void WriteWithHoles(string path, BackboneConfig config, IEnumerable<(string Name, long[] Shape)> tensors)
+    {
         long offset = 0, periods = -1;
         var header = new Dictionary<string, object>();
         foreach ((string name, long[] shape) in tensors)
@@ -83,7 +96,7 @@ public sealed class PublishedWeightsTests : IDisposable
         stream.Write(BitConverter.GetBytes((ulong)json.Length));
         stream.Write(json);
         stream.SetLength(8 + json.Length + offset);
-        if (config is not VisionTransformerConfig vit) return;
+        if (periods < 0 || config is not VisionTransformerConfig vit) return;
         stream.Position = 8 + json.Length + periods;
         for (int i = 0; i < vit.HeadWidth / 4; i++) stream.Write(BitConverter.GetBytes((float)Math.Pow(100, 4.0 * i / vit.HeadWidth)));
     }

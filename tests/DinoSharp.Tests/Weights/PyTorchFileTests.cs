@@ -80,6 +80,111 @@ public sealed class PyTorchFileTests : IDisposable
     }
 
     [Fact]
+    public void Every_way_to_describe_a_tensor_is_understood()
+    {
+        PickleBuilder Arguments(PickleBuilder pickle) => pickle.Storage("0", 6).Int(0).Numbers(2, 3).Numbers(3, 1);
+        PickleBuilder pickle = new PickleBuilder().Global("collections", "OrderedDict").Op(']').Op('(');
+        Arguments(pickle.Text("old").Global("torch._utils", "_rebuild_tensor").Op('(')).Op('t').Op('R').Op(0x86);
+        Arguments(pickle.Text("metadata").Global("torch._utils", "_rebuild_tensor_v2").Op('(')).Op(0x89).OrderedDictionary().Op('}').Op('t').Op('R').Op(0x86);
+        pickle.Text("parameter").Global("torch._utils", "_rebuild_parameter_with_state").Op('(').Tensor("0", 6, 0, [2, 3], [3, 1]).Op(0x88).OrderedDictionary().Op('}').Op('t').Op('R').Op(0x86);
+        Arguments(pickle.Text("type").Global("torch._tensor", "_rebuild_from_type_v2").Op('(').Global("torch._utils", "_rebuild_tensor_v2").Global("torch", "Tensor").Op('(')).Op(0x89).OrderedDictionary().Op('t').Op('}').Op('t').Op('R').Op(0x86);
+        pickle.Text("size").Global("torch._utils", "_rebuild_tensor_v2").Op('(').Storage("0", 6).Int(0).Global("torch", "Size").Numbers(2, 3).Op(0x85).Op('R').Numbers(3, 1).Op(0x89).OrderedDictionary().Op('t').Op('R').Op(0x86);
+        pickle.Text("untyped").Global("torch._utils", "_rebuild_tensor_v3").Op('(').Op('(').Text("storage").Global("torch.storage", "UntypedStorage").Text("1").Text("cuda:0").Int(24).Op('t').Op('Q')
+            .Int(0).Numbers(2, 3).Numbers(3, 1).Op(0x89).OrderedDictionary().Global("torch", "float32").Op('t').Op('R').Op(0x86);
+        pickle.Text("uint16").Global("torch._utils", "_rebuild_tensor_v3").Op('(').Op('(').Text("storage").Global("torch.storage", "UntypedStorage").Text("1").Text("cpu").Int(24).Op('t').Op('Q')
+            .Int(0).Numbers(12).Numbers(1).Op(0x89).OrderedDictionary().Global("torch", "uint16").Op('t').Op('R').Op(0x86);
+        using TensorFile file = TensorFile.Open(Write(PthBuilder.Zip(pickle.Op('e').Op(0x85).Op('R').Stop(), ("archive/data/0", SixFloats), ("archive/data/1", SixFloats))));
+        Assert.Equal(["old", "metadata", "parameter", "type", "size", "untyped", "uint16"], file.Entries.Keys);
+        using var scope = NewDisposeScope();
+        foreach (string name in file.Entries.Keys.SkipLast(1)) AssertSame(tensor(new float[,] { { 0, 1, 2 }, { 3, 4, 5 } }), file.Read(name), name);
+        Assert.Contains("UInt16", Assert.Throws<TensorFileException>(() => file.Read("uint16")).Message);
+    }
+
+    [Fact]
+    public void A_slice_of_a_storage_in_an_old_file_is_read_from_its_place()
+    {
+        byte[] Pickle(long first, long size) => new PickleBuilder().Op('}').Text("w").Global("torch._utils", "_rebuild_tensor").Op('(')
+            .Op('(').Text("storage").Global("torch", "FloatStorage").Text("0").Text("cpu").Int(6).Op('(').Text("1").Int(first).Int(size).Op('t').Op('t').Op('Q')
+            .Int(1).Numbers(2).Numbers(1).Op('t').Op('R').Op('s').Stop();
+        using var scope = NewDisposeScope();
+        using (TensorFile file = TensorFile.Open(Write(PthBuilder.Legacy(Pickle(2, 3), true, ("0", 6, SixFloats))))) AssertSame(tensor(new float[] { 3, 4 }), file.Read("w"));
+        AssertRefusedFile(PthBuilder.Legacy(Pickle(2, 2), true, ("0", 6, SixFloats)), "beyond its storage of 2");
+        AssertRefusedFile(PthBuilder.Legacy(Pickle(2, 5), true, ("0", 6, SixFloats)), "elements 2 to 7 of 6");
+        AssertRefusedFile(PthBuilder.Legacy(Pickle(-1, 3), true, ("0", 6, SixFloats)), "elements -1 to 2");
+    }
+
+    [Fact]
+    public void A_storage_beyond_four_gigabytes_is_found()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "files with holes are made on Linux only");
+        string path = Path.Combine(_folder, "large.pth");
+        const long far = 5L << 30;
+        byte[] pickle = new PickleBuilder().Op('}').Text("w").Tensor("0", 6, 0, [6], [1]).Op('s').Stop();
+        using (var stream = new FileStream(path, FileMode.Create))
+        using (var writer = new BinaryWriter(stream))
+        {
+            Local(writer, "a/data.pkl", pickle);
+            stream.Position = far;
+            Local(writer, "a/data/0", SixFloats);
+            long directory = stream.Position;
+            Central(writer, "a/data.pkl", pickle.Length, 0);
+            Central(writer, "a/data/0", SixFloats.Length, far);
+            long end = stream.Position;
+            writer.Write(0x06064B50); // end record, 64 bits
+            writer.Write(44L);
+            writer.Write(0x002D002D);
+            writer.Write(0L); // disks
+            writer.Write(2L);
+            writer.Write(2L);
+            writer.Write(end - directory);
+            writer.Write(directory);
+            writer.Write(0x07064B50); // its locator
+            writer.Write(0);
+            writer.Write(end);
+            writer.Write(1);
+            writer.Write(0x06054B50); // end record, saturated
+            writer.Write(0);
+            writer.Write(0xFFFFFFFF);
+            writer.Write((uint)(end - directory));
+            writer.Write(0xFFFFFFFF);
+            writer.Write((short)0);
+        }
+
+        using var scope = NewDisposeScope();
+        using TensorFile file = TensorFile.Open(path);
+        AssertSame(tensor(new float[] { 0, 1, 2, 3, 4, 5 }), file.Read("w"));
+
+        // As PyTorch writes them: no sizes in the local header.
+        static void Local(BinaryWriter writer, string name, byte[] content)
+        {
+            writer.Write(0x04034B50);
+            writer.Write([0, 0, 8, 8, 0, 0, 0, 0, 0, 0]);
+            writer.Write(new byte[12]);
+            writer.Write((short)name.Length);
+            writer.Write((short)0);
+            writer.Write(System.Text.Encoding.ASCII.GetBytes(name));
+            writer.Write(content);
+        }
+
+        static void Central(BinaryWriter writer, string name, int length, long offset)
+        {
+            writer.Write(0x02014B50);
+            writer.Write([0, 0, 0, 0, 8, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            writer.Write(length);
+            writer.Write(length);
+            writer.Write((short)name.Length);
+            writer.Write((short)(offset > uint.MaxValue ? 12 : 0));
+            writer.Write(new byte[10]);
+            writer.Write(offset > uint.MaxValue ? uint.MaxValue : (uint)offset);
+            writer.Write(System.Text.Encoding.ASCII.GetBytes(name));
+            if (offset <= uint.MaxValue) return;
+            writer.Write((short)1);
+            writer.Write((short)8);
+            writer.Write(offset);
+        }
+    }
+
+    [Fact]
     public void Options_of_other_programs_beside_the_weights_are_left_alone()
     {
         byte[] pickle = new PickleBuilder().Op('}').Op('(')

@@ -76,6 +76,42 @@ public sealed class SafetensorsTests : IDisposable
     }
 
     [Fact]
+    public void A_tensor_beyond_four_gigabytes_is_read_from_its_place()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "files with holes are made on Linux only");
+        const long far = 5L << 30;
+        string path = File("far.safetensors");
+        byte[] header = Encoding.UTF8.GetBytes($$"""{"hole":{"dtype":"U8","shape":[{{far}}],"data_offsets":[0,{{far}}]},"a":{"dtype":"F32","shape":[2],"data_offsets":[{{far}},{{far + 8}}] } }""");
+        using (var stream = new FileStream(path, FileMode.Create))
+        {
+            stream.Write(BitConverter.GetBytes((ulong)header.Length));
+            stream.Write(header);
+            stream.Position += far;
+            stream.Write(BitConverter.GetBytes(1.5f));
+            stream.Write(BitConverter.GetBytes(-2f));
+        }
+
+        using var scope = NewDisposeScope();
+        using TensorFile file = TensorFile.Open(path);
+        AssertSame(tensor(new[] { 1.5f, -2f }), file.Read("a"));
+    }
+
+    [Fact]
+    public void Eight_threads_read_the_same_values()
+    {
+        using var scope = NewDisposeScope();
+        Dictionary<string, Tensor> tensors = Enumerable.Range(0, 50).ToDictionary(i => $"t{i}", i => randn(100, 101));
+        string path = File("threads.safetensors");
+        SafetensorsWriter.Write(path, tensors);
+        using TensorFile file = TensorFile.Open(path);
+        Parallel.For(0, 400, new ParallelOptions { MaxDegreeOfParallelism = 8 }, i =>
+        {
+            using Tensor read = file.Read($"t{i % 50}");
+            AssertSame(tensors[$"t{i % 50}"], read);
+        });
+    }
+
+    [Fact]
     public void Shards_are_written_and_read_as_one_file()
     {
         using var scope = NewDisposeScope();
