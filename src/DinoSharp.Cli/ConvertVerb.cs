@@ -8,7 +8,12 @@ namespace DinoSharp.Cli;
 /// <summary><c>dino convert</c>: the same weights in another layout, element type or division into files.</summary>
 internal sealed class ConvertVerb : Verb
 {
-    private static readonly Dictionary<string, WeightLayout> Layouts = new() { ["official"] = WeightLayout.Official, ["hf"] = WeightLayout.HuggingFace, ["timm"] = WeightLayout.Timm };
+    private static readonly Dictionary<string, WeightLayout> Layouts = new()
+    {
+        ["official"] = WeightLayout.Official,
+        ["hf"] = WeightLayout.HuggingFace,
+        ["timm"] = WeightLayout.Timm,
+    };
 
     private static readonly Dictionary<string, ElementType> Types = new()
     {
@@ -20,15 +25,33 @@ internal sealed class ConvertVerb : Verb
         ["fp16"] = ElementType.Float16,
     };
 
+    private static readonly (string Suffix, double Factor)[] Units = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3), ("B", 1), ("", 1)];
+
     private readonly Argument<string> _input = new("IN") { Description = "A .safetensors or .pth file, an index of shards, or a folder with one of these" };
     private readonly Argument<string> _output = new("OUT") { Description = "A .safetensors file or a folder to write; a folder for 'hf' and for shards" };
     private readonly Option<string> _to = new("--to") { Description = "Layout to write: official, hf or timm", HelpName = "LAYOUT", Required = true };
-    private readonly Option<string?> _type = new("--dtype") { Description = "Type of the numbers: float32, bfloat16 or float16; as they are if left out", HelpName = "TYPE" };
-    private readonly Option<long?> _shard = new("--shard-size") { Description = "Largest file, for example 5GB or 500MB; one file if left out", HelpName = "SIZE", CustomParser = ParseSize };
+    private readonly Option<string?> _type = new("--dtype")
+    {
+        Description = "Type of the numbers: float32, bfloat16 or float16; as they are if left out",
+        HelpName = "TYPE",
+    };
+
+    private readonly Option<long?> _shard = new("--shard-size")
+    {
+        Description = "Largest file, for example 5GB or 500MB; one file if left out",
+        HelpName = "SIZE",
+        CustomParser = ParseSize,
+    };
+
     private readonly Option<bool> _overwrite = new("--overwrite") { Description = "Replace a model that is there already" };
 
     public ConvertVerb()
-        : base("convert", "Write weights in another layout, number type or number of files", "dino convert dinov3_vits16.pth vits16.safetensors --to official", "dino convert vits16.safetensors vits16-hf --to hf --dtype bfloat16", "dino convert vit7b16-hf vit7b16 --to official --shard-size 5GB")
+        : base(
+            "convert",
+            "Write weights in another layout, number type or number of files",
+            "dino convert dinov3_vits16.pth vits16.safetensors --to official",
+            "dino convert vits16.safetensors vits16-hf --to hf --dtype bfloat16",
+            "dino convert vit7b16-hf vit7b16 --to official --shard-size 5GB")
     {
         _to.AcceptOnlyFromAmong([.. Layouts.Keys]);
         _type.AcceptOnlyFromAmong([.. Types.Keys]);
@@ -46,7 +69,10 @@ internal sealed class ConvertVerb : Verb
             Overwrite = arguments.GetValue(_overwrite),
         };
         string input = arguments.GetRequiredValue(_input), target = arguments.GetRequiredValue(_output);
-        ConversionReport report = await output.WithProgressAsync("writing tensors", null, progress => Task.Run(() => WeightConverter.Convert(input, target, conversion, progress, cancel), cancel));
+        ConversionReport report = await output.WithProgressAsync(
+            "writing tensors",
+            null,
+            progress => Task.Run(() => WeightConverter.Convert(input, target, conversion, progress, cancel), cancel));
         output.Show(report, Lines(report));
         return ExitCode.Ok;
     }
@@ -55,8 +81,10 @@ internal sealed class ConvertVerb : Verb
     {
         foreach (string file in report.Files) yield return file;
         yield return $"{report.Tensors} tensors, {report.Bytes / 1e6:0.#} MB";
-        foreach (IGrouping<string, ExplainedName> group in report.Computed.GroupBy(item => item.Reason)) yield return $"computed: {Names(group)}: {group.Key}";
-        foreach (IGrouping<string, ExplainedName> group in report.Lost.GroupBy(item => item.Reason)) yield return $"lost: {Names(group)}: {group.Key}";
+        foreach (IGrouping<string, ExplainedName> group in report.Computed.GroupBy(item => item.Reason))
+            yield return $"computed: {Names(group)}: {group.Key}";
+        foreach (IGrouping<string, ExplainedName> group in report.Lost.GroupBy(item => item.Reason))
+            yield return $"lost: {Names(group)}: {group.Key}";
     }
 
     private static string Names(IEnumerable<ExplainedName> items)
@@ -68,8 +96,9 @@ internal sealed class ConvertVerb : Verb
     private static long? ParseSize(ArgumentResult argument)
     {
         string text = argument.Tokens.Count == 1 ? argument.Tokens[0].Value : "";
-        (string suffix, double factor) = new (string, double)[] { ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3), ("B", 1), ("", 1) }.First(unit => text.EndsWith(unit.Item1, StringComparison.OrdinalIgnoreCase));
-        bool valid = double.TryParse(text[..^suffix.Length], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number) && number * factor is >= 1 and <= 1e15;
+        (string suffix, double factor) = Units.First(unit => text.EndsWith(unit.Suffix, StringComparison.OrdinalIgnoreCase));
+        bool valid = double.TryParse(text[..^suffix.Length], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number)
+            && number * factor is >= 1 and <= 1e15;
         if (valid) return (long)(number * factor);
         argument.AddError($"'{text}' is no size; give a number with B, KB, MB or GB, for example 5GB");
         return null;

@@ -10,7 +10,11 @@ internal sealed class InfoVerb : Verb
     private readonly Argument<string> _path = new("FILE") { Description = "A .safetensors or .pth file, an index of shards, or a folder with one of these" };
 
     public InfoVerb()
-        : base("info", "Say what a file of weights is: layout, network, size, types, normalisation, licence", "dino info model.safetensors", "dino info dinov3_vits16_pretrain_lvd1689m-08c60483.pth --json") => Add(_path);
+        : base(
+            "info",
+            "Say what a file of weights is: layout, network, size, types, normalisation, licence",
+            "dino info model.safetensors",
+            "dino info dinov3_vits16_pretrain_lvd1689m-08c60483.pth --json") => Add(_path);
 
     protected override Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
@@ -32,7 +36,14 @@ internal sealed class InfoVerb : Verb
         Architecture = info.Architecture switch
         {
             VisionTransformerConfig vit => (object)vit,
-            ConvNeXtConfig convNeXt => new { Depths = Numbers(convNeXt.Depths), Dims = Numbers(convNeXt.Dims), convNeXt.InputChannels, convNeXt.PatchSize, convNeXt.EmbedDim },
+            ConvNeXtConfig convNeXt => new
+            {
+                Depths = Numbers(convNeXt.Depths),
+                Dims = Numbers(convNeXt.Dims),
+                convNeXt.InputChannels,
+                convNeXt.PatchSize,
+                convNeXt.EmbedDim,
+            },
             _ => null,
         },
         info.Parameters,
@@ -76,7 +87,8 @@ internal sealed class InfoVerb : Verb
     private static string Architecture(BackboneConfig config) => config switch
     {
         VisionTransformerConfig vit =>
-            $"vision transformer: {vit.Depth} blocks, width {vit.Width}, {vit.Heads} heads, {(vit.FeedForward == FeedForwardKind.SwiGlu ? "SwiGLU" : "MLP")} {vit.FeedForwardWidth}, {vit.Registers} registers, patch {vit.PatchSize}",
+            $"vision transformer: {vit.Depth} blocks, width {vit.Width}, {vit.Heads} heads, "
+            + $"{(vit.FeedForward == FeedForwardKind.SwiGlu ? "SwiGLU" : "MLP")} {vit.FeedForwardWidth}, {vit.Registers} registers, patch {vit.PatchSize}",
         ConvNeXtConfig convNeXt => $"ConvNeXt: {string.Join('+', Numbers(convNeXt.Depths))} blocks of {string.Join(", ", Numbers(convNeXt.Dims))} channels",
         _ => "",
     };

@@ -20,8 +20,10 @@ public sealed record PixelNormalization
     /// <exception cref="ArgumentException">The channels differ, or a value is not finite or not positive where it must be.</exception>
     public PixelNormalization(ImmutableArray<double> mean, ImmutableArray<double> std)
     {
-        if (mean.IsDefaultOrEmpty || mean.Length != std.Length) throw new ArgumentException($"mean and std need the same number of channels, at least one; found {mean.Length} and {std.Length}");
-        if (!mean.All(double.IsFinite) || !std.All(value => double.IsFinite(value) && value > 0)) throw new ArgumentException($"mean ({string.Join(", ", mean)}) must be finite and std ({string.Join(", ", std)}) positive");
+        if (mean.IsDefaultOrEmpty || mean.Length != std.Length)
+            throw new ArgumentException($"mean and std need the same number of channels, at least one; found {mean.Length} and {std.Length}");
+        if (!mean.All(double.IsFinite) || !std.All(value => double.IsFinite(value) && value > 0))
+            throw new ArgumentException($"mean ({string.Join(", ", mean)}) must be finite and std ({string.Join(", ", std)}) positive");
         (Mean, Std) = (mean, std);
     }
 

@@ -15,7 +15,8 @@ internal sealed class ArchitectureInference
     private readonly IReadOnlyDictionary<string, FileSource> _tensors;
     private readonly ModelConfigFile? _config;
 
-    private ArchitectureInference(string path, OfficialView view, ModelConfigFile? config) => (_path, _tensors, _config) = (path, view.Tensors, config);
+    private ArchitectureInference(string path, OfficialView view, ModelConfigFile? config) =>
+        (_path, _tensors, _config) = (path, view.Tensors, config);
 
     /// <summary>The configuration of the network whose weights these are.</summary>
     /// <param name="path">The file, for messages.</param>
@@ -24,9 +25,12 @@ internal sealed class ArchitectureInference
     /// <exception cref="TensorFileException">A tensor that decides is missing or impossible, or the description contradicts the tensors.</exception>
     public static BackboneConfig Infer(string path, OfficialView view, ModelConfigFile? config)
     {
-        if (config?.Text("model_type") is { } type && type != (view.Family == BackboneFamily.ConvNeXt ? "dinov3_convnext" : "dinov3_vit"))
+        string expected = view.Family == BackboneFamily.ConvNeXt ? "dinov3_convnext" : "dinov3_vit";
+        if (config?.Text("model_type") is { } type && type != expected)
         {
-            throw new TensorFileException(config.Source, $"the model_type is '{type}', but the tensors are those of a DINOv3 {(view.Family == BackboneFamily.ConvNeXt ? "ConvNeXt (dinov3_convnext)" : "vision transformer (dinov3_vit)")}");
+            throw new TensorFileException(
+                config.Source,
+                $"the model_type is '{type}', but the tensors of {path} are those of a '{expected}'");
         }
 
         var inference = new ArchitectureInference(path, view, config);
@@ -59,10 +63,13 @@ internal sealed class ArchitectureInference
             FeedForward = feedForward,
             FeedForwardWidth = Size($"{hidden}.weight", 2, 0),
             QkvBias = bias is not null,
-            MaskKeyBias = bias is not null && (_tensors.ContainsKey("blocks.0.attn.qkv.bias_mask") || (bias.Parts.Length == 3 && bias.Parts[1] is null)),
+            MaskKeyBias = bias is not null
+                && (_tensors.ContainsKey("blocks.0.attn.qkv.bias_mask") || (bias.Parts.Length == 3 && bias.Parts[1] is null)),
             ProjectionBias = _tensors.ContainsKey("blocks.0.attn.proj.bias"),
             FeedForwardBias = _tensors.ContainsKey($"{hidden}.bias"),
-            LayerScale = _tensors.ContainsKey("blocks.0.ls1.gamma") ? _config?.Number("layerscale_value", 0, 10) is { } scale and not 0 ? scale : 1e-5 : null,
+            LayerScale = _tensors.ContainsKey("blocks.0.ls1.gamma")
+                ? _config?.Number("layerscale_value", 0, 10) is { } scale and not 0 ? scale : 1e-5
+                : null,
             Norm = rms ? NormKind.RmsNorm : NormKind.LayerNorm,
             NormEpsilon = _config?.Number("layer_norm_eps", 1e-12, 0.1) ?? 1e-5,
             UntieClassAndPatchNorms = _tensors.ContainsKey("cls_norm.weight"),
@@ -86,7 +93,8 @@ internal sealed class ArchitectureInference
         bool gated = found.FeedForward == FeedForwardKind.SwiGlu;
         if (_config?.Flag("use_gated_mlp") is { } said && said != gated) throw Contradiction("use_gated_mlp", said, gated);
         string activation = gated ? "silu" : "gelu";
-        if (_config?.Text("hidden_act") is { } act && act != activation) throw new TensorFileException(_config.Source, $"'hidden_act' is '{act}'; this kind of network uses '{activation}', others are not supported");
+        if (_config?.Text("hidden_act") is { } act && act != activation)
+            throw new TensorFileException(_config.Source, $"'hidden_act' is '{act}'; this kind of network uses '{activation}', others are not supported");
     }
 
     // Without stored periods and without a description: every published model has heads 64 wide, but for the 7B one.
@@ -97,11 +105,18 @@ internal sealed class ArchitectureInference
         {
             if (described is { } heads) return heads;
             int usual = width == 4096 ? 128 : 64;
-            return width % usual == 0 ? width / usual : throw new TensorFileException(_path, $"the number of attention heads cannot be told: the width {width} is no multiple of {usual}, and there is no config.json that says num_attention_heads");
+            return width % usual == 0
+                ? width / usual
+                : throw new TensorFileException(
+                    _path,
+                    $"the number of attention heads cannot be told: the width {width} is no multiple of {usual}, "
+                    + "and there is no config.json that says num_attention_heads");
         }
 
         int headWidth = checked(4 * Size("rope_embed.periods", 1, 0));
-        return width % headWidth == 0 ? width / headWidth : throw new TensorFileException(_path, $"rope_embed.periods says that a head is {headWidth} wide, which does not divide the width {width}");
+        return width % headWidth == 0
+            ? width / headWidth
+            : throw new TensorFileException(_path, $"rope_embed.periods says that a head is {headWidth} wide, which does not divide the width {width}");
     }
 
     private RotaryConfig Rotary(VisionTransformerConfig found)
@@ -120,10 +135,13 @@ internal sealed class ArchitectureInference
                 JitterCoordinates = _config.Number("pos_embed_jitter", 1, 1000),
                 RescaleCoordinates = _config.Number("pos_embed_rescale", 1, 1000),
             };
-            if (_config.Number("dinosharp_rope_min_period", 1e-9, 1e12) is { } shortest) rotary = rotary with { Base = null, MinPeriod = shortest, MaxPeriod = _config.Number("dinosharp_rope_max_period", 1e-9, 1e12) };
+            if (_config.Number("dinosharp_rope_min_period", 1e-9, 1e12) is { } shortest)
+                rotary = rotary with { Base = null, MinPeriod = shortest, MaxPeriod = _config.Number("dinosharp_rope_max_period", 1e-9, 1e12) };
         }
 
-        return _tensors.TryGetValue("rope_embed.periods", out FileSource? periods) && periods.Shape is [> 0 and <= 65536] ? Explain(periods, rotary) : rotary;
+        return _tensors.TryGetValue("rope_embed.periods", out FileSource? periods) && periods.Shape is [> 0 and <= 65536]
+            ? Explain(periods, rotary)
+            : rotary;
     }
 
     // The stored periods are what is used; the parametrisation only has to say the same, up to their rounding to bfloat16.
@@ -135,10 +153,13 @@ internal sealed class ArchitectureInference
         double fitted = stored.Length == 1 ? 100 : Math.Pow(stored[^1], stored.Length / (stored.Length - 1.0));
         foreach (double candidate in new[] { described.Base ?? 100, Math.Round(fitted), fitted })
         {
-            if (candidate is > 0 and <= 1e12 && stored.Index().All(item => Math.Abs((Math.Pow(candidate, (double)item.Index / stored.Length) / item.Item) - 1) < 0.005)) return described with { Base = candidate, MinPeriod = null, MaxPeriod = null };
+            if (candidate is > 0 and <= 1e12 && stored.Index().All(item => IsNear(Math.Pow(candidate, (double)item.Index / stored.Length), item.Item)))
+                return described with { Base = candidate, MinPeriod = null, MaxPeriod = null };
         }
 
         return described with { Base = null, MinPeriod = stored[0], MaxPeriod = stored[^1] };
+
+        static bool IsNear(double computed, double period) => Math.Abs((computed / period) - 1) < 0.005;
     }
 
     private ConvNeXtConfig ConvNeXt()
@@ -149,8 +170,12 @@ internal sealed class ArchitectureInference
         Agree("hidden_sizes", dims);
         int channels = Size("downsample_layers.0.0.weight", 4, 1);
         Agree("num_channels", channels);
-        if (_config?.Text("hidden_act") is { } act && act != "gelu") throw new TensorFileException(_config.Source, $"'hidden_act' is '{act}'; a DINOv3 ConvNeXt uses 'gelu', others are not supported");
-        if (_config?.Number("layer_norm_eps", 1e-12, 0.1) is { } epsilon && epsilon != 1e-6) throw new TensorFileException(_config.Source, $"'layer_norm_eps' is {epsilon.ToString(CultureInfo.InvariantCulture)}; a DINOv3 ConvNeXt uses 1e-06, others are not supported");
+        if (_config?.Text("hidden_act") is { } act && act != "gelu")
+            throw new TensorFileException(_config.Source, $"'hidden_act' is '{act}'; a DINOv3 ConvNeXt uses 'gelu', others are not supported");
+        if (_config?.Number("layer_norm_eps", 1e-12, 0.1) is { } epsilon && epsilon != 1e-6)
+            throw new TensorFileException(
+                _config.Source,
+                $"'layer_norm_eps' is {epsilon.ToString(CultureInfo.InvariantCulture)}; a DINOv3 ConvNeXt uses 1e-06, others are not supported");
         return new ConvNeXtConfig
         {
             Depths = (depths[0], depths[1], depths[2], depths[3]),
@@ -165,18 +190,31 @@ internal sealed class ArchitectureInference
     // Indices without a gap, and not too many, bound the size of the network whatever the names in the file are.
     private int Blocks(string prefix)
     {
-        HashSet<int> indices = [.. _tensors.Keys.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)).Select(name => name[prefix.Length..].Split('.')[0]).Where(text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out _)).Select(text => int.Parse(text, CultureInfo.InvariantCulture))];
+        var indices = new HashSet<int>();
+        foreach (string name in _tensors.Keys.Where(name => name.StartsWith(prefix, StringComparison.Ordinal)))
+        {
+            if (int.TryParse(name[prefix.Length..].Split('.')[0], NumberStyles.None, CultureInfo.InvariantCulture, out int index)) indices.Add(index);
+        }
+
         if (indices.Count == 0) throw new TensorFileException(_path, $"the architecture cannot be told: there is no tensor '{prefix}0.…'");
         if (indices.Count > 1000) throw new TensorFileException(_path, $"{indices.Count} blocks '{prefix}0.…' are more than any network has");
         int missing = Enumerable.Range(0, indices.Count).FirstOrDefault(index => !indices.Contains(index), -1);
-        return missing < 0 ? indices.Count : throw new TensorFileException(_path, $"block {missing} is missing: there are tensors of '{prefix}{indices.Max()}.…' but none of '{prefix}{missing}.…'");
+        return missing < 0
+            ? indices.Count
+            : throw new TensorFileException(
+                _path,
+                $"block {missing} is missing: there are tensors of '{prefix}{indices.Max()}.…' but none of '{prefix}{missing}.…'");
     }
 
     private int Size(string name, int axes, int axis)
     {
-        if (!_tensors.TryGetValue(name, out FileSource? tensor)) throw new TensorFileException(_path, $"the architecture cannot be told: the tensor '{name}' is missing");
+        if (!_tensors.TryGetValue(name, out FileSource? tensor))
+            throw new TensorFileException(_path, $"the architecture cannot be told: the tensor '{name}' is missing");
         ImmutableArray<long> shape = tensor.Shape;
-        if (shape.Length != axes || shape[axis] is < 1 or > int.MaxValue / 4) throw new TensorFileException(_path, $"the architecture cannot be told: '{name}' has the shape {tensor.ShapeText}, expected {axes} axes with at least one element each");
+        if (shape.Length != axes || shape[axis] is < 1 or > int.MaxValue / 4)
+            throw new TensorFileException(
+                _path,
+                $"the architecture cannot be told: '{name}' has the shape {tensor.ShapeText}, expected {axes} axes with at least one element each");
         return (int)shape[axis];
     }
 
@@ -184,7 +222,9 @@ internal sealed class ArchitectureInference
         where T : struct, Enum
     {
         if (_config?.Text(key) is not { } text) return default;
-        return Enum.TryParse(text, out T value) && Enum.IsDefined(value) ? value : throw new TensorFileException(_config.Source, $"'{key}' is '{text}', expected one of {string.Join(", ", Enum.GetNames<T>())}");
+        return Enum.TryParse(text, out T value) && Enum.IsDefined(value)
+            ? value
+            : throw new TensorFileException(_config.Source, $"'{key}' is '{text}', expected one of {string.Join(", ", Enum.GetNames<T>())}");
     }
 
     private void Agree(string key, int found)
@@ -194,8 +234,10 @@ internal sealed class ArchitectureInference
 
     private void Agree(string key, int[] found)
     {
-        if (_config?.WholeNumbers(key, 0, int.MaxValue) is { } said && !said.SequenceEqual(found)) throw Contradiction(key, $"[{string.Join(", ", said)}]", $"[{string.Join(", ", found)}]");
+        if (_config?.WholeNumbers(key, 0, int.MaxValue) is { } said && !said.SequenceEqual(found))
+            throw Contradiction(key, $"[{string.Join(", ", said)}]", $"[{string.Join(", ", found)}]");
     }
 
-    private TensorFileException Contradiction(string key, object said, object found) => new(_config!.Source, $"'{key}' is {said}, but the tensors of {_path} say {found}");
+    private TensorFileException Contradiction(string key, object said, object found) =>
+        new(_config!.Source, $"'{key}' is {said}, but the tensors of {_path} say {found}");
 }

@@ -52,7 +52,10 @@ public sealed class BackboneWeights : IDisposable
         TensorFile file = TensorFile.Open(path);
         try
         {
-            return TryRecognize(file) ?? throw new TensorFileException(path, $"holds no DINOv3 backbone in the official, Hugging Face or timm layout; it has {file.Entries.Count} tensors{Example(file)}");
+            return TryRecognize(file)
+                ?? throw new TensorFileException(
+                    path,
+                    $"holds no DINOv3 backbone in the official, Hugging Face or timm layout; it has {file.Entries.Count} tensors{Example(file)}");
         }
         catch
         {
@@ -97,9 +100,11 @@ public sealed class BackboneWeights : IDisposable
     public void Dispose() => File.Dispose();
 
     /// <summary>Recognises the backbone in an open file, which stays the caller's if there is none.</summary>
-    internal static BackboneWeights? TryRecognize(TensorFile file) => LayoutDetection.Find(file) is { } backbone ? new BackboneWeights(file, backbone) : null;
+    internal static BackboneWeights? TryRecognize(TensorFile file) =>
+        LayoutDetection.Find(file) is { } backbone ? new BackboneWeights(file, backbone) : null;
 
-    internal LoadPlan Plan(nn.Module network) => new(File.Path, network.state_dict().Select(pair => (pair.Key, pair.Value.shape)), _view.Tensors, Compute, _view);
+    internal LoadPlan Plan(nn.Module network) =>
+        new(File.Path, network.state_dict().Select(pair => (pair.Key, pair.Value.shape)), _view.Tensors, Compute, _view);
 
     // Only what a layout does not store by design is computed; anything else that is absent is missing.
     private ComputedSource? Compute(string name, long[] shape)
@@ -109,7 +114,10 @@ public sealed class BackboneWeights : IDisposable
             double[]? periods = WeightMetadata.Periods(File);
             return periods?.Length == shape[0]
                 ? new ComputedSource([.. shape], "periods recorded when the file was converted", () => tensor(periods, ScalarType.Float32))
-                : new ComputedSource([.. shape], "not stored in this layout; recomputed in float32 from the rotary base", () => new RotaryPositions(vit.HeadWidth, vit.Rotary with { Precision = RotaryPrecision.Float32 }).Periods);
+                : new ComputedSource(
+                    [.. shape],
+                    "not stored in this layout; recomputed in float32 from the rotary base",
+                    () => new RotaryPositions(vit.HeadWidth, vit.Rotary with { Precision = RotaryPrecision.Float32 }).Periods);
         }
 
         if (Layout == WeightLayout.Official) return null;
@@ -119,15 +127,20 @@ public sealed class BackboneWeights : IDisposable
             return new ComputedSource([.. shape], "not stored in this layout; the key third is masked", () => tensor(thirds).repeat_interleave(shape[0] / 3));
         }
 
-        return name == "mask_token" && Layout == WeightLayout.Timm ? new ComputedSource([.. shape], "not stored in this layout; zeros, used only with masks", () => zeros(shape)) : null;
+        return name == "mask_token" && Layout == WeightLayout.Timm
+            ? new ComputedSource([.. shape], "not stored in this layout; zeros, used only with masks", () => zeros(shape))
+            : null;
     }
 
     private static ModelConfigFile? Describe(TensorFile file, WeightLayout layout)
     {
         ModelConfigFile? config = layout == WeightLayout.HuggingFace ? ModelConfigFile.ReadBeside(file.Path, "config.json") : null;
         if (config is not null) return config.Section("backbone_config") ?? config;
-        return WeightMetadata.Config(file) is { } text ? ModelConfigFile.Parse($"{file.Path} ({WeightMetadata.ConfigKey})", Encoding.UTF8.GetBytes(text)) : null;
+        return WeightMetadata.Config(file) is { } text
+            ? ModelConfigFile.Parse($"{file.Path} ({WeightMetadata.ConfigKey})", Encoding.UTF8.GetBytes(text))
+            : null;
     }
 
-    private static string Example(TensorFile file) => file.Entries.Count == 0 ? "" : $": {string.Join(", ", file.Entries.Keys.Take(5))}{(file.Entries.Count > 5 ? ", …" : "")}";
+    private static string Example(TensorFile file) =>
+        file.Entries.Count == 0 ? "" : $": {string.Join(", ", file.Entries.Keys.Take(5))}{(file.Entries.Count > 5 ? ", …" : "")}";
 }

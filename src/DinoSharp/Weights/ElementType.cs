@@ -83,7 +83,8 @@ internal static class ElementTypes
     /// <summary>The tensor type, or null if TorchSharp has none.</summary>
     public static ScalarType? Scalar(this ElementType type) => Table[(int)type].Scalar;
 
-    public static bool IsFloat(this ElementType type) => type is ElementType.Float64 or ElementType.Float32 or ElementType.Float16 or ElementType.BFloat16;
+    public static bool IsFloat(this ElementType type) =>
+        type is ElementType.Float64 or ElementType.Float32 or ElementType.Float16 or ElementType.BFloat16;
 
     public static bool TryParseSafetensors(string name, out ElementType type)
     {
@@ -95,6 +96,8 @@ internal static class ElementTypes
     public static ElementType Of(ScalarType scalar)
     {
         int row = Array.FindIndex(Table, row => row.Scalar == scalar);
-        return row >= 0 ? Table[row].Type : throw new ArgumentException($"a tensor of type {scalar} cannot be stored; convert it to one of {SafetensorsNames}", nameof(scalar));
+        return row >= 0
+            ? Table[row].Type
+            : throw new ArgumentException($"a tensor of type {scalar} cannot be stored; convert it to one of {SafetensorsNames}", nameof(scalar));
     }
 }

@@ -6,7 +6,12 @@ namespace DinoSharp.Weights;
 /// <param name="Prefix">What stands before each name, such as <c>teacher.backbone.</c>; often empty.</param>
 /// <param name="Entries">Names without prefix and wrappers → entry of the file, in file order.</param>
 /// <param name="Outside">Entries of the file that lie outside the prefix.</param>
-internal sealed record DetectedBackbone(WeightLayout Layout, BackboneFamily Family, string Prefix, OrderedDictionary<string, TensorEntry> Entries, IReadOnlyList<TensorEntry> Outside);
+internal sealed record DetectedBackbone(
+    WeightLayout Layout,
+    BackboneFamily Family,
+    string Prefix,
+    OrderedDictionary<string, TensorEntry> Entries,
+    IReadOnlyList<TensorEntry> Outside);
 
 /// <summary>Recognises a backbone in a file by names that only one layout has, wherever the file keeps it.</summary>
 internal static class LayoutDetection
@@ -25,7 +30,8 @@ internal static class LayoutDetection
         (WeightLayout.Official, BackboneFamily.ConvNeXt, "downsample_layers.0.0.weight", []),
         (WeightLayout.Timm, BackboneFamily.ConvNeXt, "stem.0.weight", [["stages.0.blocks.0.conv_dw.weight"]]),
         (WeightLayout.Timm, BackboneFamily.VisionTransformer, "patch_embed.proj.weight", [["reg_token", "blocks.0.gamma_1"]]),
-        (WeightLayout.Official, BackboneFamily.VisionTransformer, "patch_embed.proj.weight", [["blocks.0.attn.qkv.weight"], ["blocks.0.ls1.gamma", "storage_tokens", "rope_embed.periods"]]),
+        (WeightLayout.Official, BackboneFamily.VisionTransformer, "patch_embed.proj.weight",
+            [["blocks.0.attn.qkv.weight"], ["blocks.0.ls1.gamma", "storage_tokens", "rope_embed.periods"]]),
     ];
 
     /// <summary>Finds the backbone of a file; null if there is none.</summary>
@@ -37,7 +43,8 @@ internal static class LayoutDetection
         foreach (TensorEntry entry in file.Entries.Values)
         {
             string clean = string.Join('.', entry.Name.Split('.').Where(part => !Wrappers.Contains(part)));
-            if (!names.TryAdd(clean, entry)) throw new TensorFileException(file.Path, $"'{entry.Name}' and '{names[clean].Name}' are the same tensor without their wrapper names");
+            if (!names.TryAdd(clean, entry))
+                throw new TensorFileException(file.Path, $"'{entry.Name}' and '{names[clean].Name}' are the same tensor without their wrapper names");
         }
 
         var found = new List<(WeightLayout Layout, BackboneFamily Family, string Prefix)>();
@@ -52,11 +59,16 @@ internal static class LayoutDetection
 
         if (found.Count == 0) return null;
         var best = found.GroupBy(candidate => Preference(candidate.Prefix)).MinBy(group => group.Key)!.ToArray();
-        if (best.Length > 1) throw new TensorFileException(file.Path, $"holds several backbones and none is preferred: {string.Join(", ", best.Select(candidate => $"'{candidate.Prefix}'"))}");
+        if (best.Length > 1)
+            throw new TensorFileException(
+                file.Path,
+                "holds several backbones and none is preferred: " + string.Join(", ", best.Select(candidate => $"'{candidate.Prefix}'")));
         (WeightLayout chosenLayout, BackboneFamily chosenFamily, string chosenPrefix) = best[0];
         if (names.ContainsKey($"{chosenPrefix}pos_embed") || names.ContainsKey($"{chosenPrefix}embeddings.position_embeddings"))
         {
-            throw new TensorFileException(file.Path, "a vision transformer with learned positions (DINOv2 or older); DINOv3 has rotary ones, so these weights do not fit");
+            throw new TensorFileException(
+                file.Path,
+                "a vision transformer with learned positions (DINOv2 or older); DINOv3 has rotary ones, so these weights do not fit");
         }
 
         var entries = new OrderedDictionary<string, TensorEntry>(StringComparer.Ordinal);
@@ -65,7 +77,12 @@ internal static class LayoutDetection
             if (name.StartsWith(chosenPrefix, StringComparison.Ordinal)) entries.Add(name[chosenPrefix.Length..], entry);
         }
 
-        return new DetectedBackbone(chosenLayout, chosenFamily, chosenPrefix, entries, [.. names.Where(pair => !pair.Key.StartsWith(chosenPrefix, StringComparison.Ordinal)).Select(pair => pair.Value)]);
+        return new DetectedBackbone(
+            chosenLayout,
+            chosenFamily,
+            chosenPrefix,
+            entries,
+            [.. names.Where(pair => !pair.Key.StartsWith(chosenPrefix, StringComparison.Ordinal)).Select(pair => pair.Value)]);
     }
 
     // A training checkpoint may hold several copies: the averaged teacher is the model that is meant to be used.
@@ -73,7 +90,8 @@ internal static class LayoutDetection
     {
         string[] parts = prefix.Split('.');
         int section = parts[0] switch { "teacher" => 0, "model" => 1, "state_dict" => 2, _ => 3 };
-        int role = parts.Contains("teacher") ? 0 : parts.Any(part => part.EndsWith("ema", StringComparison.Ordinal)) ? 1 : parts.Contains("student") ? 3 : 2;
+        bool average = parts.Any(part => part.EndsWith("ema", StringComparison.Ordinal));
+        int role = parts.Contains("teacher") ? 0 : average ? 1 : parts.Contains("student") ? 3 : 2;
         return (section, role);
     }
 }

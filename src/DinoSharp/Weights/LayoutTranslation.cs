@@ -28,7 +28,8 @@ internal sealed class LayoutTranslation
         (_target, _type, _sources, _vit) = (target, type, sources, config as VisionTransformerConfig);
         if (target == WeightLayout.Official) CopyOfficial(config);
         else Translate(path, config);
-        if (type is { } narrow && _tensors.Count > 0 && sources.Values.Any(source => source.Type.IsFloat() && source.Type.Bytes() > narrow.Bytes())) _lost.Add(new ExplainedName("(all floating-point tensors)", $"values are rounded to {narrow}"));
+        if (type is { } narrow && _tensors.Count > 0 && sources.Values.Any(source => source.Type.IsFloat() && source.Type.Bytes() > narrow.Bytes()))
+            _lost.Add(new ExplainedName("(all floating-point tensors)", $"values are rounded to {narrow}"));
     }
 
     /// <summary>The tensors to write, in order.</summary>
@@ -50,16 +51,19 @@ internal sealed class LayoutTranslation
     {
         foreach ((string name, TensorSource source) in _sources) Add(name, source.Type, source.Shape, source.Read);
         if (config is not ConvNeXtConfig) return;
-        foreach (string part in new[] { "weight", "bias" }) Add($"norms.3.{part}", _sources[$"norm.{part}"].Type, _sources[$"norm.{part}"].Shape, _sources[$"norm.{part}"].Read);
+        foreach (string part in new[] { "weight", "bias" })
+            Add($"norms.3.{part}", _sources[$"norm.{part}"].Type, _sources[$"norm.{part}"].Shape, _sources[$"norm.{part}"].Read);
     }
 
     private void Translate(string path, BackboneConfig config)
     {
         RequireExpressible(path, config);
-        NameMap map = NameMap.For(_target, _vit is null ? BackboneFamily.ConvNeXt : BackboneFamily.VisionTransformer, _vit?.FeedForward ?? FeedForwardKind.Mlp)!;
+        BackboneFamily family = _vit is null ? BackboneFamily.ConvNeXt : BackboneFamily.VisionTransformer;
+        NameMap map = NameMap.For(_target, family, _vit?.FeedForward ?? FeedForwardKind.Mlp)!;
         bool[] biased = BiasedThirds();
         KeyBias = biased[1];
-        if (KeyBias && _target == WeightLayout.Timm) throw new TensorFileException(path, "its keys have a bias, which the timm layout has no place for; convert to the official or Hugging Face layout");
+        if (KeyBias && _target == WeightLayout.Timm)
+            throw new TensorFileException(path, "its keys have a bias, which the timm layout has no place for; convert to the official or Hugging Face layout");
         foreach ((string name, TensorSource source) in _sources)
         {
             if (map.ToForeign(name) is not { } foreign) Drop(name, source);
@@ -68,7 +72,12 @@ internal sealed class LayoutTranslation
             else Split(source, foreign, source.Read);
         }
 
-        if (_vit is { Registers: 0 } && _target == WeightLayout.HuggingFace) Add(map.ToForeign("storage_tokens")![0]!, _sources["cls_token"].Type, [1, 0, _vit.Width], () => empty(1, 0, _vit.Width)); // the module there always has one
+        if (_vit is { Registers: 0 } && _target == WeightLayout.HuggingFace)
+        {
+            // The module there has one always.
+            Add(map.ToForeign("storage_tokens")![0]!, _sources["cls_token"].Type, [1, 0, _vit.Width], () => empty(1, 0, _vit.Width));
+        }
+
         KeepBiasMask();
     }
 
@@ -81,13 +90,17 @@ internal sealed class LayoutTranslation
             VisionTransformerConfig { UntieClassAndPatchNorms: true } => "a final norm of its own for the class token",
             VisionTransformerConfig { LayerScale: null } => "blocks without layer scale",
             VisionTransformerConfig { Rotary.Base: null } => "rotary periods that are given by their limits",
-            VisionTransformerConfig { Rotary.Normalization: not RotaryNormalization.Separate } vit => $"rotary coordinates scaled by '{vit.Rotary.Normalization}'",
+            VisionTransformerConfig { Rotary.Normalization: not RotaryNormalization.Separate } => "rotary coordinates that are not scaled by axis",
             VisionTransformerConfig { Registers: 0 } when _target == WeightLayout.Timm => "no registers",
-            VisionTransformerConfig vit when _target == WeightLayout.Timm && (vit.Rotary.Base != 100 || vit.NormEpsilon != 1e-5) => "another rotary base or norm epsilon than the published models",
+            VisionTransformerConfig vit when _target == WeightLayout.Timm
+                && (vit.Rotary.Base != 100 || vit.NormEpsilon != 1e-5) => "another rotary base or norm epsilon than the published models",
             ConvNeXtConfig { LayerScale: <= 0 } => "blocks without layer scale",
             _ => null,
         };
-        if (problem is not null) throw new TensorFileException(path, $"has {problem}, which a model of the {_target} layout does not compute; convert to the official layout instead");
+        if (problem is not null)
+            throw new TensorFileException(
+                path,
+                $"has {problem}, which a model of the {_target} layout does not compute; convert to the official layout instead");
     }
 
     private void Split(TensorSource source, string?[] foreign, Func<Tensor> read)
@@ -106,10 +119,13 @@ internal sealed class LayoutTranslation
     private void SplitBias(string name, TensorSource source, string?[] foreign, bool[] biased)
     {
         bool any = biased[0] || biased[2];
-        string?[] wanted = _target == WeightLayout.Timm ? (any ? foreign : [null, null, null]) : [foreign[0], KeyBias ? foreign[1] : null, foreign[2]];
+        string?[] wanted = _target == WeightLayout.Timm
+            ? (any ? foreign : [null, null, null])
+            : [foreign[0], KeyBias ? foreign[1] : null, foreign[2]];
         Split(source, wanted, () => EffectiveBias(name));
         using var scope = NewDisposeScope();
-        if (source.Read().ne(EffectiveBias(name)).any().item<bool>()) _lost.Add(new ExplainedName(name, "values that its mask hides (they have no effect)"));
+        if (source.Read().ne(EffectiveBias(name)).any().item<bool>())
+            _lost.Add(new ExplainedName(name, "values that its mask hides (they have no effect)"));
     }
 
     private Tensor EffectiveBias(string name)
@@ -136,7 +152,8 @@ internal sealed class LayoutTranslation
     {
         using var scope = NewDisposeScope();
         if (NameMap.Fits("blocks.#.attn.qkv.bias_mask", name)) return; // kept as a text
-        if (name == "rope_embed.periods") _metadata[WeightMetadata.PeriodsKey] = WeightMetadata.Text(source.Read().to(ScalarType.Float32).data<float>().ToArray());
+        if (name == "rope_embed.periods")
+            _metadata[WeightMetadata.PeriodsKey] = WeightMetadata.Text(source.Read().to(ScalarType.Float32).data<float>().ToArray());
         else if (name != "mask_token") _lost.Add(new ExplainedName(name, "has no place in this layout (used in training only)"));
         else if (source.Read().ne(0).any().item<bool>()) _lost.Add(new ExplainedName(name, "has no place in this layout (used with masks only)"));
     }
@@ -150,7 +167,8 @@ internal sealed class LayoutTranslation
             Tensor[] thirds = source.Read().to(ScalarType.Float32).chunk(3, 0);
             bool uniform = thirds.All(third => third.eq(third[0]).all().item<bool>());
             string text = WeightMetadata.Text(thirds.Select(third => third[0].item<float>()));
-            if (!uniform || (kept is not null && kept != text)) _lost.Add(new ExplainedName(name, "a mask that is not the same for all of a third in all blocks"));
+            if (!uniform || (kept is not null && kept != text))
+                _lost.Add(new ExplainedName(name, "a mask that is not the same for all of a third in all blocks"));
             else kept = text;
         }
 

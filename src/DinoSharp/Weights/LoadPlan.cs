@@ -13,7 +13,15 @@ internal sealed class LoadPlan
     /// <param name="tensors">What the file offers, by the same names.</param>
     /// <param name="computed">Gives a source for a name that the file's layout does not store; null if there is none.</param>
     /// <param name="view">What was already decided about other entries of the file, if it had to be translated.</param>
-    public LoadPlan(string path, IEnumerable<(string Name, long[] Shape)> network, IReadOnlyDictionary<string, FileSource> tensors, Func<string, long[], ComputedSource?>? computed = null, OfficialView? view = null)
+    public LoadPlan(
+        string path,
+        IEnumerable<(string Name, long[] Shape)> network,
+        IReadOnlyDictionary<string,
+        FileSource> tensors,
+        Func<string,
+        long[],
+        ComputedSource?>? computed = null,
+        OfficialView? view = null)
     {
         _path = path;
         var matched = new List<string>();
@@ -41,8 +49,16 @@ internal sealed class LoadPlan
             }
         }
 
-        string[] unexpected = [.. view?.Unexpected ?? [], .. tensors.Where(pair => !wanted.Contains(pair.Key)).SelectMany(pair => pair.Value.Parts).OfType<TensorEntry>().Select(entry => entry.Name)];
-        Report = new LoadReport { Matched = matched, Computed = filled, Ignored = view?.Ignored ?? [], Missing = missing, Unexpected = unexpected, Mismatched = mismatched };
+        IEnumerable<TensorEntry> left = tensors.Where(pair => !wanted.Contains(pair.Key)).SelectMany(pair => pair.Value.Parts).OfType<TensorEntry>();
+        Report = new LoadReport
+        {
+            Matched = matched,
+            Computed = filled,
+            Ignored = view?.Ignored ?? [],
+            Missing = missing,
+            Unexpected = [.. view?.Unexpected ?? [], .. left.Select(entry => entry.Name)],
+            Mismatched = mismatched,
+        };
     }
 
     public LoadReport Report { get; }

@@ -38,15 +38,18 @@ public sealed record LoadReport
         Append("missing", Missing);
         Append("unexpected", Unexpected);
         Append("mismatched", [.. Mismatched.Select(item => $"{item.Name}: {item.Reason}")]);
-        foreach (IGrouping<string, ExplainedName> group in Computed.GroupBy(item => item.Reason)) Append($"computed ({group.Key})", [.. group.Select(item => item.Name)]);
-        foreach (IGrouping<string, ExplainedName> group in Ignored.GroupBy(item => item.Reason)) Append($"ignored ({group.Key})", [.. group.Select(item => item.Name)]);
+        foreach (IGrouping<string, ExplainedName> group in Computed.GroupBy(item => item.Reason))
+            Append($"computed ({group.Key})", [.. group.Select(item => item.Name)]);
+        foreach (IGrouping<string, ExplainedName> group in Ignored.GroupBy(item => item.Reason))
+            Append($"ignored ({group.Key})", [.. group.Select(item => item.Name)]);
         return text.ToString();
 
         void Append(string kind, IReadOnlyList<string> names)
         {
             const int shown = 12;
             if (names.Count == 0) return;
-            text.Append($"\n  {names.Count} {kind}: {string.Join(", ", names.Take(shown))}{(names.Count > shown ? $", … and {names.Count - shown} more" : "")}");
+            string more = names.Count > shown ? $", … and {names.Count - shown} more" : "";
+            text.Append($"\n  {names.Count} {kind}: {string.Join(", ", names.Take(shown))}{more}");
         }
     }
 }

@@ -33,13 +33,18 @@ internal sealed class MappedFile : IDisposable
             handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
             long length = RandomAccess.GetLength(handle);
             if (length == 0) throw new TensorFileException(path, "the file is empty");
-            return new MappedFile(path, handle, MemoryMappedFile.CreateFromFile(handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true), length);
+            return new MappedFile(
+                path,
+                handle,
+                MemoryMappedFile.CreateFromFile(handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true),
+                length);
         }
         catch (Exception error)
         {
             handle?.Dispose();
             if (error is FileNotFoundException or DirectoryNotFoundException) throw new TensorFileException(path, "there is no such file", error);
-            if (error is IOException or UnauthorizedAccessException or NotSupportedException) throw new TensorFileException(path, $"cannot be opened: {error.Message}", error);
+            if (error is IOException or UnauthorizedAccessException or NotSupportedException)
+                throw new TensorFileException(path, $"cannot be opened: {error.Message}", error);
             throw;
         }
     }
@@ -47,10 +52,12 @@ internal sealed class MappedFile : IDisposable
     /// <summary>Maps a range that lies inside the file. Dispose the result before the file.</summary>
     public MappedRange Map(long offset, int length)
     {
-        if (offset < 0 || length < 0 || offset > Length - length) throw new TensorFileException(Path, $"wanted bytes {offset} to {offset + length} of a file of {Length}: it is truncated or damaged");
+        if (offset < 0 || length < 0 || offset > Length - length)
+            throw new TensorFileException(Path, $"wanted bytes {offset} to {offset + length} of a file of {Length}: it is truncated or damaged");
         try
         {
-            if (RandomAccess.GetLength(_handle) < Length) throw new TensorFileException(Path, $"was cut short while it was read: it had {Length} bytes and has {RandomAccess.GetLength(_handle)}");
+            if (RandomAccess.GetLength(_handle) < Length)
+                throw new TensorFileException(Path, $"was cut short while it was read: it had {Length} bytes and has {RandomAccess.GetLength(_handle)}");
             return new MappedRange(length == 0 ? null : _map.CreateViewAccessor(offset, length, MemoryMappedFileAccess.Read), length);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

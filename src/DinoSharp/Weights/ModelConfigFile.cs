@@ -38,7 +38,8 @@ internal sealed class ModelConfigFile
         {
             if (!Utf8.IsValid(json.Span)) throw new TensorFileException(source, "is no valid JSON: it is not UTF-8");
             using JsonDocument document = JsonDocument.Parse(json, new JsonDocumentOptions { MaxDepth = 32, AllowDuplicateProperties = false });
-            if (document.RootElement.ValueKind != JsonValueKind.Object) throw new TensorFileException(source, $"expected a JSON object, found {document.RootElement.ValueKind}");
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+                throw new TensorFileException(source, $"expected a JSON object, found {document.RootElement.ValueKind}");
             return new ModelConfigFile(source, document.RootElement.Clone());
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException)
@@ -48,7 +49,10 @@ internal sealed class ModelConfigFile
     }
 
     /// <summary>A nested object, such as <c>backbone_config</c>; null if there is none.</summary>
-    public ModelConfigFile? Section(string key) => _root.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Object ? new ModelConfigFile($"{Source} ({key})", value) : null;
+    public ModelConfigFile? Section(string key) =>
+        _root.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Object
+            ? new ModelConfigFile($"{Source} ({key})", value)
+            : null;
 
     /// <summary>A text; null if absent.</summary>
     public string? Text(string key)
@@ -65,7 +69,10 @@ internal sealed class ModelConfigFile
     }
 
     /// <summary>True or false; null if absent.</summary>
-    public bool? Flag(string key) => Find(key) is { } value ? value.ValueKind switch { JsonValueKind.True => true, JsonValueKind.False => false, _ => throw Wrong(key, value, "true or false") } : null;
+    public bool? Flag(string key) =>
+        Find(key) is { } value
+            ? value.ValueKind switch { JsonValueKind.True => true, JsonValueKind.False => false, _ => throw Wrong(key, value, "true or false") }
+            : null;
 
     /// <summary>A whole number within limits; null if absent.</summary>
     public int? Whole(string key, int least, int most) => Find(key) is { } value ? Whole(key, value, least, most) : null;
@@ -74,10 +81,12 @@ internal sealed class ModelConfigFile
     public double? Number(string key, double least, double most) => Find(key) is { } value ? Number(key, value, least, most) : null;
 
     /// <summary>Whole numbers; null if absent.</summary>
-    public int[]? WholeNumbers(string key, int least, int most) => List(key) is { } items ? [.. items.Select(item => Whole(key, item, least, most))] : null;
+    public int[]? WholeNumbers(string key, int least, int most) =>
+        List(key) is { } items ? [.. items.Select(item => Whole(key, item, least, most))] : null;
 
     /// <summary>Numbers; null if absent.</summary>
-    public double[]? Numbers(string key, double least, double most) => List(key) is { } items ? [.. items.Select(item => Number(key, item, least, most))] : null;
+    public double[]? Numbers(string key, double least, double most) =>
+        List(key) is { } items ? [.. items.Select(item => Number(key, item, least, most))] : null;
 
     /// <summary>Describes a network as Hugging Face does; what Hugging Face cannot say goes into keys of our own.</summary>
     /// <param name="config">The network.</param>
@@ -127,7 +136,8 @@ internal sealed class ModelConfigFile
         WriteNumber(json, "pos_embed_shift", vit.Rotary.ShiftCoordinates);
         WriteNumber(json, "pos_embed_jitter", vit.Rotary.JitterCoordinates);
         WriteNumber(json, "pos_embed_rescale", vit.Rotary.RescaleCoordinates);
-        if (vit.Rotary.Normalization != RotaryNormalization.Separate) json.WriteString("dinosharp_rope_normalization", vit.Rotary.Normalization.ToString());
+        if (vit.Rotary.Normalization != RotaryNormalization.Separate)
+            json.WriteString("dinosharp_rope_normalization", vit.Rotary.Normalization.ToString());
         if (vit.Rotary.Precision != RotaryPrecision.Float32) json.WriteString("dinosharp_rope_precision", vit.Rotary.Precision.ToString());
         if (vit.Rotary.MinPeriod is not null) WriteNumber(json, "dinosharp_rope_min_period", vit.Rotary.MinPeriod);
         if (vit.Rotary.MaxPeriod is not null) WriteNumber(json, "dinosharp_rope_max_period", vit.Rotary.MaxPeriod);
@@ -168,14 +178,19 @@ internal sealed class ModelConfigFile
     private IEnumerable<JsonElement>? List(string key)
     {
         if (Find(key) is not { } value) return null;
-        return value.ValueKind == JsonValueKind.Array && value.GetArrayLength() <= 1000 ? value.EnumerateArray() : throw Wrong(key, value, "a list of at most 1000 numbers");
+        return value.ValueKind == JsonValueKind.Array && value.GetArrayLength() <= 1000
+            ? value.EnumerateArray()
+            : throw Wrong(key, value, "a list of at most 1000 numbers");
     }
 
     private int Whole(string key, JsonElement value, int least, int most) =>
-        value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number >= least && number <= most ? number : throw Wrong(key, value, $"a whole number from {least} to {most}");
+        value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number >= least && number <= most
+            ? number
+            : throw Wrong(key, value, $"a whole number from {least} to {most}");
 
     private double Number(string key, JsonElement value, double least, double most) =>
-        value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && double.IsFinite(number) && number >= least && number <= most
+        value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && double.IsFinite(number)
+            && number >= least && number <= most
             ? number
             : throw Wrong(key, value, string.Create(CultureInfo.InvariantCulture, $"a number from {least} to {most}"));
 

@@ -31,14 +31,22 @@ internal sealed class ModelFolder(string output, bool isFile)
     /// <summary>Throws if something would be replaced that may not be.</summary>
     public void RequireFree(bool overwrite)
     {
-        if (isFile ? Directory.Exists(output) : File.Exists(output)) throw new TensorFileException(output, isFile ? "is a folder, a file was expected" : "is a file, a folder was expected");
+        if (isFile ? Directory.Exists(output) : File.Exists(output))
+            throw new TensorFileException(output, isFile ? "is a folder, a file was expected" : "is a file, a folder was expected");
         if (overwrite) return;
         if (isFile && File.Exists(output)) throw new TensorFileException(output, "is there already; choose another name or allow overwriting");
-        if (!isFile && Models().FirstOrDefault() is { } other) throw new TensorFileException(output, $"holds a model already ({Path.GetFileName(other)}); choose another folder or allow overwriting");
+        if (!isFile && Models().FirstOrDefault() is { } other)
+            throw new TensorFileException(output, $"holds a model already ({Path.GetFileName(other)}); choose another folder or allow overwriting");
     }
 
     /// <summary>Writes the tensors; the first file returned opens them.</summary>
-    public IReadOnlyList<string> WriteTensors(IReadOnlyList<TensorEntry> entries, Func<TensorEntry, Tensor> read, long? shardBytes, IEnumerable<KeyValuePair<string, string>> metadata)
+    public IReadOnlyList<string> WriteTensors(
+        IReadOnlyList<TensorEntry> entries,
+        Func<TensorEntry,
+        Tensor> read,
+        long? shardBytes,
+        IEnumerable<KeyValuePair<string,
+        string>> metadata)
     {
         if (!isFile) return SafetensorsWriter.WriteFolder(output, entries, read, shardBytes, metadata);
         SafetensorsWriter.Write(output, entries, read, metadata);
@@ -56,10 +64,12 @@ internal sealed class ModelFolder(string output, bool isFile)
         }
 
         bool split = entries.Any(entry => entry.Name.EndsWith(".q_bias", StringComparison.Ordinal));
-        if (layout == WeightLayout.Timm && WeightInfo.NamesOf(weights).FirstOrDefault() is { } preset && TimmNames.TryGetValue(preset.Name, out string? name)) Write("config.json", TimmConfig(weights, split ? $"{name}_qkvb" : name));
+        if (layout == WeightLayout.Timm && WeightInfo.NamesOf(weights).FirstOrDefault() is { } preset && TimmNames.TryGetValue(preset.Name, out string? name))
+            Write("config.json", TimmConfig(weights, split ? $"{name}_qkvb" : name));
         string source = Path.GetDirectoryName(Path.GetFullPath(weights.File.Path))!;
         if (!File.Exists(Path.Combine(source, "config.json")) || source == Path.GetFullPath(output)) return files;
-        foreach (string license in Directory.EnumerateFiles(source).Where(file => Path.GetFileName(file).StartsWith("LICENSE", StringComparison.OrdinalIgnoreCase) && new FileInfo(file).Length < 1 << 20)) Write(Path.GetFileName(license), File.ReadAllText(license));
+        foreach (FileInfo license in new DirectoryInfo(source).EnumerateFiles("LICENSE*").Where(file => file.Length < 1 << 20))
+            Write(license.Name, File.ReadAllText(license.FullName));
         return files;
 
         void Write(string file, string text)
@@ -78,15 +88,21 @@ internal sealed class ModelFolder(string output, bool isFile)
     }
 
     private IEnumerable<string> Models() =>
-        Directory.Exists(output) ? Directory.EnumerateFiles(output, "model*").Where(file => file.EndsWith(".safetensors", StringComparison.Ordinal) || file.EndsWith(".safetensors.index.json", StringComparison.Ordinal)).Order(StringComparer.Ordinal) : [];
+        Directory.Exists(output)
+            ? new[] { "model*.safetensors", "model*.safetensors.index.json" }.SelectMany(pattern => Directory.EnumerateFiles(output, pattern)).Order(StringComparer.Ordinal)
+            : [];
 
-    private static string TypeName(IReadOnlyList<TensorEntry> entries) => entries.GroupBy(entry => entry.Type).MaxBy(group => group.Sum(entry => entry.ByteCount))!.Key switch
+    // Of the type that most bytes have.
+    private static string TypeName(IReadOnlyList<TensorEntry> entries)
     {
-        ElementType.BFloat16 => "bfloat16",
-        ElementType.Float16 => "float16",
-        ElementType.Float64 => "float64",
-        _ => "float32",
-    };
+        return entries.GroupBy(entry => entry.Type).MaxBy(group => group.Sum(entry => entry.ByteCount))!.Key switch
+        {
+            ElementType.BFloat16 => "bfloat16",
+            ElementType.Float16 => "float16",
+            ElementType.Float64 => "float64",
+            _ => "float32",
+        };
+    }
 
     private static string Preprocessor(PixelNormalization normalization) => JsonSerializer.Serialize(
         new

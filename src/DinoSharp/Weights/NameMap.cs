@@ -128,7 +128,8 @@ internal sealed class NameMap
     {
         foreach (Rule rule in _rules)
         {
-            if (TryMatch(rule.Official, official, out List<string>? captured)) return [.. rule.Foreign.Select(pattern => pattern is null ? null : Expand(pattern, captured))];
+            if (TryMatch(rule.Official, official, out List<string>? captured))
+                return [.. rule.Foreign.Select(pattern => pattern is null ? null : Expand(pattern, captured))];
         }
 
         return null;

@@ -18,7 +18,8 @@ internal sealed class OfficialView
         _file = file;
         Layout = backbone.Layout;
         Family = backbone.Family;
-        FeedForward = backbone.Entries.ContainsKey("layer.0.mlp.gate_proj.weight") || backbone.Entries.ContainsKey("blocks.0.mlp.fc1_g.weight") || backbone.Entries.ContainsKey("blocks.0.mlp.w1.weight")
+        FeedForward = backbone.Entries.ContainsKey("layer.0.mlp.gate_proj.weight") || backbone.Entries.ContainsKey("blocks.0.mlp.fc1_g.weight")
+            || backbone.Entries.ContainsKey("blocks.0.mlp.w1.weight")
             ? FeedForwardKind.SwiGlu
             : FeedForwardKind.Mlp;
         foreach (TensorEntry outside in backbone.Outside) _ignored.Add(new ExplainedName(outside.Name, $"outside the backbone '{backbone.Prefix}'"));
@@ -57,7 +58,8 @@ internal sealed class OfficialView
                 continue;
             }
 
-            if (!groups.TryGetValue(official, out TensorEntry?[]? parts)) groups.Add(official, parts = new TensorEntry?[map.ToForeign(official)!.Length]);
+            if (!groups.TryGetValue(official, out TensorEntry?[]? parts))
+                groups.Add(official, parts = new TensorEntry?[map.ToForeign(official)!.Length]);
             parts[share] = entry;
         }
 
@@ -68,11 +70,16 @@ internal sealed class OfficialView
             TensorEntry first = parts.First(part => part is not null)!;
 
             // A projection may go without a bias, which counts as zeros; a weight may not.
-            if (absent.Length > 0 && !official.EndsWith(".bias", StringComparison.Ordinal)) _mismatched.Add(new ExplainedName(official, $"the file lacks {string.Join(" and ", absent)}"));
-            else if (parts.Length > 1 && parts.Any(part => part is not null && (part.Shape.Length == 0 || part.Type != first.Type || !part.Shape.SequenceEqual(first.Shape)))) _mismatched.Add(new ExplainedName(official, $"its parts differ in shape or type: {string.Join(", ", parts.Where(part => part is not null))}"));
+            if (absent.Length > 0 && !official.EndsWith(".bias", StringComparison.Ordinal))
+                _mismatched.Add(new ExplainedName(official, $"the file lacks {string.Join(" and ", absent)}"));
+            else if (parts.Length > 1 && parts.Any(part => part is not null && !CanFollow(part, first)))
+                _mismatched.Add(new ExplainedName(official, $"its parts differ in shape or type: {string.Join(", ", parts.Where(part => part is not null))}"));
             else Add(official, parts);
         }
     }
+
+    private static bool CanFollow(TensorEntry part, TensorEntry first) =>
+        part.Shape.Length > 0 && part.Type == first.Type && part.Shape.SequenceEqual(first.Shape);
 
     private void Add(string official, TensorEntry?[] parts)
     {
@@ -97,7 +104,8 @@ internal sealed class OfficialView
         {
             if (!_tensors.TryGetValue($"norms.3.{part}", out FileSource? alias)) continue;
             string name = alias.Parts[0]!.Name;
-            if (_tensors.TryGetValue($"norm.{part}", out FileSource? norm) && SameValues(norm, alias)) _ignored.Add(new ExplainedName(name, "the same tensor as norm"));
+            if (_tensors.TryGetValue($"norm.{part}", out FileSource? norm) && SameValues(norm, alias))
+                _ignored.Add(new ExplainedName(name, "the same tensor as norm"));
             else _mismatched.Add(new ExplainedName(name, $"must be the same as norm.{part} and is not"));
             _tensors.Remove($"norms.3.{part}");
         }

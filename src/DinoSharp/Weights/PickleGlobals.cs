@@ -74,13 +74,45 @@ internal static class PickleGlobals
         foreach ((string storage, string dtypes, ElementType type) in Types)
         {
             if (storage.Length > 0) table.Add($"torch {storage}Storage", new PickleGlobal($"torch {storage}Storage", PickleGlobalKind.Storage, type));
-            foreach (string dtype in dtypes.Split(' ')) table.Add($"torch {dtype}", new PickleGlobal($"torch {dtype}", PickleGlobalKind.DataType, type));
+            foreach (string dtype in dtypes.Split(' '))
+                table.Add($"torch {dtype}", new PickleGlobal($"torch {dtype}", PickleGlobalKind.DataType, type));
         }
 
-        Add(PickleGlobalKind.Inert, "torch device", "_codecs encode", "__builtin__ set", "__builtin__ list", "__builtin__ dict", "__builtin__ int", "__builtin__ bytearray", "__builtin__ complex", "collections defaultdict");
-        Add(PickleGlobalKind.Inert, "argparse Namespace", "pathlib PosixPath", "pathlib WindowsPath", "pathlib PurePosixPath", "datetime datetime", "datetime timedelta", "typing Any");
-        Add(PickleGlobalKind.Inert, "numpy dtype", "numpy ndarray", "numpy.core.multiarray scalar", "numpy.core.multiarray _reconstruct", "numpy._core.multiarray scalar", "numpy._core.multiarray _reconstruct");
-        Add(PickleGlobalKind.Inert, "omegaconf.dictconfig DictConfig", "omegaconf.listconfig ListConfig", "omegaconf.nodes AnyNode", "omegaconf.base ContainerMetadata", "omegaconf.base Metadata");
+        Add(
+            PickleGlobalKind.Inert,
+            "torch device",
+            "_codecs encode",
+            "__builtin__ set",
+            "__builtin__ list",
+            "__builtin__ dict",
+            "__builtin__ int",
+            "__builtin__ bytearray",
+            "__builtin__ complex",
+            "collections defaultdict");
+        Add(
+            PickleGlobalKind.Inert,
+            "argparse Namespace",
+            "pathlib PosixPath",
+            "pathlib WindowsPath",
+            "pathlib PurePosixPath",
+            "datetime datetime",
+            "datetime timedelta",
+            "typing Any");
+        Add(
+            PickleGlobalKind.Inert,
+            "numpy dtype",
+            "numpy ndarray",
+            "numpy.core.multiarray scalar",
+            "numpy.core.multiarray _reconstruct",
+            "numpy._core.multiarray scalar",
+            "numpy._core.multiarray _reconstruct");
+        Add(
+            PickleGlobalKind.Inert,
+            "omegaconf.dictconfig DictConfig",
+            "omegaconf.listconfig ListConfig",
+            "omegaconf.nodes AnyNode",
+            "omegaconf.base ContainerMetadata",
+            "omegaconf.base Metadata");
         return table;
     }
 }

@@ -50,10 +50,12 @@ internal ref struct PickleReader
             {
                 case 0x80: // PROTO
                     byte protocol = Take(1)[0];
-                    if (protocol > 2) throw Refused($"pickle protocol {protocol}, torch.save writes 2; save the file again with torch.save's default protocol");
+                    if (protocol > 2)
+                        throw Refused($"pickle protocol {protocol}, torch.save writes 2; save the file again with torch.save's default protocol");
                     break;
                 case (byte)'.': // STOP
-                    if (_stack.Count != 1 || _marks.Count != 0) throw Damaged($"the pickle stops at byte {at} with {_stack.Count} values left instead of one");
+                    if (_stack.Count != 1 || _marks.Count != 0)
+                        throw Damaged($"the pickle stops at byte {at} with {_stack.Count} values left instead of one");
                     return _stack[0];
                 case (byte)'(': _marks.Add(_stack.Count); break;
                 case (byte)'q': _memo[Take(1)[0]] = Top(); break; // BINPUT
@@ -111,7 +113,8 @@ internal ref struct PickleReader
     }
 
     private readonly PickleGlobal Global(string module, string name) =>
-        PickleGlobals.Find(module, name) ?? throw Refused($"the Python object '{module}.{name}', which is not among those that tensors need; save only the state dict (names and tensors) and try again");
+        PickleGlobals.Find(module, name)
+            ?? throw Refused($"the Python object '{module}.{name}', which tensors do not need; save only the state dict (names and tensors) and try again");
 
     private void Call()
     {
@@ -133,8 +136,10 @@ internal ref struct PickleReader
         PickleGlobalKind.OrderedDictionary => OrderedDictionary(values),
         PickleGlobalKind.RebuildTensor when values.Length == 4 => Tensor(values, storageType: null),
         PickleGlobalKind.RebuildTensorV2 when values.Length is 6 or 7 => Tensor(values, storageType: null, metadata: values.ElementAtOrDefault(6)),
-        PickleGlobalKind.RebuildTensorV3 when values.Length is 7 or 8 && values[6] is PickleGlobal { Kind: PickleGlobalKind.DataType } dtype => Tensor(values, dtype.Type, values.ElementAtOrDefault(7)),
-        PickleGlobalKind.RebuildParameter when values.Length is 3 or 4 => values[0] as PickleTensor ?? throw Damaged($"'{function.Name}' is called with something that is no tensor"),
+        PickleGlobalKind.RebuildTensorV3 when values.Length is 7 or 8
+            && values[6] is PickleGlobal { Kind: PickleGlobalKind.DataType } dtype => Tensor(values, dtype.Type, values.ElementAtOrDefault(7)),
+        PickleGlobalKind.RebuildParameter when values.Length is 3 or 4 => values[0] as PickleTensor
+            ?? throw Damaged($"'{function.Name}' is called with something that is no tensor"),
         PickleGlobalKind.RebuildFromType => FromType(values),
         PickleGlobalKind.Size when values is [object?[]] => values[0],
         PickleGlobalKind.Inert => new PicklePlaceholder(function.Name),
@@ -162,7 +167,8 @@ internal ref struct PickleReader
 
     private object? FromType(object?[] values)
     {
-        if (values is [PickleGlobal { Kind: not (PickleGlobalKind.Inert or PickleGlobalKind.RebuildFromType) } function, PickleGlobal { Kind: PickleGlobalKind.TensorClass }, object?[] arguments, _])
+        if (values is [PickleGlobal function, PickleGlobal { Kind: PickleGlobalKind.TensorClass }, object?[] arguments, _]
+            && function.Kind is not (PickleGlobalKind.Inert or PickleGlobalKind.RebuildFromType))
         {
             return Apply(function, arguments) as PickleTensor ?? throw Damaged("_rebuild_from_type_v2 does not make a tensor");
         }
@@ -176,7 +182,8 @@ internal ref struct PickleReader
         if (values[1] is not long offset) throw Damaged("a tensor has an offset that is no whole number");
         long[] shape = Numbers(values[2], "shape"), strides = Numbers(values[3], "strides");
         if (storageType is null == storage.Type is null) throw Damaged("a tensor and its storage do not agree on an element type");
-        if (metadata is PickleDictionary { Items.Count: > 0 }) throw Refused("a tensor with a lazy conjugate or negative bit; call resolve_conj() and resolve_neg() before saving");
+        if (metadata is PickleDictionary { Items.Count: > 0 })
+            throw Refused("a tensor with a lazy conjugate or negative bit; call resolve_conj() and resolve_neg() before saving");
         return new PickleTensor(storage, (storageType ?? storage.Type)!.Value, offset, shape, strides);
     }
 
@@ -184,23 +191,29 @@ internal ref struct PickleReader
     {
         if (value is not object?[] { Length: <= 64 } items) throw Damaged($"a tensor has {what} that are no tuple of at most 64 numbers");
         var numbers = new long[items.Length];
-        for (int i = 0; i < items.Length; i++) numbers[i] = items[i] is long number ? number : throw Damaged($"a tensor has {what} that are no whole numbers");
+        for (int i = 0; i < items.Length; i++)
+            numbers[i] = items[i] is long number ? number : throw Damaged($"a tensor has {what} that are no whole numbers");
         return numbers;
     }
 
     private readonly PickleStorage Storage(object? id)
     {
         if (id is object?[] tuple && tuple is ["module", ..]) throw Refused("a pickled module (torch.save(model)); save model.state_dict() instead");
-        if (id is not object?[] { Length: 5 or 6 } values || values is not ["storage", PickleGlobal { Kind: PickleGlobalKind.Storage } type, string key, _, long count, ..] || count < 0)
+        if (id is not object?[] { Length: 5 or 6 } values
+            || values is not ["storage", PickleGlobal { Kind: PickleGlobalKind.Storage } type, string key, _, long count, ..]
+            || count < 0)
         {
             throw Refused("a persistent id that is no storage");
         }
 
         var storage = new PickleStorage(key, type.Type, count, 0, count);
-        if (!_storages.TryAdd(key, storage) && (_storages[key].Type != type.Type || _storages[key].Count != count)) throw Damaged($"storage '{key}' is described in two ways");
+        if (!_storages.TryAdd(key, storage) && (_storages[key].Type != type.Type || _storages[key].Count != count))
+            throw Damaged($"storage '{key}' is described in two ways");
         if (values.ElementAtOrDefault(5) is not { } view) return storage;
-        if (view is not object?[] slice || slice is not [string, long first, long length]) throw Damaged($"storage '{key}' has a view that is no (key, offset, size)");
-        if (first < 0 || length < 0 || first > count - length) throw Damaged($"storage '{key}' has a view of elements {first} to {first + length} of {count}");
+        if (view is not object?[] slice || slice is not [string, long first, long length])
+            throw Damaged($"storage '{key}' has a view that is no (key, offset, size)");
+        if (first < 0 || length < 0 || first > count - length)
+            throw Damaged($"storage '{key}' has a view of elements {first} to {first + length} of {count}");
         return storage with { First = first, Slice = length };
     }
 
@@ -248,7 +261,8 @@ internal ref struct PickleReader
         return end >= 0 ? Text(Take(end + 1)[..end]) : throw Damaged("the name of a global does not end");
     }
 
-    private readonly object? Recall(uint index) => _memo.TryGetValue(index, out object? value) ? value : throw Damaged($"value {index} is used before it was made");
+    private readonly object? Recall(uint index) =>
+        _memo.TryGetValue(index, out object? value) ? value : throw Damaged($"value {index} is used before it was made");
 
     private ReadOnlySpan<byte> Take(uint count)
     {

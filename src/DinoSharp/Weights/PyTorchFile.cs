@@ -69,11 +69,14 @@ public sealed class PyTorchFile : TensorFile
     private object? ReadZip()
     {
         Dictionary<string, (long Offset, long Length)> members = ZipDirectory.Read(_file);
-        string[] pickles = [.. members.Keys.Where(name => name.EndsWith("/data.pkl", StringComparison.Ordinal) && name.IndexOf('/') == name.Length - "/data.pkl".Length)];
-        if (pickles.Length != 1) throw new TensorFileException(Path, $"this zip archive is no .pth file: it has {pickles.Length} members named <folder>/data.pkl, one is expected");
+        string[] pickles = [.. members.Keys.Where(name => name.Split('/') is [_, "data.pkl"])];
+        if (pickles.Length != 1)
+            throw new TensorFileException(Path, $"this zip archive is no .pth file: it has {pickles.Length} members named <folder>/data.pkl, one is expected");
         string top = pickles[0][..^"data.pkl".Length];
-        if (members.Keys.Any(name => name == $"{top}constants.pkl" || name.StartsWith($"{top}code/", StringComparison.Ordinal))) throw new TensorFileException(Path, "this is a TorchScript program, which would have to be executed; save the state dict instead");
-        if (members.TryGetValue($"{top}byteorder", out (long Offset, long Length) order) && (order.Length > 16 || Encoding.ASCII.GetString(_file.ReadBytes(order.Offset, (int)order.Length)) != "little"))
+        if (members.Keys.Any(name => name == $"{top}constants.pkl" || name.StartsWith($"{top}code/", StringComparison.Ordinal)))
+            throw new TensorFileException(Path, "this is a TorchScript program, which would have to be executed; save the state dict instead");
+        if (members.TryGetValue($"{top}byteorder", out (long Offset, long Length) order)
+            && (order.Length > 16 || Encoding.ASCII.GetString(_file.ReadBytes(order.Offset, (int)order.Length)) != "little"))
         {
             throw new TensorFileException(Path, "the file was not written on a little-endian machine; save it again on one");
         }
@@ -84,8 +87,12 @@ public sealed class PyTorchFile : TensorFile
         object? root = new PickleReader(pickle.Bytes, Path, _storages).Read();
         foreach ((string key, PickleStorage storage) in _storages)
         {
-            if (!members.TryGetValue($"{top}data/{key}", out (long Offset, long Length) member)) throw new TensorFileException(Path, $"damaged .pth file: storage '{key}' is missing");
-            if (ByteCount(storage) != member.Length) throw new TensorFileException(Path, $"damaged .pth file: storage '{key}' of {storage.Count} elements needs {ByteCount(storage)} bytes and has {member.Length}");
+            if (!members.TryGetValue($"{top}data/{key}", out (long Offset, long Length) member))
+                throw new TensorFileException(Path, $"damaged .pth file: storage '{key}' is missing");
+            if (ByteCount(storage) != member.Length)
+                throw new TensorFileException(
+                    Path,
+                    $"damaged .pth file: storage '{key}' of {storage.Count} elements needs {ByteCount(storage)} bytes and has {member.Length}");
             _storageOffsets.Add(key, member.Offset);
         }
 
@@ -97,26 +104,35 @@ public sealed class PyTorchFile : TensorFile
         using MappedRange range = _file.Map(0, (int)Math.Min(_file.Length, MaxPickleBytes));
         ReadOnlySpan<byte> rest = range.Bytes[LegacyMagic.Length..];
         var none = new Dictionary<string, PickleStorage>();
-        if (ReadNext(ref rest, Path, none) is not 1001L) throw new TensorFileException(Path, "damaged .pth file: expected version 1001 of the older container");
-        if (ReadNext(ref rest, Path, none) is not PickleDictionary system || !system.Items.Contains(("little_endian", true))) throw new TensorFileException(Path, "the file was not written on a little-endian machine; save it again on one");
+        if (ReadNext(ref rest, Path, none) is not 1001L)
+            throw new TensorFileException(Path, "damaged .pth file: expected version 1001 of the older container");
+        if (ReadNext(ref rest, Path, none) is not PickleDictionary system || !system.Items.Contains(("little_endian", true)))
+            throw new TensorFileException(Path, "the file was not written on a little-endian machine; save it again on one");
         object? root = ReadNext(ref rest, Path, _storages);
-        if (ReadNext(ref rest, Path, none) is not PickleList keys) throw new TensorFileException(Path, "damaged .pth file: the list of storages is missing");
+        if (ReadNext(ref rest, Path, none) is not PickleList keys)
+            throw new TensorFileException(Path, "damaged .pth file: the list of storages is missing");
 
         long position = range.Bytes.Length - rest.Length;
         foreach (object? item in keys.Items)
         {
-            if (item is not string key || !_storages.TryGetValue(key, out PickleStorage? storage)) throw new TensorFileException(Path, $"damaged .pth file: storage '{item}' belongs to no tensor");
+            if (item is not string key || !_storages.TryGetValue(key, out PickleStorage? storage))
+                throw new TensorFileException(Path, $"damaged .pth file: storage '{item}' belongs to no tensor");
             long count = BinaryPrimitives.ReadInt64LittleEndian(_file.ReadBytes(position, 8));
-            if (count != storage.Count) throw new TensorFileException(Path, $"damaged .pth file: storage '{key}' has {count} elements where {storage.Count} are described");
+            if (count != storage.Count)
+                throw new TensorFileException(Path, $"damaged .pth file: storage '{key}' has {count} elements where {storage.Count} are described");
             position += 8;
-            if (ByteCount(storage) > _file.Length - position) throw new TensorFileException(Path, $"damaged .pth file: storage '{key}' of {storage.Count} elements goes beyond the end of the file: truncated?");
+            if (ByteCount(storage) > _file.Length - position)
+                throw new TensorFileException(
+                    Path,
+                    $"damaged .pth file: storage '{key}' of {storage.Count} elements goes beyond the end of the file: truncated?");
             if (!_storageOffsets.TryAdd(key, position)) throw new TensorFileException(Path, $"damaged .pth file: storage '{key}' is there twice");
             position += ByteCount(storage);
         }
 
         string? missing = _storages.Keys.FirstOrDefault(key => !_storageOffsets.ContainsKey(key));
         if (missing is not null) throw new TensorFileException(Path, $"damaged .pth file: storage '{missing}' is missing");
-        if (position != _file.Length) throw new TensorFileException(Path, $"damaged .pth file: {_file.Length - position} bytes at the end belong to no storage");
+        if (position != _file.Length)
+            throw new TensorFileException(Path, $"damaged .pth file: {_file.Length - position} bytes at the end belong to no storage");
         return root;
     }
 
@@ -128,12 +144,16 @@ public sealed class PyTorchFile : TensorFile
         return value;
     }
 
-    private long ByteCount(PickleStorage storage) => TensorEntry.ByteCountOf(storage.Type ?? ElementType.UInt8, [storage.Count]) ?? throw new TensorFileException(Path, $"damaged .pth file: storage '{storage.Key}' has {storage.Count} elements");
+    private long ByteCount(PickleStorage storage) =>
+        TensorEntry.ByteCountOf(storage.Type ?? ElementType.UInt8, [storage.Count])
+            ?? throw new TensorFileException(Path, $"damaged .pth file: storage '{storage.Key}' has {storage.Count} elements");
 
     private void Flatten(string name, object? value, int depth)
     {
-        if (name.Length > MaxNameLength) throw new TensorFileException(Path, $"refused: it has a name longer than {MaxNameLength} characters, '{name[..40]}…'");
-        if (depth > MaxDepth || ++_visits > MaxVisits) throw new TensorFileException(Path, $"refused: its dictionaries are nested more than {MaxDepth} deep or hold more than {MaxVisits} values");
+        if (name.Length > MaxNameLength)
+            throw new TensorFileException(Path, $"refused: it has a name longer than {MaxNameLength} characters, '{name[..40]}…'");
+        if (depth > MaxDepth || ++_visits > MaxVisits)
+            throw new TensorFileException(Path, $"refused: its dictionaries are nested more than {MaxDepth} deep or hold more than {MaxVisits} values");
         switch (value)
         {
             case PickleTensor tensor:
@@ -175,10 +195,12 @@ public sealed class PyTorchFile : TensorFile
     private void AddTensor(string name, PickleTensor tensor)
     {
         if (tensor.Shape.Length != tensor.Strides.Length) throw Damaged($"has {tensor.Shape.Length} axes and {tensor.Strides.Length} strides");
-        long bytes = TensorEntry.ByteCountOf(tensor.Type, tensor.Shape) ?? throw Damaged($"has the impossible shape [{string.Join(", ", tensor.Shape)}]");
+        long bytes = TensorEntry.ByteCountOf(tensor.Type, tensor.Shape)
+            ?? throw Damaged($"has the impossible shape [{string.Join(", ", tensor.Shape)}]");
         if (tensor.Offset < 0 || tensor.Strides.Any(stride => stride < 0)) throw Damaged("has a negative offset or stride");
         long available = tensor.Storage.Type is null ? tensor.Storage.Slice / tensor.Type.Bytes() : tensor.Storage.Slice;
-        if (bytes > 0 && (UInt128)tensor.Offset + LastIndex(tensor) >= (UInt128)available) throw Damaged($"reaches beyond its storage of {available} elements");
+        if (bytes > 0 && (UInt128)tensor.Offset + LastIndex(tensor) >= (UInt128)available)
+            throw Damaged($"reaches beyond its storage of {available} elements");
         if (bytes > Math.Max(_file.Length, 1 << 20)) throw Damaged($"repeats its elements to {bytes} bytes, more than the file holds");
         if (!_entries.TryAdd(name, new TensorEntry(name, tensor.Type, [.. tensor.Shape]))) throw Damaged("is there twice");
         _tensors.Add(name, tensor);

@@ -28,7 +28,8 @@ public sealed class SafetensorsFile : TensorFile
         if (file.Length < 8) throw Damaged($"a file of {file.Length} bytes has no room for the header length");
         ulong headerLength = BinaryPrimitives.ReadUInt64LittleEndian(file.ReadBytes(0, 8));
         if (headerLength > MaxHeaderBytes) throw Damaged($"the header length {headerLength} is above the limit of {MaxHeaderBytes}");
-        if (headerLength > (ulong)(file.Length - 8)) throw Damaged($"the header length {headerLength} is beyond the end of the file ({file.Length} bytes): truncated?");
+        if (headerLength > (ulong)(file.Length - 8))
+            throw Damaged($"the header length {headerLength} is beyond the end of the file ({file.Length} bytes): truncated?");
         _dataStart = 8 + (long)headerLength;
         using MappedRange header = file.Map(8, (int)headerLength);
         try
@@ -123,7 +124,9 @@ public sealed class SafetensorsFile : TensorFile
                 case "dtype" when type is null:
                     Expect(ref reader, JsonTokenType.String, $"dtype of tensor '{name}'");
                     string text = reader.GetString()!;
-                    type = ElementTypes.TryParseSafetensors(text, out ElementType parsed) ? parsed : throw Damaged($"tensor '{name}' has the unknown dtype '{text}'; known are {ElementTypes.SafetensorsNames}");
+                    type = ElementTypes.TryParseSafetensors(text, out ElementType parsed)
+                        ? parsed
+                        : throw Damaged($"tensor '{name}' has the unknown dtype '{text}'; known are {ElementTypes.SafetensorsNames}");
                     break;
                 case "shape" when shape is null:
                     shape = ReadNumbers(ref reader, $"shape of tensor '{name}'", 64);
@@ -138,10 +141,13 @@ public sealed class SafetensorsFile : TensorFile
 
         if (type is null || shape is null || offsets is not { Count: 2 }) throw Damaged($"tensor '{name}' needs dtype, shape and two data_offsets");
         ImmutableArray<long> sizes = [.. shape];
-        long bytes = TensorEntry.ByteCountOf(type.Value, sizes.AsSpan()) ?? throw Damaged($"tensor '{name}' has an impossible shape [{string.Join(", ", shape)}]");
+        long bytes = TensorEntry.ByteCountOf(type.Value, sizes.AsSpan())
+            ?? throw Damaged($"tensor '{name}' has an impossible shape [{string.Join(", ", shape)}]");
         (long begin, long end) = (offsets[0], offsets[1]);
-        if (begin > end || end > _file.Length - _dataStart) throw Damaged($"tensor '{name}' has the data_offsets {begin} to {end}, but the data has {_file.Length - _dataStart} bytes: truncated?");
-        if (end - begin != bytes) throw Damaged($"tensor '{name}' of shape [{string.Join(", ", shape)}] needs {bytes} bytes, its data_offsets span {end - begin}");
+        if (begin > end || end > _file.Length - _dataStart)
+            throw Damaged($"tensor '{name}' has the data_offsets {begin} to {end}, but the data has {_file.Length - _dataStart} bytes: truncated?");
+        if (end - begin != bytes)
+            throw Damaged($"tensor '{name}' of shape [{string.Join(", ", shape)}] needs {bytes} bytes, its data_offsets span {end - begin}");
         if (!_entries.TryAdd(name, new TensorEntry(name, type.Value, sizes))) throw Damaged($"the header has the tensor '{name}' twice");
         _ranges.Add(name, (begin, end));
     }
@@ -152,7 +158,8 @@ public sealed class SafetensorsFile : TensorFile
         var numbers = new List<long>();
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
-            if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out long number) || number < 0) throw Damaged($"the {what} must be non-negative whole numbers below 2^63");
+            if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out long number) || number < 0)
+                throw Damaged($"the {what} must be non-negative whole numbers below 2^63");
             if (numbers.Count == most) throw Damaged($"the {what} has more than {most} numbers");
             numbers.Add(number);
         }

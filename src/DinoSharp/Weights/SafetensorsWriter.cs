@@ -17,7 +17,11 @@ public static class SafetensorsWriter
     public static void Write(string path, IEnumerable<KeyValuePair<string, Tensor>> tensors, IEnumerable<KeyValuePair<string, string>>? metadata = null)
     {
         var byName = new OrderedDictionary<string, Tensor>(tensors, StringComparer.Ordinal);
-        Write(path, [.. byName.Select(pair => new TensorEntry(pair.Key, ElementTypes.Of(pair.Value.dtype), [.. pair.Value.shape]))], entry => byName[entry.Name].alias(), metadata);
+        Write(
+            path,
+            [.. byName.Select(pair => new TensorEntry(pair.Key, ElementTypes.Of(pair.Value.dtype), [.. pair.Value.shape]))],
+            entry => byName[entry.Name].alias(),
+            metadata);
     }
 
     /// <summary>Writes one file, asking for each tensor when its turn comes.</summary>
@@ -26,7 +30,13 @@ public static class SafetensorsWriter
     /// <param name="read">Gives the tensor of an entry, of the declared shape, of any type and device; it is converted, written and disposed.</param>
     /// <param name="metadata">Texts for <c>__metadata__</c>.</param>
     /// <exception cref="TensorFileException">The file cannot be written (no space, no permission).</exception>
-    public static void Write(string path, IReadOnlyList<TensorEntry> entries, Func<TensorEntry, Tensor> read, IEnumerable<KeyValuePair<string, string>>? metadata = null)
+    public static void Write(
+        string path,
+        IReadOnlyList<TensorEntry> entries,
+        Func<TensorEntry,
+        Tensor> read,
+        IEnumerable<KeyValuePair<string,
+        string>>? metadata = null)
     {
         // Widest elements first keeps every tensor aligned to its element size, as readers that map the file expect.
         TensorEntry[] ordered = [.. entries.OrderByDescending(entry => entry.Type.Bytes())];
@@ -40,7 +50,10 @@ public static class SafetensorsWriter
         });
     }
 
-    /// <summary>Writes shards of at most the given size and the index <c>model.safetensors.index.json</c>, or one <c>model.safetensors</c> if everything fits into one.</summary>
+    /// <summary>
+    /// Writes shards of at most the given size and the index <c>model.safetensors.index.json</c>, or one <c>model.safetensors</c> if everything
+    /// fits into one.
+    /// </summary>
     /// <param name="folder">The folder to write to; created if missing.</param>
     /// <param name="entries">Name, stored type and shape of every tensor.</param>
     /// <param name="read">Gives the tensor of an entry, as in the single-file form.</param>
@@ -48,7 +61,14 @@ public static class SafetensorsWriter
     /// <param name="metadata">Texts for <c>__metadata__</c> of every file.</param>
     /// <returns>The files written, the one to open first.</returns>
     /// <exception cref="TensorFileException">A file cannot be written (no space, no permission).</exception>
-    public static IReadOnlyList<string> WriteFolder(string folder, IReadOnlyList<TensorEntry> entries, Func<TensorEntry, Tensor> read, long? shardBytes = null, IEnumerable<KeyValuePair<string, string>>? metadata = null)
+    public static IReadOnlyList<string> WriteFolder(
+        string folder,
+        IReadOnlyList<TensorEntry> entries,
+        Func<TensorEntry,
+        Tensor> read,
+        long? shardBytes = null,
+        IEnumerable<KeyValuePair<string,
+        string>>? metadata = null)
     {
         if (shardBytes is <= 0) throw new ArgumentOutOfRangeException(nameof(shardBytes), shardBytes, "the shard size must be positive");
         try
@@ -105,7 +125,8 @@ public static class SafetensorsWriter
                 // The first error is the one to report.
             }
 
-            if (error is IOException or UnauthorizedAccessException) throw new TensorFileException(path, $"cannot be written ({length} bytes): {error.Message}", error);
+            if (error is IOException or UnauthorizedAccessException)
+                throw new TensorFileException(path, $"cannot be written ({length} bytes): {error.Message}", error);
             throw;
         }
     }
@@ -114,8 +135,10 @@ public static class SafetensorsWriter
     {
         using var scope = NewDisposeScope();
         Tensor tensor = read(entry);
-        if (!entry.Shape.AsSpan().SequenceEqual(tensor.shape)) throw new InvalidOperationException($"tensor '{entry.Name}' was announced as {entry.ShapeText} and came as [{string.Join(", ", tensor.shape)}]");
-        ScalarType type = entry.Type.Scalar() ?? throw new ArgumentException($"tensor '{entry.Name}': TorchSharp has no tensors of type {entry.Type}");
+        if (!entry.Shape.AsSpan().SequenceEqual(tensor.shape))
+            throw new InvalidOperationException($"tensor '{entry.Name}' was announced as {entry.ShapeText} and came as [{string.Join(", ", tensor.shape)}]");
+        ScalarType type = entry.Type.Scalar()
+            ?? throw new ArgumentException($"tensor '{entry.Name}': TorchSharp has no tensors of type {entry.Type}");
         Tensor flat = tensor.detach().to(type).cpu().contiguous().view(-1);
         long count = flat.numel(), step = MappedFile.WindowBytes / entry.Type.Bytes();
         for (long first = 0; first < count; first += step)

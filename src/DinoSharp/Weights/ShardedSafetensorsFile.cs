@@ -59,7 +59,8 @@ public sealed class ShardedSafetensorsFile : TensorFile
     private void ReadIndex()
     {
         using MappedFile index = MappedFile.Open(Path);
-        if (index.Length > MaxIndexBytes) throw new TensorFileException(Path, $"an index of {index.Length} bytes is above the limit of {MaxIndexBytes}");
+        if (index.Length > MaxIndexBytes)
+            throw new TensorFileException(Path, $"an index of {index.Length} bytes is above the limit of {MaxIndexBytes}");
         using MappedRange json = index.Map(0, (int)index.Length);
         var reader = new Utf8JsonReader(json.Bytes, new JsonReaderOptions { MaxDepth = 16 });
         reader.Read();
@@ -80,24 +81,29 @@ public sealed class ShardedSafetensorsFile : TensorFile
             ReadWeightMap(ref reader);
         }
 
-        if (!found) throw new TensorFileException(Path, "this JSON file is no index of shards: it has no weight_map; give the folder or the .safetensors file instead");
+        if (!found)
+            throw new TensorFileException(Path, "this JSON file is no index of shards: it has no weight_map; give the folder or the .safetensors file instead");
         foreach ((string name, SafetensorsFile shard) in _shards)
         {
             string? extra = shard.Entries.Keys.FirstOrDefault(key => !_shardOf.TryGetValue(key, out SafetensorsFile? owner) || owner != shard);
-            if (extra is not null) throw new TensorFileException(Path, $"shard '{name}' holds the tensor '{extra}', which weight_map does not place there");
+            if (extra is not null)
+                throw new TensorFileException(Path, $"shard '{name}' holds the tensor '{extra}', which weight_map does not place there");
             foreach ((string metadataKey, string value) in shard.Metadata) _metadata.TryAdd(metadataKey, value);
         }
     }
 
     private void ReadWeightMap(ref Utf8JsonReader reader)
     {
-        if (reader.TokenType != JsonTokenType.StartObject) throw new TensorFileException(Path, "weight_map must be an object: tensor name → file name");
+        if (reader.TokenType != JsonTokenType.StartObject)
+            throw new TensorFileException(Path, "weight_map must be an object: tensor name → file name");
         string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(Path))!;
         while (reader.Read() && reader.TokenType != JsonTokenType.EndObject)
         {
             string tensor = reader.GetString()!;
             reader.Read();
-            string fileName = reader.TokenType == JsonTokenType.String ? reader.GetString()! : throw new TensorFileException(Path, $"weight_map entry '{tensor}' is no file name");
+            string fileName = reader.TokenType == JsonTokenType.String
+                ? reader.GetString()!
+                : throw new TensorFileException(Path, $"weight_map entry '{tensor}' is no file name");
             if (fileName is "" or "." or ".." || fileName.AsSpan().ContainsAny("/\\:\0"))
             {
                 throw new TensorFileException(Path, $"weight_map places '{tensor}' in '{fileName}': only the plain name of a file beside the index is allowed");
@@ -109,7 +115,8 @@ public sealed class ShardedSafetensorsFile : TensorFile
                 _shards.Add(fileName, shard);
             }
 
-            TensorEntry entry = shard.Entries.GetValueOrDefault(tensor) ?? throw new TensorFileException(Path, $"weight_map places '{tensor}' in '{fileName}', which does not hold it");
+            TensorEntry entry = shard.Entries.GetValueOrDefault(tensor)
+                ?? throw new TensorFileException(Path, $"weight_map places '{tensor}' in '{fileName}', which does not hold it");
             if (!_entries.TryAdd(tensor, entry)) throw new TensorFileException(Path, $"weight_map has the tensor '{tensor}' twice");
             _shardOf.Add(tensor, shard);
         }

@@ -18,7 +18,8 @@ public static class StateDict
         var offered = new OrderedDictionary<string, FileSource>(StringComparer.Ordinal);
         foreach (TensorEntry entry in file.Entries.Values)
         {
-            if (entry.Name.StartsWith(prefix, StringComparison.Ordinal)) offered.Add(entry.Name[prefix.Length..], new FileSource(file, [entry], entry.Type, entry.Shape));
+            if (entry.Name.StartsWith(prefix, StringComparison.Ordinal))
+                offered.Add(entry.Name[prefix.Length..], new FileSource(file, [entry], entry.Type, entry.Shape));
         }
 
         return new LoadPlan(file.Path, state.Select(pair => (pair.Key, pair.Value.shape)), offered).CopyInto(state, cancel);
@@ -29,5 +30,6 @@ public static class StateDict
     /// <param name="path">The file; replaced if it exists.</param>
     /// <param name="metadata">Texts for <c>__metadata__</c>.</param>
     /// <exception cref="TensorFileException">The file cannot be written.</exception>
-    public static void Save(nn.Module module, string path, IEnumerable<KeyValuePair<string, string>>? metadata = null) => SafetensorsWriter.Write(path, module.state_dict(), metadata);
+    public static void Save(nn.Module module, string path, IEnumerable<KeyValuePair<string, string>>? metadata = null) =>
+        SafetensorsWriter.Write(path, module.state_dict(), metadata);
 }

@@ -40,7 +40,10 @@ public abstract class TensorFile : IDisposable
     /// <summary>Texts stored beside the tensors: safetensors <c>__metadata__</c>, plain numbers and texts of a checkpoint. Empty if none.</summary>
     public abstract IReadOnlyDictionary<string, string> Metadata { get; }
 
-    /// <summary>Opens a safetensors file, a <c>.pth</c> file (either container), an index of shards, or a folder that holds one of these. The content decides, not the name.</summary>
+    /// <summary>
+    /// Opens a safetensors file, a <c>.pth</c> file (either container), an index of shards, or a folder that holds one of these. The content
+    /// decides, not the name.
+    /// </summary>
     /// <param name="path">File or folder.</param>
     /// <returns>The open file; dispose it.</returns>
     /// <exception cref="TensorFileException">There is no such file, it is none of these kinds, or it is damaged.</exception>
@@ -92,15 +95,20 @@ public abstract class TensorFile : IDisposable
         }
     }
 
-    /// <summary>Copies a tensor into an existing one of the same shape, converting type and device. Costs no memory if the type is equal and the target lies contiguous on the CPU, one tensor otherwise.</summary>
+    /// <summary>
+    /// Copies a tensor into an existing one of the same shape, converting type and device. Costs no memory if the type is equal and the target
+    /// lies contiguous on the CPU, one tensor otherwise.
+    /// </summary>
     /// <param name="name">Its name in <see cref="Entries"/>.</param>
     /// <param name="target">Receives the values; may be a view or a parameter (no gradient is recorded).</param>
     /// <exception cref="TensorFileException">No such tensor, another shape, or a type that TorchSharp does not have.</exception>
     public void CopyTo(string name, Tensor target)
     {
         TensorEntry entry = Entry(name);
-        if (!entry.Shape.AsSpan().SequenceEqual(target.shape)) throw new TensorFileException(Path, $"tensor '{name}' has the shape {entry.ShapeText}, expected [{string.Join(", ", target.shape)}]");
-        if (target.device_type == DeviceType.META) throw new ArgumentException($"the target of '{name}' has no memory: it is on the meta device", nameof(target));
+        if (!entry.Shape.AsSpan().SequenceEqual(target.shape))
+            throw new TensorFileException(Path, $"tensor '{name}' has the shape {entry.ShapeText}, expected [{string.Join(", ", target.shape)}]");
+        if (target.device_type == DeviceType.META)
+            throw new ArgumentException($"the target of '{name}' has no memory: it is on the meta device", nameof(target));
 
         using var noGrad = no_grad();
         if (target.device_type == DeviceType.CPU && target.dtype == ScalarTypeOf(entry) && target.is_contiguous())
@@ -145,16 +153,24 @@ public abstract class TensorFile : IDisposable
         }
     }
 
-    private TensorEntry Entry(string name) => Entries.TryGetValue(name, out TensorEntry? entry) ? entry : throw new TensorFileException(Path, $"has no tensor '{name}'; it has {Entries.Count} tensors{Example()}");
+    private TensorEntry Entry(string name) =>
+        Entries.TryGetValue(name, out TensorEntry? entry)
+            ? entry
+            : throw new TensorFileException(Path, $"has no tensor '{name}'; it has {Entries.Count} tensors{Example()}");
 
     private string Example() => Entries.Count == 0 ? "" : $", the first is '{Entries.Keys.First()}'";
 
-    private ScalarType ScalarTypeOf(TensorEntry entry) => entry.Type.Scalar() ?? throw new TensorFileException(Path, $"tensor '{entry.Name}' has the element type {entry.Type}, which TorchSharp has no tensors of; convert the file to float32, float16 or bfloat16 first");
+    private ScalarType ScalarTypeOf(TensorEntry entry) =>
+        entry.Type.Scalar()
+            ?? throw new TensorFileException(
+                Path,
+                $"tensor '{entry.Name}' has the element type {entry.Type}, which TorchSharp has no tensors of; convert the file to float32 or bfloat16 first");
 
     private void CheckBooleans(TensorEntry entry, Tensor tensor)
     {
         if (entry.Type != ElementType.Bool || tensor.numel() > int.MaxValue) return;
-        if (tensor.bytes.IndexOfAnyExceptInRange((byte)0, (byte)1) >= 0) throw new TensorFileException(Path, $"tensor '{entry.Name}' is boolean but holds bytes other than 0 and 1");
+        if (tensor.bytes.IndexOfAnyExceptInRange((byte)0, (byte)1) >= 0)
+            throw new TensorFileException(Path, $"tensor '{entry.Name}' is boolean but holds bytes other than 0 and 1");
     }
 
     private static string FindInFolder(string folder)
@@ -165,13 +181,23 @@ public abstract class TensorFile : IDisposable
             if (File.Exists(path)) return path;
         }
 
-        if (File.Exists(System.IO.Path.Combine(folder, ".metadata"))) throw new TensorFileException(folder, "this is a distributed PyTorch checkpoint (.metadata and *.distcp); convert it to one .pth file with torch.distributed.checkpoint.format_utils dcp_to_torch");
-        string[] candidates = [.. Directory.EnumerateFiles(folder).Where(file => System.IO.Path.GetExtension(file) is ".safetensors" or ".pth" or ".pt" or ".bin").Order(StringComparer.Ordinal)];
+        if (File.Exists(System.IO.Path.Combine(folder, ".metadata")))
+            throw new TensorFileException(
+                folder,
+                "this is a distributed PyTorch checkpoint (.metadata and *.distcp); make one .pth file of it first "
+                + "(python -m torch.distributed.checkpoint.format_utils dcp_to_torch)");
+        string[] extensions = [".safetensors", ".pth", ".pt", ".bin"];
+        IEnumerable<string> files = Directory.EnumerateFiles(folder).Where(file => extensions.Contains(System.IO.Path.GetExtension(file)));
+        string[] candidates = [.. files.Order(StringComparer.Ordinal)];
         return candidates.Length switch
         {
             1 => candidates[0],
-            0 => throw new TensorFileException(folder, "the folder holds no weights: expected model.safetensors, model.safetensors.index.json or one .safetensors or .pth file"),
-            _ => throw new TensorFileException(folder, $"the folder holds several files of weights; name one of {string.Join(", ", candidates.Select(System.IO.Path.GetFileName))}"),
+            0 => throw new TensorFileException(
+                folder,
+                "the folder holds no weights: expected model.safetensors, model.safetensors.index.json or one .safetensors or .pth file"),
+            _ => throw new TensorFileException(
+                folder,
+                "the folder holds several files of weights; name one of " + string.Join(", ", candidates.Select(System.IO.Path.GetFileName))),
         };
     }
 
@@ -181,14 +207,19 @@ public abstract class TensorFile : IDisposable
         string found = start switch
         {
             _ when start.StartsWith("version https://git-lfs"u8) => "this is a Git LFS pointer, not the file itself; run 'git lfs pull' or download the file",
-            _ when start.TrimStart(" \t\r\n"u8).StartsWith("<"u8) => "this is a web page, not weights (a download that was refused?); download again with your access token",
+            _ when start.TrimStart(" \t\r\n"u8).StartsWith("<"u8) =>
+                "this is a web page, not weights (a download that was refused?); download again with your access token",
             _ when start.StartsWith("GGUF"u8) => $"this is a GGUF file; {expected}",
             _ when start.StartsWith<byte>([0x89, 0x48, 0x44, 0x46]) => $"this is an HDF5 file; {expected}",
             _ when start.StartsWith<byte>([0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]) => $"this is a NumPy file; {expected}",
             _ when start.StartsWith("PYTORCH1"u8) => $"this is a preview container older than PyTorch 1.0; {expected}",
-            _ when start.Length >= 262 && start[257..262].SequenceEqual("ustar"u8) => $"this is a tar archive (a .pth file older than PyTorch 0.1.10, or packed weights); unpack it or save it again; {expected}",
+            _ when start.Length >= 262
+                && start[257..262].SequenceEqual("ustar"u8) =>
+                    $"this is a tar archive (a .pth file older than PyTorch 0.1.10, or packed weights); unpack it or save it again; {expected}",
             _ when start.StartsWith<byte>([0x80]) => $"this is a bare pickle, not a file of torch.save; {expected}",
-            _ when start.Length >= 8 && BinaryPrimitives.ReadUInt64LittleEndian(start) > SafetensorsFile.MaxHeaderBytes => $"not recognised (its first eight bytes are {Convert.ToHexString(start[..8])}); {expected}",
+            _ when start.Length >= 8
+                && BinaryPrimitives.ReadUInt64LittleEndian(start) > SafetensorsFile.MaxHeaderBytes =>
+                    $"not recognised (its first eight bytes are {Convert.ToHexString(start[..8])}); {expected}",
             _ => $"not recognised, or cut off after {start.Length} bytes; {expected}",
         };
         return new TensorFileException(path, found);

@@ -25,7 +25,12 @@ public sealed record WeightConversion
 /// <param name="Bytes">Their size.</param>
 /// <param name="Computed">Tensors of the network that the source did not store and that were computed.</param>
 /// <param name="Lost">What the result no longer holds, and why.</param>
-public sealed record ConversionReport(IReadOnlyList<string> Files, int Tensors, long Bytes, IReadOnlyList<ExplainedName> Computed, IReadOnlyList<ExplainedName> Lost);
+public sealed record ConversionReport(
+    IReadOnlyList<string> Files,
+    int Tensors,
+    long Bytes,
+    IReadOnlyList<ExplainedName> Computed,
+    IReadOnlyList<ExplainedName> Lost);
 
 /// <summary>
 /// Rewrites backbone weights as safetensors in another layout, element type or division into files. One tensor is in memory at a time. The
@@ -36,23 +41,37 @@ public static class WeightConverter
 {
     /// <summary>Converts.</summary>
     /// <param name="input">Anything that <see cref="TensorFile.Open"/> takes.</param>
-    /// <param name="output">A <c>.safetensors</c> file, or a folder for <c>model.safetensors</c> or its shards. The Hugging Face layout is always a folder with its config.json and preprocessor_config.json.</param>
+    /// <param name="output">
+    /// A <c>.safetensors</c> file, or a folder for <c>model.safetensors</c> or its shards. The Hugging Face layout is always a folder with its
+    /// config.json and preprocessor_config.json.
+    /// </param>
     /// <param name="conversion">What to write.</param>
     /// <param name="progress">Told the number of tensors written so far.</param>
     /// <param name="cancel">Stops between two tensors; nothing is left of an unfinished file.</param>
-    /// <exception cref="TensorFileException">The source is damaged, incomplete or cannot be expressed in the target; or the output is there already or cannot be written.</exception>
-    public static ConversionReport Convert(string input, string output, WeightConversion conversion, IProgress<long>? progress = null, CancellationToken cancel = default)
+    /// <exception cref="TensorFileException">
+    /// The source is damaged, incomplete or cannot be expressed in the target; or the output is there already or cannot be written.
+    /// </exception>
+    public static ConversionReport Convert(
+        string input,
+        string output,
+        WeightConversion conversion,
+        IProgress<long>? progress = null,
+        CancellationToken cancel = default)
     {
-        if (conversion.Type is { } type && !type.IsFloat()) throw new ArgumentException($"weights can be stored as Float32, Float16, BFloat16 or Float64, not {type}", nameof(conversion));
+        if (conversion.Type is { } type && !type.IsFloat())
+            throw new ArgumentException($"weights can be stored as Float32, Float16, BFloat16 or Float64, not {type}", nameof(conversion));
         using BackboneWeights weights = BackboneWeights.Open(input);
         using Backbone shapes = Backbone.Create(weights.Config, META);
         LoadPlan plan = weights.Plan(shapes);
         plan.Require();
         var translation = new LayoutTranslation(weights.File.Path, weights.Config, plan.Sources, conversion.To, conversion.Type);
         bool file = Path.GetExtension(output).Equals(".safetensors", StringComparison.OrdinalIgnoreCase);
-        if (file && conversion.To == WeightLayout.HuggingFace) throw new TensorFileException(output, "the Hugging Face layout is a folder with config.json; name a folder instead of a .safetensors file");
-        if (file && conversion.ShardBytes is not null) throw new TensorFileException(output, "shards need a folder; name a folder instead of a .safetensors file");
-        if (!file && Path.GetExtension(output) is ".pth" or ".pt" or ".bin" or ".onnx") throw new TensorFileException(output, "conversions write safetensors; name a .safetensors file or a folder");
+        if (file && conversion.To == WeightLayout.HuggingFace)
+            throw new TensorFileException(output, "the Hugging Face layout is a folder with config.json; name a folder instead of a .safetensors file");
+        if (file && conversion.ShardBytes is not null)
+            throw new TensorFileException(output, "shards need a folder; name a folder instead of a .safetensors file");
+        if (!file && Path.GetExtension(output) is ".pth" or ".pt" or ".bin" or ".onnx")
+            throw new TensorFileException(output, "conversions write safetensors; name a .safetensors file or a folder");
         var folder = new ModelFolder(output, file);
         folder.RequireFree(conversion.Overwrite);
 

@@ -67,7 +67,12 @@ public sealed record WeightInfo
             Format = file.Format,
             Tensors = file.Entries.Count,
             Bytes = file.Entries.Values.Sum(entry => entry.ByteCount),
-            ElementTypes = [.. file.Entries.Values.GroupBy(entry => entry.Type).Select(group => new ElementTypeShare(group.Key, group.Count(), group.Sum(entry => entry.ByteCount))).OrderByDescending(share => share.Bytes)],
+            ElementTypes =
+            [
+                .. file.Entries.Values.GroupBy(entry => entry.Type)
+                    .Select(group => new ElementTypeShare(group.Key, group.Count(), group.Sum(entry => entry.ByteCount)))
+                    .OrderByDescending(share => share.Bytes),
+            ],
             License = file.Metadata.GetValueOrDefault(WeightMetadata.LicenseKey) ?? WeightMetadata.LicenseNotice,
             Source = file.Metadata.GetValueOrDefault(WeightMetadata.SourceKey),
         };
@@ -100,7 +105,9 @@ public sealed record WeightInfo
             _ => null,
         };
         BackboneConfig shape = Shape(weights.Config, weights.Layout);
-        return Backbones.Presets.All.Where(preset => Shape(preset.Config, weights.Layout) == shape && (data is null || preset.Data is null || preset.Data == data));
+        return Backbones.Presets.All
+            .Where(preset => Shape(preset.Config, weights.Layout) == shape)
+            .Where(preset => data is null || preset.Data is null || preset.Data == data);
     }
 
     // Leaves what the tensors of a layout show. timm files go without the qkv bias that is zero in the published ones.

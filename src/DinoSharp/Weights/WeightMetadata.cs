@@ -27,18 +27,24 @@ internal static class WeightMetadata
 
     /// <summary>What holds for weights whose own file says nothing about a licence.</summary>
     public const string LicenseNotice =
-        "If these are Meta's DINOv3 weights, or were derived from them, the DINOv3 License applies (https://ai.meta.com/resources/models-and-libraries/dinov3-license/): "
-        + "pass them on only under its terms and together with its text.";
+        "If these are Meta's DINOv3 weights, or were derived from them, the DINOv3 License applies "
+        + "(https://ai.meta.com/resources/models-and-libraries/dinov3-license/): pass them on only under its terms and together with its text.";
 
     public static string? Config(TensorFile file) => file.Metadata.GetValueOrDefault(ConfigKey);
 
-    public static double[]? Periods(TensorFile file) => Numbers(file, PeriodsKey) is { Length: > 0 and <= 65536 } numbers && numbers.All(number => double.IsFinite(number) && number > 0) ? numbers : null;
+    public static double[]? Periods(TensorFile file) =>
+        Numbers(file, PeriodsKey) is { Length: > 0 and <= 65536 } numbers && numbers.All(number => double.IsFinite(number) && number > 0)
+            ? numbers
+            : null;
 
-    public static float[]? BiasMask(TensorFile file) => Numbers(file, BiasMaskKey) is { Length: 3 } numbers && numbers.All(double.IsFinite) ? [.. numbers.Select(number => (float)number)] : null;
+    public static float[]? BiasMask(TensorFile file) =>
+        Numbers(file, BiasMaskKey) is { Length: 3 } numbers && numbers.All(double.IsFinite) ? [.. numbers.Select(number => (float)number)] : null;
 
-    public static string Text(IEnumerable<float> numbers) => string.Join(' ', numbers.Select(number => number.ToString("R", CultureInfo.InvariantCulture)));
+    public static string Text(IEnumerable<float> numbers) =>
+        string.Join(' ', numbers.Select(number => number.ToString("R", CultureInfo.InvariantCulture)));
 
-    public static string Text(PixelNormalization normalization) => JsonSerializer.Serialize(new { mean = normalization.Mean, std = normalization.Std });
+    public static string Text(PixelNormalization normalization) =>
+        JsonSerializer.Serialize(new { mean = normalization.Mean, std = normalization.Std });
 
     private static double[]? Numbers(TensorFile file, string key)
     {
@@ -47,7 +53,8 @@ internal static class WeightMetadata
         var numbers = new double[parts.Length];
         for (int i = 0; i < parts.Length; i++)
         {
-            if (!double.TryParse(parts[i], NumberStyles.Float, CultureInfo.InvariantCulture, out numbers[i])) throw new TensorFileException(file.Path, $"its metadata '{key}' must be numbers, found '{parts[i]}'");
+            if (!double.TryParse(parts[i], NumberStyles.Float, CultureInfo.InvariantCulture, out numbers[i]))
+                throw new TensorFileException(file.Path, $"its metadata '{key}' must be numbers, found '{parts[i]}'");
         }
 
         return numbers;

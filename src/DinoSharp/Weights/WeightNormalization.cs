@@ -10,32 +10,54 @@ namespace DinoSharp.Weights;
 /// <param name="IsGuess">True if nothing says it and the usual values were taken; check before relying on them.</param>
 public sealed record WeightNormalization(PixelNormalization Values, string Evidence, bool IsGuess)
 {
+    private const string Processor = "preprocessor_config.json";
+
     internal static WeightNormalization Find(BackboneWeights weights)
     {
-        if (weights.File.Metadata.TryGetValue(WeightMetadata.NormalizationKey, out string? text))
-        {
-            return Read(ModelConfigFile.Parse($"{weights.File.Path} ({WeightMetadata.NormalizationKey})", Encoding.UTF8.GetBytes(text)), "mean", "std", "the metadata of the file")
-                ?? throw new TensorFileException(weights.File.Path, $"its metadata '{WeightMetadata.NormalizationKey}' must have mean and std");
-        }
-
-        if (weights.Layout == WeightLayout.HuggingFace && ModelConfigFile.ReadBeside(weights.File.Path, "preprocessor_config.json") is { } processor && Read(processor, "image_mean", "image_std", "preprocessor_config.json") is { } fromProcessor) return fromProcessor;
-        if (weights.Layout == WeightLayout.Timm && ModelConfigFile.ReadBeside(weights.File.Path, "config.json")?.Section("pretrained_cfg") is { } timm && Read(timm, "mean", "std", "config.json") is { } fromTimm) return fromTimm;
-        return Infer(weights);
+        WeightNormalization found = Stated(weights) ?? Infer(weights);
+        int channels = weights.Config.InputChannels;
+        if (found.Values.Mean.Length == channels) return found;
+        string problem = $"the network takes {channels} channels, the normalisation of {found.Evidence} has {found.Values.Mean.Length}";
+        throw new TensorFileException(weights.File.Path, problem);
     }
 
-    private static WeightNormalization? Read(ModelConfigFile file, string meanKey, string stdKey, string evidence)
+    private static WeightNormalization? Stated(BackboneWeights weights)
     {
-        if (file.Numbers(meanKey, -10, 10) is not { } mean || file.Numbers(stdKey, 1e-6, 10) is not { } std) return null;
-        if (mean.Length != std.Length || mean.Length == 0) throw new TensorFileException(file.Source, $"'{meanKey}' has {mean.Length} channels and '{stdKey}' {std.Length}");
+        string path = weights.File.Path;
+        if (weights.File.Metadata.TryGetValue(WeightMetadata.NormalizationKey, out string? text))
+        {
+            ModelConfigFile metadata = ModelConfigFile.Parse($"{path} ({WeightMetadata.NormalizationKey})", Encoding.UTF8.GetBytes(text));
+            return Read(metadata, "mean", "std", "the metadata of the file")
+                ?? throw new TensorFileException(path, $"its metadata '{WeightMetadata.NormalizationKey}' must have mean and std");
+        }
+
+        return weights.Layout switch
+        {
+            WeightLayout.HuggingFace => Read(ModelConfigFile.ReadBeside(path, Processor), "image_mean", "image_std", Processor),
+            WeightLayout.Timm => Read(ModelConfigFile.ReadBeside(path, "config.json")?.Section("pretrained_cfg"), "mean", "std", "config.json"),
+            _ => null,
+        };
+    }
+
+    private static WeightNormalization? Read(ModelConfigFile? file, string meanKey, string stdKey, string evidence)
+    {
+        if (file?.Numbers(meanKey, -10, 10) is not { } mean || file.Numbers(stdKey, 1e-6, 10) is not { } std) return null;
+        if (mean.Length != std.Length || mean.Length == 0)
+            throw new TensorFileException(file.Source, $"'{meanKey}' has {mean.Length} channels and '{stdKey}' {std.Length}");
         return new WeightNormalization(new PixelNormalization([.. mean], [.. std]), evidence, IsGuess: false);
     }
 
     private static WeightNormalization Infer(BackboneWeights weights)
     {
         // Of the published ViT-L files only the satellite one has a norm for local class tokens. The two 7B files look alike.
-        if (weights.Config is VisionTransformerConfig { Width: 1024, Depth: 24, UntieGlobalAndLocalClassNorm: true }) return new WeightNormalization(PixelNormalization.Sat493M, "local_cls_norm, which only the satellite ViT-L has", IsGuess: false);
+        if (weights.Config is VisionTransformerConfig { Width: 1024, Depth: 24, UntieGlobalAndLocalClassNorm: true })
+            return new WeightNormalization(PixelNormalization.Sat493M, "local_cls_norm, which only the satellite ViT-L has", IsGuess: false);
         int channels = weights.Config.InputChannels;
-        if (channels != 3) return new WeightNormalization(new PixelNormalization([.. Enumerable.Repeat(0.0, channels)], [.. Enumerable.Repeat(1.0, channels)]), $"nothing in the file says it; pixels stay as they are, as there are {channels} channels", IsGuess: true);
+        if (channels != 3)
+            return new WeightNormalization(
+                new PixelNormalization([.. Enumerable.Repeat(0.0, channels)], [.. Enumerable.Repeat(1.0, channels)]),
+                $"nothing in the file says it; pixels stay as they are, as there are {channels} channels",
+                IsGuess: true);
         return Named(Path.GetFileName(weights.File.Path)) switch
         {
             PretrainingData.Sat493M => new WeightNormalization(PixelNormalization.Sat493M, "the name of the file", IsGuess: true),

@@ -23,12 +23,14 @@ internal static class ZipDirectory
         var ranges = new List<(long Start, long End, string Name)>();
         for (long i = 0; i < count; i++)
         {
-            if (rest.Length < CentralBytes || BinaryPrimitives.ReadUInt32LittleEndian(rest) != 0x02014B50) throw Damaged(file, "the directory ends early or is no directory");
+            if (rest.Length < CentralBytes || BinaryPrimitives.ReadUInt32LittleEndian(rest) != 0x02014B50)
+                throw Damaged(file, "the directory ends early or is no directory");
             int nameLength = UInt16(rest, 28), extraLength = UInt16(rest, 30), next = CentralBytes + nameLength + extraLength + UInt16(rest, 32);
             if (rest.Length < next) throw Damaged(file, "the directory ends early");
             string name = Encoding.UTF8.GetString(rest.Slice(CentralBytes, nameLength));
             if ((UInt16(rest, 8) & 1) != 0) throw Damaged(file, $"member '{name}' is encrypted");
-            if (UInt16(rest, 10) != 0) throw Damaged(file, $"member '{name}' is compressed (method {UInt16(rest, 10)}); torch.save stores members uncompressed");
+            if (UInt16(rest, 10) != 0)
+                throw Damaged(file, $"member '{name}' is compressed (method {UInt16(rest, 10)}); torch.save stores members uncompressed");
             (long stored, long full, long header) = Sizes(file, rest, rest.Slice(CentralBytes + nameLength, extraLength), name);
             if (stored != full) throw Damaged(file, $"member '{name}' is stored in {stored} bytes but declared to have {full}");
             long start = DataOffset(file, name, header, offset);
@@ -52,7 +54,8 @@ internal static class ZipDirectory
         int tailLength = (int)Math.Min(file.Length, EndBytes + ushort.MaxValue);
         byte[] tail = file.ReadBytes(file.Length - tailLength, tailLength);
         int at = tailLength - EndBytes;
-        while (at >= 0 && !(BinaryPrimitives.ReadUInt32LittleEndian(tail.AsSpan(at)) == 0x06054B50 && UInt16(tail, at + 20) == tailLength - at - EndBytes)) at--;
+        while (at >= 0 && !(BinaryPrimitives.ReadUInt32LittleEndian(tail.AsSpan(at)) == 0x06054B50 && UInt16(tail, at + 20) == tailLength - at - EndBytes))
+            at--;
         if (at < 0) throw Damaged(file, "there is no directory at its end: truncated?");
         long end = file.Length - tailLength + at;
         (long count, long length, long offset) = (UInt16(tail, at + 10), UInt32(tail, at + 12), UInt32(tail, at + 16));
@@ -66,11 +69,15 @@ internal static class ZipDirectory
             byte[] end64 = file.ReadBytes(at64, End64Bytes);
             if (UInt32(end64, 0) != 0x06064B50) throw Damaged(file, "there is no end record where one is announced");
             (long count64, long length64, long offset64) = (Int64(file, end64, 32), Int64(file, end64, 40), Int64(file, end64, 48));
-            if ((count != ushort.MaxValue && count != count64) || (length != uint.MaxValue && length != length64) || (offset != uint.MaxValue && offset != offset64)) throw Damaged(file, "its two end records disagree");
+            if ((count != ushort.MaxValue && count != count64)
+                || (length != uint.MaxValue && length != length64)
+                || (offset != uint.MaxValue && offset != offset64))
+                throw Damaged(file, "its two end records disagree");
             (count, length, offset, end) = (count64, length64, offset64, at64);
         }
 
-        if (offset > end || length > end - offset || length > MaxDirectoryBytes) throw Damaged(file, $"a directory of {length} bytes at byte {offset} does not fit");
+        if (offset > end || length > end - offset || length > MaxDirectoryBytes)
+            throw Damaged(file, $"a directory of {length} bytes at byte {offset} does not fit");
         if (count > length / CentralBytes) throw Damaged(file, $"{count} members do not fit into a directory of {length} bytes");
         return (count, length, offset);
     }
@@ -114,7 +121,8 @@ internal static class ZipDirectory
         if (UInt32(local, 0) != 0x04034B50) throw Damaged(file, $"member '{name}' has no header at byte {header}");
         long start = header + LocalBytes + UInt16(local, 26) + UInt16(local, 28);
         if (start > directory) throw Damaged(file, $"member '{name}' lies outside the file");
-        if (Encoding.UTF8.GetString(file.ReadBytes(header + LocalBytes, UInt16(local, 26))) != name) throw Damaged(file, $"member '{name}' has another name in its own header");
+        if (Encoding.UTF8.GetString(file.ReadBytes(header + LocalBytes, UInt16(local, 26))) != name)
+            throw Damaged(file, $"member '{name}' has another name in its own header");
         return start;
     }
 
