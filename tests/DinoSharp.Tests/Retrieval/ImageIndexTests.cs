@@ -1,0 +1,216 @@
+using CsCheck;
+using DinoSharp.Images;
+using DinoSharp.Retrieval;
+using DinoSharp.Weights;
+using Xunit;
+
+namespace DinoSharp.Tests.Retrieval;
+
+public sealed class ImageIndexTests : IDisposable
+{
+    private static readonly IndexSettings Settings = new("test", "1", "ClassToken", null);
+
+    private readonly TemporaryFolder _folder = new();
+    private int _computed;
+
+    private string Index => _folder.File("index");
+
+    public void Dispose() => _folder.Dispose();
+
+    // A file whose "picture" is a list of numbers, and an "embedding" that reads it.
+    private string Picture(string name, params float[] vector)
+    {
+        string path = _folder.File(name);
+        File.WriteAllText(path, string.Join(' ', vector));
+        return path;
+    }
+
+    private IEnumerable<IReadOnlyList<(float[]?, ImageException?)>> Embed(IEnumerable<IReadOnlyList<ImageSource>> batches)
+    {
+        foreach (IReadOnlyList<ImageSource> batch in batches)
+        {
+            _computed += batch.Count;
+            yield return [.. batch.Select(source =>
+            {
+                string text = System.Text.Encoding.UTF8.GetString(source.Read().Span);
+                return text.StartsWith('!') ? ((float[]?)null, new ImageException(source.Name, "broken")) : (text.Split(' ').Select(float.Parse).ToArray(), null);
+            })];
+        }
+    }
+
+    private IndexUpdate Update(params IEnumerable<string> files)
+    {
+        using IndexWriter writer = IndexWriter.Open(Index, Settings);
+        return writer.Update(files, 3, Embed, null, default);
+    }
+
+    [Fact]
+    public void WhatIsAddedIsFound()
+    {
+        string a = Picture("a", 1, 0), b = Picture("b", 0, 2), c = Picture("c", 3, 3);
+        Update(a, b, c);
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Equal([a, b, c], index.Items.Select(i => i.Path));
+        IReadOnlyList<SearchHit> hits = index.Search([5, 1], 2);
+        Assert.Equal([a, c], hits.Select(h => h.Item.Path));
+        Assert.Equal(5 / Math.Sqrt(26), hits[0].Score, 5);
+        Assert.Contains("2", Assert.Throws<DinoSharpException>(() => index.Search([1, 2, 3])).Message);
+    }
+
+    [Fact]
+    public void OnlyNewContentIsComputed()
+    {
+        string a = Picture("a", 1, 0), b = Picture("b", 0, 1);
+        Update(a, b);
+        Assert.Equal(2, _computed);
+        IndexUpdate again = Update(a, b);
+        Assert.Equal((0, 0, 2), (again.Embedded, again.Reused, again.Unchanged));
+        File.SetLastWriteTimeUtc(a, DateTime.UtcNow.AddDays(-1)); // touched, same content
+        File.Move(b, _folder.File("moved"));
+        IndexUpdate moved = Update(a, _folder.File("moved"), Picture("c", 1, 1));
+        Assert.Equal((1, 2, 0, 1), (moved.Embedded, moved.Reused, moved.Unchanged, moved.Removed));
+        Assert.Equal(3, _computed);
+        File.WriteAllText(a, "-1 -1"); // changed
+        Update(a);
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Equal(3, index.Items.Count);
+        Assert.Equal(a, index.Search([-1, -1], 1)[0].Item.Path);
+        Assert.Equal(_folder.File("moved"), index.Search([0, 1], 1)[0].Item.Path);
+    }
+
+    [Fact]
+    public void BrokenPicturesAreListedAndTheRestGoesOn()
+    {
+        string broken = _folder.File("broken");
+        File.WriteAllText(broken, "!");
+        IndexUpdate update = Update(Picture("a", 1, 0), broken, _folder.File("missing"), Picture("b", 0, 1));
+        Assert.Equal((2, 2), (update.Embedded, update.Skipped.Count));
+        Assert.Contains(update.Skipped, s => s.Name == broken);
+    }
+
+    [Fact]
+    public void AnInterruptedUpdateKeepsWhatIsDone()
+    {
+        string[] files = [.. Enumerable.Range(0, 10).Select(i => Picture($"{i}", i, 1))];
+        using var stop = new CancellationTokenSource();
+        using (IndexWriter writer = IndexWriter.Open(Index, Settings))
+        {
+            Assert.Throws<OperationCanceledException>(() => writer.Update(files, 2, batches => Embed(batches).Select((r, i) =>
+            {
+                if (i == 2) stop.Cancel();
+                return r;
+            }), null, stop.Token));
+        }
+
+        int before = _computed;
+        using (ImageIndex partial = ImageIndex.Open(Index)) Assert.Equal(before, partial.Items.Count);
+        IndexUpdate rest = Update(files);
+        Assert.Equal((10 - before, before), (rest.Embedded, rest.Unchanged));
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Equal(files.Order(), index.Items.Select(i => i.Path).Order());
+    }
+
+    [Fact]
+    public void ManySmallUpdatesAreMergedWithoutLosingAnything()
+    {
+        var expected = new Dictionary<string, int>();
+        var random = new Random(0);
+        for (int round = 0; round < 40; round++)
+        {
+            int number = random.Next(12);
+            string path = Picture($"{number}", number, round);
+            expected[path] = round;
+            if (random.Next(4) == 0 && expected.Count > 1)
+            {
+                string gone = expected.Keys.First(p => p != path);
+                File.Delete(gone);
+                expected.Remove(gone);
+            }
+
+            Update(path);
+            using ImageIndex index = ImageIndex.Open(Index);
+            Assert.Equal(expected.Keys.Order(), index.Items.Select(i => i.Path).Order());
+            foreach ((string file, int value) in expected)
+                Assert.Equal(1, index.Search([int.Parse(Path.GetFileName(file)), value], 12).First(h => h.Item.Path == file).Score, 5);
+        }
+
+        Assert.InRange(Directory.GetFiles(Index, "part-*").Length, 1, 12);
+    }
+
+    [Fact]
+    public void DuplicatesFormGroupsAlsoThroughOthers()
+    {
+        // 0°, 10°, 20° in a chain; 90° alone; 180° twice.
+        float[][] vectors = [.. new[] { 0, 10, 20, 90, 180, 180.5 }.Select(d => new[] { (float)Math.Cos(d * Math.PI / 180), (float)Math.Sin(d * Math.PI / 180) })];
+        string[] files = [.. vectors.Select((v, i) => Picture($"{i}", v))];
+        foreach (string file in files) Update(file); // one part each
+        using ImageIndex index = ImageIndex.Open(Index);
+        IReadOnlyList<DuplicateGroup> groups = index.FindDuplicates(0.98f); // cos 10° is 0.985
+        Assert.Equal([[files[0], files[1], files[2]], [files[4], files[5]]], groups.Select(g => g.Items.Select(i => i.Path).Order().ToArray()));
+        Assert.Equal(Math.Cos(10 * Math.PI / 180), groups[0].LowestSimilarity, 4);
+        Assert.Equal(files[3], index.RankOutliers(1)[0].Item.Path);
+        Assert.Equal(1 - Math.Cos(70 * Math.PI / 180), index.RankOutliers(1)[0].Score, 4);
+    }
+
+    [Fact]
+    public void SearchEqualsBruteForce() => Gen.Select(Gen.Int[1, 40], Gen.Int[1, 5], Gen.Int[0, 100]).Sample((count, perPart, seed) =>
+    {
+        using var folder = new TemporaryFolder();
+        var random = new Random(seed);
+        float[] Vector() => [.. Enumerable.Range(0, 4).Select(_ => (float)(random.NextDouble() - 0.5))];
+        var vectors = new Dictionary<string, float[]>();
+        foreach (int[] chunk in Enumerable.Range(0, count).Chunk(perPart * 8))
+        {
+            using IndexWriter writer = IndexWriter.Open(folder.File("i"), Settings);
+            foreach (int i in chunk)
+            {
+                vectors[folder.File($"{i}")] = Vector();
+                File.WriteAllText(folder.File($"{i}"), string.Join(' ', vectors[folder.File($"{i}")]));
+            }
+
+            writer.Update(chunk.Select(i => folder.File($"{i}")), 7, Embed, null, default);
+        }
+
+        float[] query = Vector();
+        double Cosine(float[] v) => v.Zip(query).Sum(p => p.First * p.Second) / Math.Sqrt(v.Sum(x => x * x) * query.Sum(x => x * x));
+        using ImageIndex index = ImageIndex.Open(folder.File("i"));
+        Assert.Equal(vectors.OrderByDescending(v => Cosine(v.Value)).Take(5).Select(v => v.Key), index.Search(query, 5).Select(h => h.Item.Path));
+    }, iter: 20, threads: 1);
+
+    [Fact]
+    public void OtherSettingsFoldersAndWritersAreRefused()
+    {
+        Update(Picture("a", 1, 0));
+        Assert.Contains("other-model", Assert.Throws<DinoSharpException>(() => IndexWriter.Open(Index, Settings with { Model = "other-model" })).Message);
+        using (IndexWriter.Open(Index, Settings)) Assert.Contains("another program", Assert.Throws<DinoSharpException>(() => IndexWriter.Open(Index, Settings)).Message);
+        Assert.Contains("not empty", Assert.Throws<DinoSharpException>(() => IndexWriter.Open(_folder.Path, Settings)).Message);
+        Assert.Contains("index build", Assert.Throws<DinoSharpException>(() => ImageIndex.Open(_folder.Path)).Message);
+    }
+
+    [Fact]
+    public void DamageIsNamed()
+    {
+        Update(Picture("a", 1, 0));
+        string part = Directory.GetFiles(Index, "part-*")[0];
+        byte[] whole = File.ReadAllBytes(part);
+        File.WriteAllBytes(part, whole[..^3]);
+        Assert.Contains(part, Assert.Throws<TensorFileException>(() => ImageIndex.Open(Index)).Message);
+        File.Delete(part);
+        Assert.Throws<TensorFileException>(() => ImageIndex.Open(Index));
+        File.WriteAllText(Path.Combine(Index, "index.json"), "{");
+        Assert.Contains("index.json", Assert.Throws<DinoSharpException>(() => ImageIndex.Open(Index)).Message);
+    }
+
+    [Fact]
+    public void NothingLeaks()
+    {
+        Update(Picture("a", 1, 0), Picture("b", 0, 1));
+        LiveTensors.AssertUnchangedBy(() =>
+        {
+            using ImageIndex index = ImageIndex.Open(Index);
+            index.Search([1, 1], 3);
+            index.FindDuplicates();
+            index.RankOutliers();
+        });
+    }
+}
