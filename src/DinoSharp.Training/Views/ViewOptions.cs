@@ -45,7 +45,13 @@ public sealed record ViewOptions
     public DistortionOptions Distortions { get; init; } = new();
 
     /// <summary>Pixel mean and deviation of the network, one value per channel (<c>crops.rgb_mean</c>, <c>crops.rgb_std</c>).</summary>
+    /// <remarks>
+    /// Three values: pictures become 8-bit RGB, as in the original. Any other number: that many bands, in float; what needs colour is left out.
+    /// </remarks>
     public PixelNormalization Normalization { get; init; } = PixelNormalization.Lvd1689M;
+
+    /// <summary>Sample values that count as 0 and 1, for pictures of more than 8 bits. Null: what <see cref="ImageBuffer.ToRgb8"/> takes; for other bands the whole range of integer samples, and floats as they are.</summary>
+    public ValueRange? ValueRange { get; init; }
 
     /// <summary>The size the windows of the global crops are first brought to: the larger one of student and Gram teacher.</summary>
     internal int BaseSizePixels => Math.Max(GlobalSizePixels, GramSizePixels ?? 0);
@@ -65,6 +71,7 @@ public sealed record ViewOptions
         if (LocalsInsideGlobals)
         {
             Require(BaseSizePixels == GlobalSizePixels, nameof(LocalsInsideGlobals), true, "false where the Gram teacher sees larger crops");
+            Require(LocalCrops % 2 == 0, nameof(LocalCrops), LocalCrops, $"even where {nameof(LocalsInsideGlobals)} is set: half of them come from each global crop");
             Require(GlobalSizePixels - LocalSizePixels >= PatchSize, nameof(LocalSizePixels), LocalSizePixels, $"a patch smaller than {nameof(GlobalSizePixels)} ({GlobalSizePixels})");
         }
 

@@ -34,6 +34,7 @@ internal static class GoldenRunner
         ["checkpoint_convnext"] = CheckpointCases.Run,
         ["ssl_train_step"] = TrainStepCases.Run,
         ["random_parameters"] = RandomParameterCases.Run,
+        ["ssl_augment"] = ViewCases.Run,
         ["schedules"] = ScheduleCases.Run,
         ["image_decoding"] = ImageDecodingCases.Run,
         ["image_transforms"] = ImageTransformCases.Run,
