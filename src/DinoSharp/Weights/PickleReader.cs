@@ -12,7 +12,7 @@ namespace DinoSharp.Weights;
 internal ref struct PickleReader
 {
     /// <summary>Most steps one pickle may take; a state dict of the 7B model takes about 20 thousand.</summary>
-    private const int MaxSteps = 4_000_000;
+    private const int MaxSteps = 2_000_000;
 
     private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
@@ -182,7 +182,7 @@ internal ref struct PickleReader
         if (values[1] is not long offset) throw Damaged("a tensor has an offset that is no whole number");
         long[] shape = Numbers(values[2], "shape"), strides = Numbers(values[3], "strides");
         if (storageType is null == storage.Type is null) throw Damaged("a tensor and its storage do not agree on an element type");
-        if (metadata is PickleDictionary { Items.Count: > 0 })
+        if (metadata is PickleDictionary { IsEmpty: false })
             throw Refused("a tensor with a lazy conjugate or negative bit; call resolve_conj() and resolve_neg() before saving");
         return new PickleTensor(storage, (storageType ?? storage.Type)!.Value, offset, shape, strides);
     }

@@ -3,13 +3,21 @@ namespace DinoSharp.Weights;
 /// <summary>A dictionary of a pickle: pairs in the order they were set. Keys are not compared, so no key can make the reader slow.</summary>
 internal sealed class PickleDictionary
 {
-    public List<(object? Key, object? Value)> Items { get; } = [];
+    private List<(object? Key, object? Value)>? _items;
+
+    /// <summary>Made when first used: a small file can hold millions of empty ones.</summary>
+    public List<(object? Key, object? Value)> Items => _items ??= [];
+
+    public bool IsEmpty => _items is null or { Count: 0 };
 }
 
 /// <summary>A list of a pickle. Tuples are plain arrays.</summary>
 internal sealed class PickleList
 {
-    public List<object?> Items { get; } = [];
+    private List<object?>? _items;
+
+    /// <summary>Made when first used: a small file can hold millions of empty ones.</summary>
+    public List<object?> Items => _items ??= [];
 }
 
 /// <summary>A permitted global name, standing for itself. Names are compared with a table and never looked up.</summary>

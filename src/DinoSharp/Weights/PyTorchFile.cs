@@ -160,7 +160,7 @@ public sealed class PyTorchFile : TensorFile
                 AddTensor(name, tensor);
                 break;
             case PickleDictionary dictionary:
-                foreach ((object? key, object? item) in dictionary.Items) Flatten(Join(name, key), item, depth + 1);
+                foreach ((object? key, object? item) in dictionary.IsEmpty ? [] : dictionary.Items) Flatten(Join(name, key), item, depth + 1);
                 break;
             case PickleList { Items: var items }:
                 for (int i = 0; i < items.Count; i++) FlattenItem(name, i, items[i], depth);

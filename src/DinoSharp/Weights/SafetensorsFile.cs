@@ -15,6 +15,9 @@ public sealed class SafetensorsFile : TensorFile
     /// <summary>Longest header accepted, as in the reference implementation.</summary>
     internal const long MaxHeaderBytes = 100_000_000;
 
+    // The largest published models have some 100 thousand, over many files.
+    private const int MaxTensors = 200_000;
+
     private readonly MappedFile _file;
     private readonly OrderedDictionary<string, TensorEntry> _entries = new(StringComparer.Ordinal);
     private readonly OrderedDictionary<string, string> _metadata = new(StringComparer.Ordinal);
@@ -148,6 +151,7 @@ public sealed class SafetensorsFile : TensorFile
             throw Damaged($"tensor '{name}' has the data_offsets {begin} to {end}, but the data has {_file.Length - _dataStart} bytes: truncated?");
         if (end - begin != bytes)
             throw Damaged($"tensor '{name}' of shape [{string.Join(", ", shape)}] needs {bytes} bytes, its data_offsets span {end - begin}");
+        if (_entries.Count == MaxTensors) throw Damaged($"it announces more than {MaxTensors} tensors; no model has so many in one file");
         if (!_entries.TryAdd(name, new TensorEntry(name, type.Value, sizes))) throw Damaged($"the header has the tensor '{name}' twice");
         _ranges.Add(name, (begin, end));
     }

@@ -193,6 +193,15 @@ public sealed class SafetensorsTests : IDisposable
     }
 
     [Fact]
+    public void A_header_of_endless_tensors_is_cut_off()
+    {
+        string header = $"{{{string.Join(',', Enumerable.Range(0, 200_001).Select(i => $"\"{i}\":{{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}"))}}}";
+        string path = File("many.safetensors");
+        System.IO.File.WriteAllBytes(path, Bytes((ulong)header.Length, header, 0));
+        Assert.Contains("more than 200000 tensors", Assert.Throws<TensorFileException>(() => TensorFile.Open(path)).Message);
+    }
+
+    [Fact]
     public void Types_that_TorchSharp_lacks_are_listed_and_refused_when_read()
     {
         string header = """{"a":{"dtype":"F8_E4M3","shape":[16],"data_offsets":[0,16]}}""";
