@@ -57,6 +57,21 @@ public sealed class HeatMap
         }
     }
 
+    /// <summary>The mean of several maps of one picture, such as the heads of a layer.</summary>
+    /// <param name="maps">At least one, all of one size.</param>
+    /// <exception cref="ArgumentException">No map, or maps of different sizes.</exception>
+    public static HeatMap Mean(IReadOnlyList<HeatMap> maps)
+    {
+        if (maps.Count == 0 || maps.Any(map => (map.Height, map.Width) != (maps[0].Height, maps[0].Width))) throw new ArgumentException("expected at least one map, all of one size", nameof(maps));
+        float[] mean = new float[maps[0].Values.Length];
+        foreach (HeatMap map in maps)
+        {
+            for (int i = 0; i < mean.Length; i++) mean[i] += map.Values[i] / maps.Count;
+        }
+
+        return new HeatMap(maps[0].Height, maps[0].Width, mean, maps[0].Geometry);
+    }
+
     /// <summary>The map in the colours of viridis (dark blue: low, yellow: high), smoothly enlarged to the size of the picture it belongs to.</summary>
     /// <param name="range">The numbers that become the ends of the colour scale; null: <see cref="Range"/>.</param>
     public ImageBuffer ToImage(ValueRange? range = null) => ToImage(Geometry.ImageWidth, Geometry.ImageHeight, range);

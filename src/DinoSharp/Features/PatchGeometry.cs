@@ -1,3 +1,5 @@
+using DinoSharp.Images;
+
 namespace DinoSharp.Features;
 
 /// <summary>Where a patch grid lies on the picture it was computed from: the rectangle of the picture, in its own upright pixels, that the grid covers.</summary>
@@ -13,6 +15,11 @@ public sealed record PatchGeometry(int ImageWidth, int ImageHeight, double Left,
     /// <param name="imageWidth">Width of the picture in pixels.</param>
     /// <param name="imageHeight">Height of the picture in pixels.</param>
     public static PatchGeometry Whole(int imageWidth, int imageHeight) => new(imageWidth, imageHeight, 0, 0, imageWidth, imageHeight);
+
+    /// <summary>A grid that covers the whole input of a network.</summary>
+    /// <param name="input">How the input lies on the picture.</param>
+    internal static PatchGeometry Of(ImageGeometry input) =>
+        new(input.OriginalWidth, input.OriginalHeight, input.OffsetX, input.OffsetY, input.ScaleX * input.Width, input.ScaleY * input.Height);
 
     /// <summary>The patch that holds a pixel of the picture.</summary>
     /// <param name="x">Column of the pixel, 0 … width - 1.</param>

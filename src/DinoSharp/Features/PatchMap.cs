@@ -53,6 +53,17 @@ public sealed class PatchMap
         }
     }
 
+    /// <summary>The patch that holds a pixel of the picture.</summary>
+    /// <param name="x">Column of the pixel, 0 … width - 1.</param>
+    /// <param name="y">Row of the pixel, 0 … height - 1.</param>
+    /// <exception cref="DinoSharpException">The pixel is outside of the picture, or was cut off.</exception>
+    public (int Row, int Column) PatchAt(int x, int y) => Geometry.PatchAt(x, y, Height, Width);
+
+    /// <summary>The middle of a patch, in pixels of the picture.</summary>
+    /// <param name="row">Patch row from the top.</param>
+    /// <param name="column">Patch column from the left.</param>
+    public (double X, double Y) CenterOf(int row, int column) => Geometry.CenterOf(row, column, Height, Width);
+
     /// <summary>A copy as a tensor [P, D] on the CPU; the caller (or the current dispose scope) owns it.</summary>
     public Tensor ToTensor() => tensor(_values, [Count, Dim]);
 

@@ -15,8 +15,9 @@ public sealed class Pca
     private readonly double[] _mean;
     private readonly double[] _components;
     private readonly double[] _variance;
+    private readonly double _totalVariance;
 
-    private Pca(double[] mean, double[] components, double[] variance) => (_mean, _components, _variance) = (mean, components, variance);
+    private Pca(double[] mean, double[] components, double[] variance, double totalVariance) => (_mean, _components, _variance, _totalVariance) = (mean, components, variance, totalVariance);
 
     /// <summary>Length D of a sample.</summary>
     public int Dim => _mean.Length;
@@ -26,6 +27,9 @@ public sealed class Pca
 
     /// <summary>Variance along each component, largest first, with n - 1 in the denominator. [K]</summary>
     public ReadOnlySpan<double> ExplainedVariance => _variance;
+
+    /// <summary>The share of each component in the variance of all dimensions, 0 … 1; 0 if the samples are all equal. [K]</summary>
+    public double[] ExplainedVarianceRatio => Array.ConvertAll(_variance, variance => _totalVariance > 0 ? variance / _totalVariance : 0);
 
     /// <summary>A component: a unit vector. [D]</summary>
     /// <param name="index">0 … K - 1, the one of the largest variance first.</param>
@@ -66,7 +70,7 @@ public sealed class Pca
         Tensor largest = axes.abs().argmax(1, keepdim: true); // [K, 1]
         axes = axes * axes.gather(1, largest).sign(); // [K, D]
         Tensor variance = values.narrow(0, values.shape[0] - components, components).flip(0).clamp(min: 0) / (count - 1); // [K]
-        return new Pca(Numbers(mean), Numbers(axes), Numbers(variance));
+        return new Pca(Numbers(mean), Numbers(axes), Numbers(variance), scatter.trace().item<double>() / (count - 1));
     }
 
     /// <summary>Coordinates of samples along the components.</summary>

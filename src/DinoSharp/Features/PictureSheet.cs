@@ -7,7 +7,7 @@ namespace DinoSharp.Features;
 internal static class PictureSheet
 {
     private const int Gap = 12;
-    private const int TextScale = 2;
+    private const int TextScale = 3;
 
     /// <summary>One picture of a sheet.</summary>
     /// <param name="Picture">8-bit RGB.</param>
@@ -18,18 +18,19 @@ internal static class PictureSheet
     public static ImageBuffer Compose(IReadOnlyList<IReadOnlyList<Panel>> rows)
     {
         int label = rows.Any(row => row.Any(panel => panel.Label is not null)) ? Canvas.TextHeight(TextScale) + (Gap / 2) : 0;
-        int width = rows.Max(row => row.Sum(panel => panel.Picture.Width + Gap)) + Gap;
+        int[] columns = [.. Enumerable.Range(0, rows.Max(row => row.Count)).Select(column => rows.Max(row => column < row.Count ? row[column].Picture.Width : 0))];
+        int width = columns.Sum(column => column + Gap) + Gap;
         int height = rows.Sum(row => row.Max(panel => panel.Picture.Height) + label + Gap) + Gap;
         var canvas = new Canvas(width, height);
         int top = Gap;
         foreach (IReadOnlyList<Panel> row in rows)
         {
             int left = Gap;
-            foreach (Panel panel in row)
+            foreach ((Panel panel, int column) in row.Zip(columns))
             {
                 if (panel.Label is not null) canvas.Text(panel.Label, left, top, TextScale);
                 canvas.Draw(panel.Picture, left, top + label);
-                left += panel.Picture.Width + Gap;
+                left += column + Gap;
             }
 
             top += row.Max(panel => panel.Picture.Height) + label + Gap;

@@ -37,9 +37,9 @@ public class PatchMaskTests
     [Fact]
     public void APictureOfAnySizeBecomesAMaskByCoverage()
     {
-        // 30x20, white left of x = 14.
-        byte[] gray = [.. Enumerable.Range(0, 600).Select(i => (byte)(i % 30 < 14 ? 255 : 0))];
-        ImageBuffer picture = ImageBuffer.FromSamples<byte>(30, 20, 1, gray);
+        // 30x10, white left of x = 14.
+        byte[] gray = [.. Enumerable.Range(0, 300).Select(i => (byte)(i % 30 < 14 ? 255 : 0))];
+        ImageBuffer picture = ImageBuffer.FromSamples<byte>(30, 10, 1, gray);
         PatchMask mask = PatchMask.FromPicture(picture, 2, 6, PatchGeometry.Whole(96, 32)); // a patch covers 5 columns of the mask
         Assert.Equal([true, true, true, false, false, false, true, true, true, false, false, false], mask.Values.ToArray());
     }
@@ -52,6 +52,22 @@ public class PatchMaskTests
         Assert.Equal(0, PatchMask.FromPicture(ImageBuffer.FromSamples<byte>(8, 8, 1, gray), 4, 2, right).Count);
         var padded = new PatchGeometry(80, 80, Left: -80, Top: 0, Width: 160, Height: 80);
         Assert.Equal([false, false, true, false], PatchMask.FromPicture(ImageBuffer.FromSamples<byte>(8, 8, 1, gray), 1, 4, padded).Values.ToArray());
+    }
+
+    [Fact]
+    public void AMaskOfAnotherShapeIsRefused()
+    {
+        ImageBuffer square = ImageBuffer.FromSamples<byte>(8, 8, 1, new byte[64]);
+        Assert.Contains("8x8", Assert.Throws<DinoSharpException>(() => PatchMask.FromPicture(square, 2, 4, PatchGeometry.Whole(64, 32))).Message);
+    }
+
+    [Fact]
+    public void AlphaCountsBeforeBrightness()
+    {
+        byte[] rgba = [.. Enumerable.Range(0, 16).SelectMany(i => new byte[] { 255, 255, 255, (byte)(i < 8 ? 255 : 0) })];
+        using var folder = new TemporaryFolder();
+        ImageBuffer.FromSamples<byte>(4, 4, 4, rgba).Save(folder.File("mask.png"));
+        Assert.Equal([true, false], PatchMask.FromPicture(ImageFile.Read(folder.File("mask.png")), 2, 1, PatchGeometry.Whole(16, 16)).Values.ToArray());
     }
 
     [Fact]

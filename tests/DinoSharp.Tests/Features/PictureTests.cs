@@ -50,7 +50,7 @@ public class PictureTests
         }
 
         Assert.Equal((200, 900), (reds, blues));
-        Assert.Equal((20 + 30 + (3 * 12), 15 + 15 + (3 * 12) + (2 * 20)), (sheet.Width, sheet.Height)); // gaps of 12, lines of text of 20
+        Assert.Equal((30 + 30 + (3 * 12), 15 + 15 + (3 * 12) + (2 * 27)), (sheet.Width, sheet.Height)); // gaps of 12, lines of text of 27
     }
 
     [Fact]

@@ -1,0 +1,181 @@
+using DinoSharp.Backbones;
+using DinoSharp.Features;
+using DinoSharp.Images;
+using DinoSharp.Weights;
+using static TorchSharp.torch;
+
+namespace DinoSharp;
+
+/// <summary>
+/// The front door: a backbone with its weights and the preprocessing that belongs to them. Pictures in, features out.
+/// </summary>
+/// <remarks>
+/// <para>Every method may be called from any number of threads at once: the backbone keeps no state between calls, and the numbers do not depend on what other
+/// threads do. Disposing while a call is running is not allowed.</para>
+/// <para>The same call gives the same bits on the same machine with the same number of threads. A picture in a batch and alone differ in the last bits, as
+/// matrix products of other sizes are summed in another order: up to about 1e-5 of the largest number of the vector.</para>
+/// </remarks>
+public sealed class DinoModel : IDisposable
+{
+    private readonly Device _device;
+
+    private DinoModel(string name, ModelLoader.Loaded loaded, Device? device) =>
+        (Name, Backbone, Preprocessing, Engine, Fingerprint, _device) = (name, loaded.Backbone, loaded.Preprocessing, loaded.Engine, loaded.Fingerprint, device ?? CPU);
+
+    /// <summary>What was asked for: the path, the name of published weights, or <c>random:…</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>The network.</summary>
+    public Backbone Backbone { get; }
+
+    /// <summary>What makes a picture the network's input when an embedding is computed; the normalisation belongs to the weights.</summary>
+    public Preprocessing Preprocessing { get; }
+
+    /// <summary>What computes: the instruction set of our own kernels, or libtorch and why.</summary>
+    public string Engine { get; }
+
+    /// <summary>Tells weights apart without reading them: path, size and time of the file.</summary>
+    internal string Fingerprint { get; }
+
+    /// <summary>Loads a model.</summary>
+    /// <param name="model">
+    /// A file (<c>.safetensors</c>, <c>.pth</c>) or folder of weights in the official, Hugging Face or timm layout; the name of published weights such as
+    /// <c>dinov3-vits16</c>, looked up in <c>DINOSHARP_CACHE</c> and the caches of Hugging Face and torch.hub; or <c>random:vits16</c>, with <c>:SEED</c> behind it if
+    /// wanted, for untrained weights that are the same on every call.
+    /// </param>
+    /// <param name="options">Device, threads and so on; null for the defaults.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    /// <exception cref="DinoSharpException">No such weights (the message says how to get them), or a file that does not hold exactly what the network needs.</exception>
+    public static DinoModel Load(string model, DinoModelOptions? options = null, CancellationToken cancel = default) =>
+        new(model, ModelLoader.Load(model, options ?? new DinoModelOptions(), cancel), options?.Device);
+
+    /// <summary>One vector for a picture.</summary>
+    /// <param name="image">A path; or <see cref="ImageSource.FromBytes"/>, <see cref="ImageSource.FromStream"/>.</param>
+    /// <param name="options">Pooling, size and length; null: the class token, of unit length.</param>
+    /// <param name="cancel">Checked before decoding and before computing.</param>
+    /// <returns>D numbers, or 2·D for <see cref="Pooling.ClassTokenAndPatchMean"/>; by default of unit length, so that a dot product is the cosine similarity.</returns>
+    /// <exception cref="ImageException">The picture cannot be read.</exception>
+    public float[] Embed(ImageSource image, EmbedOptions? options = null, CancellationToken cancel = default) => Embed(Read(image, cancel), options, cancel);
+
+    /// <summary>One vector for a decoded picture.</summary>
+    /// <param name="image">Any picture; it is converted to 8-bit RGB.</param>
+    /// <param name="options">Pooling, size and length; null: the class token, of unit length.</param>
+    /// <param name="cancel">Checked before computing.</param>
+    /// <returns>As for a file.</returns>
+    public float[] Embed(ImageBuffer image, EmbedOptions? options = null, CancellationToken cancel = default)
+    {
+        options ??= new EmbedOptions();
+        using ImageTensor input = Square(image, options.ImageSizePixels);
+        cancel.ThrowIfCancellationRequested();
+        return Embed([input], options)[0];
+    }
+
+    /// <summary>One vector for each of many pictures, computed in batches; the next batch is decoded meanwhile. Lazy: pictures are read as the results are taken.</summary>
+    /// <param name="images">Paths, or other sources, of any number.</param>
+    /// <param name="options">Pooling, size, length and batch size; null: the class token, of unit length.</param>
+    /// <param name="cancel">Checked between batches.</param>
+    /// <returns>In the order given. A picture that cannot be read has an error in place of the vector, and the rest goes on.</returns>
+    public IEnumerable<ImageEmbedding> Embed(IEnumerable<ImageSource> images, EmbedOptions? options = null, CancellationToken cancel = default)
+    {
+        options ??= new EmbedOptions();
+        return EmbedBatches(images.Chunk(options.BatchSize), options, cancel).SelectMany(batch => batch);
+    }
+
+    /// <summary>Class token, registers and patch maps of chosen layers.</summary>
+    /// <param name="image">A path; or <see cref="ImageSource.FromBytes"/>, <see cref="ImageSource.FromStream"/>.</param>
+    /// <param name="options">Layers and size; null: the last layer at a height of 768 pixels.</param>
+    /// <param name="cancel">Checked before decoding and before computing.</param>
+    /// <returns>The features; dispose them.</returns>
+    /// <exception cref="ImageException">The picture cannot be read.</exception>
+    /// <exception cref="DinoSharpException">There is no such layer, or the size does not fit the network.</exception>
+    public ImageFeatures Extract(ImageSource image, ExtractOptions? options = null, CancellationToken cancel = default) => Extract(Read(image, cancel), options, cancel);
+
+    /// <summary>Class token, registers and patch maps of chosen layers of a decoded picture.</summary>
+    /// <param name="image">Any picture; it is converted to 8-bit RGB.</param>
+    /// <param name="options">Layers and size; null: the last layer at a height of 768 pixels.</param>
+    /// <param name="cancel">Checked before computing.</param>
+    /// <returns>The features; dispose them.</returns>
+    /// <exception cref="DinoSharpException">There is no such layer, or the size does not fit the network.</exception>
+    public ImageFeatures Extract(ImageBuffer image, ExtractOptions? options = null, CancellationToken cancel = default)
+    {
+        options ??= new ExtractOptions();
+        using ImageTensor input = Dense(image, options);
+        cancel.ThrowIfCancellationRequested();
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        Tensor pixels = Batch([input]); // [1, C, H, W]
+        LayerFeatures[] layers = Backbone.GetLayers(pixels, options.Layers, options.Normalize);
+        foreach (LayerFeatures layer in layers) layer.MoveToOuterDisposeScope();
+        return new ImageFeatures(image.Info.Name, layers, Backbone.Config.LayerCount, (int)pixels.shape[2], (int)pixels.shape[3], PatchGeometry.Of(input.Geometry));
+    }
+
+    /// <summary>How much the class token looks at each patch, for every attention head of a layer.</summary>
+    /// <param name="image">A path; or <see cref="ImageSource.FromBytes"/>, <see cref="ImageSource.FromStream"/>.</param>
+    /// <param name="layer">Index of the block, negative from the end.</param>
+    /// <param name="options">Size; its layers are of no account. Null: a height of 768 pixels.</param>
+    /// <param name="cancel">Checked before decoding and before computing.</param>
+    /// <returns>One map per head. What is missing to a sum of one goes to the class token itself and the registers.</returns>
+    /// <exception cref="ImageException">The picture cannot be read.</exception>
+    /// <exception cref="DinoSharpException">The network has no attention (ConvNeXt), or no such layer.</exception>
+    public HeatMap[] Attention(ImageSource image, int layer = -1, ExtractOptions? options = null, CancellationToken cancel = default) => Attention(Read(image, cancel), layer, options, cancel);
+
+    /// <summary>How much the class token looks at each patch of a decoded picture, for every attention head of a layer.</summary>
+    /// <param name="image">Any picture; it is converted to 8-bit RGB.</param>
+    /// <param name="layer">Index of the block, negative from the end.</param>
+    /// <param name="options">Size; its layers are of no account. Null: a height of 768 pixels.</param>
+    /// <param name="cancel">Checked before computing.</param>
+    /// <returns>As for a file.</returns>
+    /// <exception cref="DinoSharpException">The network has no attention (ConvNeXt), or no such layer.</exception>
+    public HeatMap[] Attention(ImageBuffer image, int layer = -1, ExtractOptions? options = null, CancellationToken cancel = default)
+    {
+        if (Backbone is not VisionTransformer vit) throw new DinoSharpException($"{Name} is a ConvNeXt, which has no attention; take a vision transformer such as dinov3-vits16");
+        using ImageTensor input = Dense(image, options ?? new ExtractOptions());
+        cancel.ThrowIfCancellationRequested();
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        Tensor pixels = Batch([input]); // [1, C, H, W]
+        int height = (int)pixels.shape[2] / vit.Config.PatchSizePixels, width = (int)pixels.shape[3] / vit.Config.PatchSizePixels;
+        Tensor weights = vit.AttentionMaps(pixels, layer)[0].select(1, 0); // [A, N]
+        Tensor patches = weights.narrow(1, weights.shape[1] - (height * width), height * width).cpu(); // [A, P]
+        return [.. patches.unbind(0).Select(head => new HeatMap(height, width, head.contiguous().data<float>().ToArray(), PatchGeometry.Of(input.Geometry)))];
+    }
+
+    /// <summary>Frees the weights.</summary>
+    public void Dispose() => Backbone.Dispose();
+
+    /// <summary>One vector for each picture, batch by batch as the caller cuts them.</summary>
+    internal IEnumerable<IReadOnlyList<ImageEmbedding>> EmbedBatches(IEnumerable<IReadOnlyList<ImageSource>> batches, EmbedOptions options, CancellationToken cancel) =>
+        new EmbeddingPipeline(image => Square(ImageFile.Read(image), options.ImageSizePixels), inputs => Embed(inputs, options)).Run(batches, cancel);
+
+    private static ImageBuffer Read(ImageSource image, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        return ImageFile.Read(image);
+    }
+
+    private float[][] Embed(IReadOnlyList<ImageTensor> inputs, EmbedOptions options)
+    {
+        if (inputs.Count == 0) return [];
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        BackboneOutput output = Backbone.ForwardFeatures(Batch(inputs));
+        Tensor vectors = options.Pooling.Pool(output.ClassToken, output.Patches, options.UnitLength).cpu().contiguous(); // [B, D] or [B, 2·D]
+        if (!vectors.isfinite().all().item<bool>()) throw new DinoSharpException($"{Name} gives numbers that are not finite (NaN or infinity); the weights may be damaged: try 'dino info' on them");
+        return [.. vectors.data<float>().ToArray().Chunk((int)vectors.shape[1])];
+    }
+
+    private Tensor Batch(IReadOnlyList<ImageTensor> inputs) => stack(inputs.Select(input => input.Tensor)).to(_device); // [B, C, H, W]
+
+    private ImageTensor Square(ImageBuffer image, int? side) =>
+        (side is { } pixels ? Preprocessing with { Size = SizePolicy.Square(pixels), CenterCropPixels = null } : Preprocessing).Apply(image);
+
+    // Dense features are computed as in the official notebooks, whatever the weights say about pictures to classify.
+    private ImageTensor Dense(ImageBuffer image, ExtractOptions options) => options.Square
+        ? Square(image, options.ImageSizePixels)
+        : (Preprocessing.Notebook with
+        {
+            Normalization = Preprocessing.Normalization,
+            PatchSizePixels = Preprocessing.PatchSizePixels,
+            Size = options.ImageSizePixels is { } height ? SizePolicy.FixedHeight(height) : SizePolicy.Native,
+        }).Apply(image);
+}

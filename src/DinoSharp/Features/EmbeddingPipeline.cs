@@ -1,0 +1,97 @@
+using DinoSharp.Images;
+
+namespace DinoSharp.Features;
+
+/// <summary>Batches of pictures one after the other: while one is computed, the next is decoded. At most two batches of pixels are in memory.</summary>
+/// <param name="decode">From a picture to the network's input; runs on several threads at once.</param>
+/// <param name="embed">From inputs to vectors; runs on the caller's thread.</param>
+internal sealed class EmbeddingPipeline(Func<ImageSource, ImageTensor> decode, Func<IReadOnlyList<ImageTensor>, float[][]> embed)
+{
+    /// <summary>Runs the batches.</summary>
+    /// <param name="batches">Enumerated on the caller's thread, one batch ahead.</param>
+    /// <param name="cancel">Stops between batches.</param>
+    /// <returns>For each batch one result for each picture, in the order given.</returns>
+    public IEnumerable<IReadOnlyList<ImageEmbedding>> Run(IEnumerable<IReadOnlyList<ImageSource>> batches, CancellationToken cancel)
+    {
+        Task<Decoded[]>? ahead = null;
+        try
+        {
+            foreach (IReadOnlyList<ImageSource> batch in batches)
+            {
+                cancel.ThrowIfCancellationRequested();
+                Task<Decoded[]>? ready = ahead;
+                ahead = Task.Run(() => Decode(batch, cancel), CancellationToken.None);
+                if (ready is not null) yield return Embed(Wait(ready));
+            }
+
+            cancel.ThrowIfCancellationRequested();
+            if (ahead is null) yield break;
+            Decoded[] last = Wait(ahead);
+            ahead = null;
+            yield return Embed(last);
+        }
+        finally
+        {
+            // Left before the end: what was decoded in vain is freed.
+            if (ahead is not null) Discard(ahead);
+        }
+    }
+
+    // The other half is left to the network, whose threads wait for each other at every layer.
+    private static int Threads => Math.Max(1, Environment.ProcessorCount / 2);
+
+    private static Decoded[] Wait(Task<Decoded[]> decoding) => decoding.GetAwaiter().GetResult();
+
+    private static void Discard(Task<Decoded[]> decoding)
+    {
+        try
+        {
+            foreach (Decoded picture in Wait(decoding)) picture.Input?.Dispose();
+        }
+        catch (Exception)
+        {
+            // The batch failed or was cancelled; whoever left early has an error of his own to report.
+        }
+    }
+
+    private Decoded[] Decode(IReadOnlyList<ImageSource> batch, CancellationToken cancel)
+    {
+        var decoded = new Decoded[batch.Count];
+        try
+        {
+            Parallel.For(0, batch.Count, new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Threads }, i =>
+            {
+                try
+                {
+                    decoded[i] = new Decoded(batch[i].Name, decode(batch[i]), null);
+                }
+                catch (ImageException e)
+                {
+                    decoded[i] = new Decoded(batch[i].Name, null, e);
+                }
+            });
+            return decoded;
+        }
+        catch
+        {
+            foreach (Decoded picture in decoded) picture.Input?.Dispose();
+            throw;
+        }
+    }
+
+    private ImageEmbedding[] Embed(Decoded[] batch)
+    {
+        ImageTensor[] inputs = [.. batch.Select(picture => picture.Input).OfType<ImageTensor>()];
+        try
+        {
+            var vectors = new Queue<float[]>(embed(inputs));
+            return [.. batch.Select(picture => new ImageEmbedding(picture.Name, picture.Input is null ? null : vectors.Dequeue(), picture.Error))];
+        }
+        finally
+        {
+            foreach (ImageTensor input in inputs) input.Dispose();
+        }
+    }
+
+    private readonly record struct Decoded(string Name, ImageTensor? Input, ImageException? Error);
+}

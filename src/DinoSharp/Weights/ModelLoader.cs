@@ -1,0 +1,114 @@
+using System.Globalization;
+using DinoSharp.Backbones;
+using DinoSharp.Diagnostics;
+using DinoSharp.Images;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Weights;
+
+/// <summary>From the name of a model to a backbone with its weights: a path, published weights by name, or random ones.</summary>
+internal static class ModelLoader
+{
+    private const string RandomPrefix = "random:";
+
+    // What the official model card does: a square of 256, bilinear in 8 bit.
+    private static readonly Preprocessing ModelCard = Preprocessing.HuggingFace with { Order = ResizeOrder.ResizeThenScale, Size = SizePolicy.Square(256) };
+
+    /// <summary>What a name stands for.</summary>
+    /// <param name="Backbone">The network; the caller owns it.</param>
+    /// <param name="Preprocessing">What makes a picture its input.</param>
+    /// <param name="Engine">What computes it.</param>
+    /// <param name="Fingerprint">Tells weights apart without reading them: path, length and time of the file.</param>
+    public sealed record Loaded(Backbone Backbone, Preprocessing Preprocessing, string Engine, string Fingerprint);
+
+    /// <summary>Loads a model.</summary>
+    /// <param name="model">A path, a name or <c>random:NAME[:SEED]</c>.</param>
+    /// <param name="options">Where to and from.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    public static Loaded Load(string model, DinoModelOptions options, CancellationToken cancel)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(model);
+        if (model.StartsWith(RandomPrefix, StringComparison.OrdinalIgnoreCase)) return Random(model[RandomPrefix.Length..], options);
+        if (Path.Exists(model)) return FromFile(model, null, options, cancel);
+        Preset preset = Published(model);
+        WeightFolders folders = WeightFolders.Find(options.WeightsFolder);
+        return FromFile(folders.Locate(preset) ?? throw new DinoSharpException(folders.HowToGet(preset)), preset, options, cancel);
+    }
+
+    private static Loaded FromFile(string path, Preset? preset, DinoModelOptions options, CancellationToken cancel)
+    {
+        using BackboneWeights weights = BackboneWeights.Open(path);
+        var file = new FileInfo(weights.File.Path);
+        if (preset is not null && !WeightInfo.NamesOf(weights).Contains(preset))
+            throw new DinoSharpException($"{file.FullName} was found in place of {preset.Name}, but it holds another network; move it elsewhere, or give its path if it is the one you want");
+        Normalization normalization = options.Normalization ?? (preset is not null && weights.Normalization.IsGuess ? NormalizationOf(preset) : Convert(weights.Normalization.Values));
+        Preprocessing preprocessing = PreprocessingOf(weights) with { Normalization = normalization, PatchSizePixels = weights.Config.PatchSizePixels };
+        if (normalization.Channels != weights.Config.InputChannels)
+            throw new DinoSharpException($"{file.FullName} takes pictures of {weights.Config.InputChannels} channels, but the normalisation has {normalization.Channels}");
+        return Finish(weights.CreateBackbone(options.Device, cancel), preprocessing, $"{file.FullName} {file.Length} {file.LastWriteTimeUtc:O}");
+    }
+
+    private static Loaded Random(string name, DinoModelOptions options)
+    {
+        string[] parts = name.Split(':');
+        ulong seed = 0;
+        if (parts.Length > 2 || (parts.Length == 2 && !ulong.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out seed)))
+            throw new DinoSharpException($"'{RandomPrefix}{name}' is not understood; expected {RandomPrefix}NAME or {RandomPrefix}NAME:SEED with a whole number, for example {RandomPrefix}vits16:7");
+        Preset preset = Presets.Find(parts[0]);
+        Backbone backbone = Backbone.Create(preset.Config);
+        try
+        {
+            // Drawn on the CPU, so that every device gets the same numbers.
+            backbone.Initialize(new Generator(seed));
+            if (options.Device is { } device) backbone.to(device);
+            return Finish(backbone, ModelCard with { Normalization = options.Normalization ?? NormalizationOf(preset), PatchSizePixels = preset.Config.PatchSizePixels }, $"{RandomPrefix}{preset.Name}:{seed}");
+        }
+        catch
+        {
+            backbone.Dispose();
+            throw;
+        }
+    }
+
+    private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, string fingerprint)
+    {
+        // Our own kernels keep a second, packed copy of the weights; where that does not fit, libtorch computes.
+        long bytes = backbone.parameters().Sum(parameter => parameter.numel() * parameter.element_size());
+        string engine = bytes < Memory.Inspect().AvailableBytes / 2 ? backbone.PrepareForInference() : "libtorch (too little memory for a packed copy of the weights)";
+        return new Loaded(backbone, preprocessing, engine, fingerprint);
+    }
+
+    // Each project has its own way to prepare pictures, and its users expect the numbers that go with it.
+    private static Preprocessing PreprocessingOf(BackboneWeights weights)
+    {
+        string folder = Path.GetDirectoryName(Path.GetFullPath(weights.File.Path))!;
+        return weights.Layout switch
+        {
+            WeightLayout.HuggingFace => File.Exists(Path.Combine(folder, "preprocessor_config.json")) ? Preprocessing.ReadHuggingFace(folder) : Preprocessing.HuggingFace,
+            WeightLayout.Timm => Timm(weights.Config is ConvNeXtConfig ? 224 : 256),
+            _ => ModelCard,
+        };
+
+        static Preprocessing Timm(int side) => new() { Order = ResizeOrder.PillowThenScale, Interpolation = Interpolation.Bicubic, Size = SizePolicy.ShorterSide(side), CenterCropPixels = side };
+    }
+
+    private static Preset Published(string model)
+    {
+        bool isPath = model.Contains('/', StringComparison.Ordinal) || model.Contains('\\', StringComparison.Ordinal) || Path.GetExtension(model).ToLowerInvariant() is ".pth" or ".pt" or ".bin" or ".safetensors" or ".json";
+        bool isHub = model.StartsWith("facebook/", StringComparison.OrdinalIgnoreCase);
+        try
+        {
+            return isPath && !isHub ? throw new DinoSharpException($"{model}: there is no such file or folder") : Presets.Find(model);
+        }
+        catch (DinoSharpException e) when (!isPath)
+        {
+            throw new DinoSharpException($"{model}: there is no such file or folder, and {e.Message}", e);
+        }
+    }
+
+    // A name says which data the weights are of where the file leaves it open (the two 7B files look alike).
+    private static Normalization NormalizationOf(Preset preset) => preset.Data == PretrainingData.Sat493M ? Normalization.Sat : Normalization.Lvd;
+
+    private static Normalization Convert(PixelNormalization values) => Normalization.Of([.. values.Mean.Select(v => (float)v)], [.. values.Std.Select(v => (float)v)]);
+}
