@@ -8,6 +8,11 @@ internal static class Program
     /// <summary>The verbs in the order of the help.</summary>
     public static Command[] Verbs() =>
     [
+        new EmbedVerb(),
+        new ExtractVerb(),
+        new PcaVerb(),
+        new SimilarityVerb(),
+        new AttentionVerb(),
         new InfoVerb(),
         new ConvertVerb(),
         new DoctorVerb(),

@@ -1,19 +1,41 @@
 using System.CommandLine;
+using DinoSharp.Backbones;
 
 namespace DinoSharp.Cli;
 
 /// <summary>Options that mean the same on every verb that has them.</summary>
 internal static class SharedOptions
 {
-    /// <summary>Which weights.</summary>
-    public static Option<string> Model() => new("--model", "-m")
-    {
-        Description = "Weights: an alias, a file, a folder, or random:NAME for an untrained model",
-        HelpName = "MODEL",
-        DefaultValueFactory = _ => "dinov3-vits16",
-    };
+    /// <summary>Names the model of every command that has no <c>--model</c>.</summary>
+    public const string ModelVariable = "DINOSHARP_MODEL";
 
-    /// <summary>Side of the model's input; null: the verb's own default.</summary>
+    /// <summary>Which weights. A command line without it needs the environment variable, and says so.</summary>
+    public static Option<string> Model()
+    {
+        var option = new Option<string>("--model", "-m")
+        {
+            Description = $"Weights: a file, a folder, a name such as dinov3-vits16, or random:vits16 for an untrained model [default: {ModelVariable}]",
+            HelpName = "MODEL",
+            DefaultValueFactory = result =>
+            {
+                if (Environment.GetEnvironmentVariable(ModelVariable) is { Length: > 0 } model) return model;
+                result.AddError($"""
+                    which model? Give --model, or set {ModelVariable} once and for all:
+                      --model FILE_OR_FOLDER     weights that you have: .safetensors, .pth, or a folder of Hugging Face
+                      --model dinov3-vits16      published weights, if this machine has them (it says how to get them if not); known names:
+                                                 {string.Join(", ", Presets.All.Where(preset => preset.Data is not null).Select(preset => preset.Name))}
+                      --model random:vits16      untrained weights, to try things out
+                    """);
+                return "";
+            },
+        };
+        return option;
+    }
+
+    /// <summary>Which layer to look at.</summary>
+    public static Option<int> Layer() => new("--layer") { Description = "Layer: 0 is the first, -1 the last", HelpName = "N", DefaultValueFactory = _ => -1 };
+
+    /// <summary>Size of the model's input; null: the verb's own default.</summary>
     public static Option<int?> Size(string description) => new("--size") { Description = description, HelpName = "PIXELS" };
 
     /// <summary>Where the result goes; null: the verb's own default.</summary>

@@ -1,0 +1,74 @@
+using System.CommandLine;
+using DinoSharp.Backbones;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Features;
+using DinoSharp.Images;
+
+namespace DinoSharp.Cli;
+
+/// <summary><c>dino attention</c>: where the class token looks, head by head.</summary>
+internal sealed class AttentionVerb : Verb
+{
+    private const int PanelsPerRow = 4;
+
+    private readonly Argument<string> _image = new("image") { Description = "The picture" };
+    private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.attention.png here]");
+    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<int> _layer = SharedOptions.Layer();
+    private readonly Option<int?> _head = new("--head") { Description = "Only this head, from 0 [default: all of them and their mean]", HelpName = "N" };
+
+    public AttentionVerb()
+        : base(
+            "attention",
+            "Show where the class token looks, for each attention head of a layer",
+            "dino attention samples/images/still-life.jpg --model random:vits16",
+            "dino attention dog.jpg --layer -2 --head 3 --model dinov3-vits16")
+    {
+        Add(_image);
+        Add(_model);
+        Add(_out);
+        Add(_size);
+        Add(_layer);
+        Add(_head);
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        Photo photo = Photo.Read([arguments.GetValue(_image)!])[0];
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        int layer = LayerSelection.Create([arguments.GetValue(_layer)]).Resolve(model.Backbone.Config.LayerCount)[0];
+        var options = new ExtractOptions { ImageSizePixels = arguments.GetValue(_size)!.Height };
+        HeatMap[] heads = await Task.Run(() => model.Attention(photo.Pixels, layer, options, cancel), CancellationToken.None);
+        int? only = arguments.GetValue(_head);
+        if (only is { } head && (head < 0 || head >= heads.Length)) throw new DinoSharpException($"there is no head {head}; layer {layer} has {heads.Length}, counted from 0");
+        SavedPicture saved = SavedPicture.Save(Sheet(photo, heads, only), arguments.GetValue(_out) ?? new OutputNames().For(photo.Path, "attention.png"));
+        var summary = heads.Select((heat, i) => new { head = i, patches = heat.Values.ToArray().Sum(value => (double)value), highest = heat.Range.High, heat.Largest.Row, heat.Largest.Column })
+            .Where(item => only is null || item.head == only).ToArray();
+        output.Show(
+            new { output = saved.Path, replaced = saved.Replaced, layer, grid = new { rows = heads[0].Height, columns = heads[0].Width }, heads = summary },
+            [
+                $"{photo.Path}: {heads[0].Height}x{heads[0].Width} patches, layer {layer}",
+                .. summary.Select(item => $"head {item.head}: {100 * item.patches:0.0} % of the attention on patches, at most {100 * item.highest:0.00} % on one (row {item.Row}, column {item.Column})"),
+                saved.ToString(),
+            ]);
+        return ExitCode.Ok;
+    }
+
+    private static ImageBuffer Sheet(Photo photo, HeatMap[] heads, int? only)
+    {
+        ImageBuffer panel = photo.Panel(longest: 640); // there may be many heads
+        var panels = new List<PictureSheet.Panel> { new(panel) };
+        if (only is { } head) panels.Add(new(Over(heads[head]), $"head {head}"));
+        else
+        {
+            panels.Add(new(Over(HeatMap.Mean(heads)), "mean"));
+            panels.AddRange(heads.Select((heat, i) => new PictureSheet.Panel(Over(heat), $"head {i}")));
+        }
+
+        return PictureSheet.Compose([.. panels.Chunk(PanelsPerRow)]);
+
+        // Heads differ by orders of magnitude, so each has a colour scale of its own, from none to its highest.
+        ImageBuffer Over(HeatMap heat) => PictureSheet.Overlay(panel, heat.ToImage(panel.Width, panel.Height, new ValueRange(0, heat.Range.High)));
+    }
+}

@@ -1,0 +1,54 @@
+using DinoSharp.Backbones;
+using DinoSharp.Features;
+using DinoSharp.Images;
+
+namespace DinoSharp.Cli.Pictures;
+
+/// <summary>A picture that was named on the command line, decoded.</summary>
+/// <param name="Path">Its file.</param>
+/// <param name="Pixels">Upright 8-bit RGB.</param>
+internal sealed record Photo(string Path, ImageBuffer Pixels)
+{
+    // Larger panels make sheets that viewers and chats scale down again; smaller ones hide what there is to see.
+    private const int LongestPanelSide = 1024;
+    private const int ShortestPanelSide = 512;
+
+    /// <summary>Reads the files.</summary>
+    public static Photo[] Read(IEnumerable<string> paths) => [.. paths.Select(path => new Photo(path, ImageFile.Read(path).ToRgb8()))];
+
+    /// <summary>The picture as it is put on a sheet: in its own size, unless its longer side is out of a useful range.</summary>
+    /// <param name="longest">The upper end of that range.</param>
+    public ImageBuffer Panel(int longest = LongestPanelSide)
+    {
+        int longer = Math.Max(Pixels.Width, Pixels.Height);
+        double scale = Math.Clamp(longer, ShortestPanelSide, longest) / (double)longer;
+        (int width, int height) = (Math.Max(1, (int)Math.Round(Pixels.Width * scale)), Math.Max(1, (int)Math.Round(Pixels.Height * scale)));
+        byte[] panel = new byte[width * height * 3];
+        Resize.UInt8(Pixels.Samples<byte>(), Pixels.Width, Pixels.Height, 3, new PixelWindow(0, 0, Pixels.Width, Pixels.Height), panel, width, height, Interpolation.Bicubic, ResizeArithmetic.Pillow);
+        return ImageBuffer.FromSamples<byte>(width, height, 3, panel);
+    }
+
+    /// <summary>The patch features of several pictures in one layer.</summary>
+    /// <param name="photos">The pictures.</param>
+    /// <param name="modelName">Which model to load for it.</param>
+    /// <param name="size">Size of the network's input.</param>
+    /// <param name="layer">Index of the layer, negative from the end.</param>
+    /// <param name="output">Shows the progress.</param>
+    /// <param name="cancel">Stops between pictures.</param>
+    /// <returns>One map per picture, and the layer counted from 0.</returns>
+    public static async Task<(PatchMap[] Maps, int Layer)> ExtractAsync(IReadOnlyList<Photo> photos, string modelName, PictureSize size, int layer, Output output, CancellationToken cancel)
+    {
+        using DinoModel model = DinoModel.Load(modelName, cancel: cancel);
+        LayerSelection wanted = [layer];
+        int index = wanted.Resolve(model.Backbone.Config.LayerCount)[0];
+        var options = new ExtractOptions { ImageSizePixels = size.Height, Layers = wanted };
+        PatchMap[] maps = await output.WithProgressAsync("extracting", photos.Count, progress => Task.Run(
+            () => photos.Select((photo, i) =>
+            {
+                using ImageFeatures features = model.Extract(photo.Pixels, options, cancel);
+                progress.Report(i + 1);
+                return features.PatchMap(index);
+            }).ToArray(), CancellationToken.None));
+        return (maps, index);
+    }
+}
