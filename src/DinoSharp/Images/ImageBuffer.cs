@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 
 namespace DinoSharp.Images;
@@ -8,11 +9,13 @@ namespace DinoSharp.Images;
 public sealed class ImageBuffer
 {
     private readonly byte[] _data;
+    private readonly bool _pooled;
 
-    internal ImageBuffer(ImageInfo info, byte[] data)
+    internal ImageBuffer(ImageInfo info, byte[] data, bool pooled = false)
     {
         Info = info;
         _data = data;
+        _pooled = pooled;
     }
 
     /// <summary>Where the picture came from and what its samples mean.</summary>
@@ -35,6 +38,9 @@ public sealed class ImageBuffer
 
     /// <summary>The array behind <see cref="Bytes"/>, which may be longer.</summary>
     internal byte[] Array => _data;
+
+    /// <summary>Whether the array is rented; see <see cref="Return"/>.</summary>
+    internal bool IsPooled => _pooled;
 
     /// <summary>All samples, [H, W, C].</summary>
     /// <typeparam name="T"><see cref="byte"/>, <see cref="ushort"/> or <see cref="float"/>, as <see cref="SampleType"/> says.</typeparam>
@@ -123,6 +129,18 @@ public sealed class ImageBuffer
     /// <param name="jpegQuality">1 … 100, for JPEG.</param>
     /// <exception cref="ImageException">Another extension, samples the format cannot hold, or a file that cannot be written.</exception>
     public void Save(string path, int jpegQuality = 92) => ImageWriter.Save(this, path, jpegQuality);
+
+    /// <summary>The same pixels with other words about them.</summary>
+    internal ImageBuffer With(ImageInfo info) => new(info, _data, _pooled);
+
+    /// <summary>
+    /// Gives a rented array back. Only for pictures that never leave the library: large photographs decoded one after the other then
+    /// reuse memory whose pages the system need not provide and clear again, an eighth of the time of decoding.
+    /// </summary>
+    internal void Return()
+    {
+        if (_pooled) ArrayPool<byte>.Shared.Return(_data);
+    }
 
     private static SampleType TypeOf<T>() =>
         typeof(T) == typeof(byte) ? SampleType.UInt8

@@ -30,9 +30,7 @@ public static class ImageFile
     public static ImageBuffer Read(ImageSource source, ImageReadOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(source);
-        options ??= ImageReadOptions.Default;
-        ImageBuffer stored = Open(source, options).Decode();
-        return options.ApplyOrientation ? Orientation.Apply(stored) : stored;
+        return Read(source, options ?? ImageReadOptions.Default, pooled: false);
     }
 
     /// <summary>Reads an image from a stream, from where it stands to its end. The stream stays open.</summary>
@@ -47,11 +45,18 @@ public static class ImageFile
     /// <exception cref="ImageException">Not an image that can be read, above the pixel limit, or damaged.</exception>
     public static ImageBuffer Read(ReadOnlyMemory<byte> content, ImageReadOptions? options = null) => Read(ImageSource.FromBytes(content), options);
 
-    private static Decoder Open(ImageSource source, ImageReadOptions options)
+    /// <summary>The same, into a rented array: the caller calls <see cref="ImageBuffer.Return"/>.</summary>
+    internal static ImageBuffer Read(ImageSource source, ImageReadOptions options, bool pooled)
+    {
+        ImageBuffer stored = Open(source, options, pooled).Decode();
+        return options.ApplyOrientation ? Orientation.Apply(stored) : stored;
+    }
+
+    private static Decoder Open(ImageSource source, ImageReadOptions options, bool pooled = false)
     {
         ReadOnlyMemory<byte> content = source.Read();
         ImageFormat format = FormatDetector.Detect(content.Span, source.Name);
-        var input = new DecoderInput(source.Name, content, format, options);
+        var input = new DecoderInput(source.Name, content, format, options, pooled);
         return format switch
         {
             ImageFormat.Bmp => new BmpDecoder(input),

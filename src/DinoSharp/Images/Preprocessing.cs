@@ -67,7 +67,19 @@ public sealed record Preprocessing
     /// <param name="options">How to read it; null for the defaults.</param>
     /// <returns>float32 [C, H, W]; the caller disposes it.</returns>
     /// <exception cref="ImageException">The file cannot be read, or no legal size results.</exception>
-    public ImageTensor Load(ImageSource source, ImageReadOptions? options = null) => Apply(ImageFile.Read(source, options), options);
+    public ImageTensor Load(ImageSource source, ImageReadOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        ImageBuffer image = ImageFile.Read(source, options ?? ImageReadOptions.Default, pooled: true);
+        try
+        {
+            return Apply(image, options);
+        }
+        finally
+        {
+            image.Return();
+        }
+    }
 
     /// <summary>
     /// Reads and prepares many images on several threads ahead of the caller, and hands them over in the given order. An image that cannot be used

@@ -135,6 +135,20 @@ public class PreprocessingTests
     }
 
     [Fact]
+    public void Loading_a_file_equals_reading_it_and_preparing_it()
+    {
+        string folder = Repository.Shared("data/odd");
+        // Large and small in turn, so that reused memory holds other pictures.
+        foreach (string file in new[] { "jpeg_baseline.jpg", "png_13x9.png", "exif_orientation_6.jpg", "tiff_gray16.tif", "jpeg_cmyk_adobe.jpg", "gif_static.gif", "bmp_rgb.bmp", "dicom/CT_small.dcm", "webp_lossless_alpha.webp", "geotiff_5band_uint16.tif" })
+        {
+            string path = Path.Combine(folder, file);
+            using ImageTensor expected = Preprocessing.HuggingFace.Apply(ImageFile.Read(path)), actual = Preprocessing.HuggingFace.Load(path);
+            Assert.True(expected.Tensor.equal(actual.Tensor).all().item<bool>(), file);
+            Assert.Equal(expected.Geometry, actual.Geometry);
+        }
+    }
+
+    [Fact]
     public void Known_normalisations_are_told_apart()
     {
         Assert.Same(Normalization.Chmv2, Normalization.Of([0.420f, 0.411f, 0.296f], [0.213f, 0.156f, 0.143f]));

@@ -1,7 +1,14 @@
+using System.Buffers;
+
 namespace DinoSharp.Images.Decoding;
 
 /// <summary>One file to decode.</summary>
-internal sealed record DecoderInput(string Name, ReadOnlyMemory<byte> Content, ImageFormat Format, ImageReadOptions Options);
+/// <param name="Name">For messages.</param>
+/// <param name="Content">The file.</param>
+/// <param name="Format">Its format.</param>
+/// <param name="Options">How to read it.</param>
+/// <param name="Pooled">Whether the pixels may lie in a rented array, because the caller gives it back with <see cref="ImageBuffer.Return"/>.</param>
+internal sealed record DecoderInput(string Name, ReadOnlyMemory<byte> Content, ImageFormat Format, ImageReadOptions Options, bool Pooled);
 
 /// <summary>A decoder of one or several formats, for one file. Pixels leave as they are stored: all bands, no orientation applied.</summary>
 internal abstract class Decoder(DecoderInput input)
@@ -15,7 +22,7 @@ internal abstract class Decoder(DecoderInput input)
     public abstract ImageBuffer Decode();
 
     /// <summary>The only way a decoder gets memory for pixels: the limits of the options are checked here, so no decoder can forget them.</summary>
-    protected byte[] Allocate(ImageInfo info)
+    protected byte[] Allocate(ImageInfo info, bool pooled = false)
     {
         if (info.Width < 1 || info.Height < 1 || info.Channels < 1) throw Fail($"the header gives an impossible size, {info.Width}×{info.Height} with {info.Channels} bands");
         RequireFrame(info);
@@ -27,8 +34,7 @@ internal abstract class Decoder(DecoderInput input)
 
         if (info.ByteCount > Array.MaxLength)
             throw Fail($"{info.Width}×{info.Height} with {info.Channels} {info.SampleType} bands needs {info.ByteCount:N0} bytes; one picture may have 2 GiB. Cut it into tiles first");
-        // Pinned: the native decoder writes into it directly.
-        return GC.AllocateUninitializedArray<byte>((int)info.ByteCount, pinned: true);
+        return pooled ? ArrayPool<byte>.Shared.Rent((int)info.ByteCount) : GC.AllocateUninitializedArray<byte>((int)info.ByteCount);
     }
 
     protected void RequireFrame(ImageInfo info)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.CompilerServices;
 
 namespace DinoSharp.Images.Decoding;
@@ -8,6 +9,7 @@ internal static class Orientation
     // Pixels of a tile: source rows and target rows of a tile stay in the first-level cache together.
     private const int Tile = 32;
 
+    /// <summary>The upright picture; a rented array of the stored one is given back.</summary>
     public static ImageBuffer Apply(ImageBuffer stored)
     {
         int orientation = stored.Info.Orientation;
@@ -18,7 +20,7 @@ internal static class Orientation
             Width = swap ? stored.Height : stored.Width,
             Height = swap ? stored.Width : stored.Height,
         };
-        byte[] upright = GC.AllocateUninitializedArray<byte>((int)info.ByteCount);
+        byte[] upright = stored.IsPooled ? ArrayPool<byte>.Shared.Rent((int)info.ByteCount) : GC.AllocateUninitializedArray<byte>((int)info.ByteCount);
         switch (info.Channels * info.BytesPerSample)
         {
             case 1: Turn<One>(stored, orientation, upright); break;
@@ -30,7 +32,8 @@ internal static class Orientation
             default: TurnAny(stored, orientation, upright); break;
         }
 
-        return new ImageBuffer(info, upright);
+        stored.Return();
+        return new ImageBuffer(info, upright, stored.IsPooled);
     }
 
     // Where the stored pixel (x, y) goes: index = origin + x·stepX + y·stepY.

@@ -55,11 +55,11 @@ internal sealed class VipsDecoder(DecoderInput input) : Decoder(input)
 
     private ImageBuffer Pixels(Image image, ImageInfo info)
     {
-        byte[] data = Allocate(info);
+        byte[] data = Allocate(info, Input.Pooled);
         WritePixels(image, info, data);
         if (info.Color == ColorModel.Cmyk && info is { Format: ImageFormat.Jpeg, SampleType: SampleType.UInt8 } && !JpegHeader.Read(Input.Content.Span)!.HasAdobeMarker)
             Invert(data); // stored inverted with or without the marker, but libvips knows only with
-        return new ImageBuffer(info, data);
+        return new ImageBuffer(info, data, Input.Pooled);
     }
 
     private static unsafe void WritePixels(Image image, ImageInfo info, byte[] data)
@@ -213,7 +213,7 @@ internal sealed class VipsDecoder(DecoderInput input) : Decoder(input)
         return result switch
         {
             ImageInfo info => (T)(object)(info with { Damage = cause }),
-            ImageBuffer image => (T)(object)new ImageBuffer(image.Info with { Damage = cause }, image.Array),
+            ImageBuffer image => (T)(object)image.With(image.Info with { Damage = cause }),
             _ => result,
         };
     }
