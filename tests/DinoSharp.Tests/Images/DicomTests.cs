@@ -123,7 +123,7 @@ public class DicomTests
     private sealed class Writer
     {
         private readonly List<byte> _file = [.. new byte[128], .. "DICM"u8];
-        private bool _big, _explicit = true;
+        private readonly bool _big, _explicit = true;
 
         public Writer(string syntax)
         {
