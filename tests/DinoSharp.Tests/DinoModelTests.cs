@@ -1,6 +1,7 @@
 using DinoSharp.Backbones;
 using DinoSharp.Features;
 using DinoSharp.Images;
+using DinoSharp.Tests.Golden;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -184,6 +185,53 @@ public sealed class DinoModelTests(TinyModel tiny) : IClassFixture<TinyModel>, I
 
         using DinoModel convNeXt = DinoModel.Load("random:convnext-tiny");
         Assert.Contains("no attention", Assert.Throws<DinoSharpException>(() => convNeXt.Attention(TinyModel.Picture())).Message);
+    }
+
+    [Theory]
+    [InlineData("ckpt_vit.hf")]
+    [InlineData("ckpt_vit.weights.safetensors")]
+    [InlineData("ckpt_vit.pth/official_zip.pth")]
+    [InlineData("ckpt_vit.pth/official_legacy.pth")]
+    [InlineData("ckpt_vit.pth/teacher_checkpoint.pth")]
+    [InlineData("ckpt_vit.pth/model_module_backbone.pth")]
+    [InlineData("ckpt_vit_swiglu.hf")]
+    [InlineData("ckpt_vit_7b_like.hf")]
+    [InlineData("ckpt_convnext.hf")]
+    [InlineData("ckpt_convnext.pth")]
+    public void EveryFormatOfTheGoldenWeightsGivesTheGoldenNumbers(string weights)
+    {
+        string name = weights.Split('.')[0];
+        string fixtures = Path.Combine(Repository.Fixtures, "golden"), folder = Path.Exists(Path.Combine(fixtures, weights)) ? fixtures : Repository.Shared("golden");
+        string path = Path.Combine(folder, weights);
+        if (Directory.Exists(path) && weights.EndsWith(".pth", StringComparison.Ordinal)) path = Directory.GetFiles(path, "official_zip.pth").Single();
+        var entry = new GoldenEntry(folder, name, "", name + ".json");
+        using var golden = new GoldenCase(entry);
+        using DinoModel model = DinoModel.Load(path);
+        foreach (GoldenCall call in golden.Calls.Where(call => call.Id == "fwd"))
+        {
+            using var scope = NewDisposeScope();
+            using var quiet = no_grad();
+            BackboneOutput output = model.Backbone.ForwardFeatures(call.Input("x")!);
+            call.Check("x_norm_clstoken", output.ClassToken);
+            call.Check("x_norm_patchtokens", output.Patches);
+            Assert.NotEmpty(call.Comparisons);
+            Assert.All(call.Comparisons, comparison => Assert.True(comparison.Problem is null, comparison.ToString()));
+        }
+    }
+
+    [Theory]
+    [InlineData("ckpt_vit.hf", 224)] // its preprocessor_config.json
+    [InlineData("ckpt_vit.weights.safetensors", 256)] // the model card
+    public void AnEmbeddingIsTheBackbonesOutputForThePreprocessedPicture(string weights, int side)
+    {
+        using DinoModel model = DinoModel.Load(Repository.Shared("golden/" + weights));
+        ImageBuffer picture = TinyModel.Picture(300, 200);
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        using ImageTensor input = model.Preprocessing.Apply(picture);
+        Assert.Equal([3, side, side], input.Tensor.shape);
+        Tensor expected = nn.functional.normalize(model.Backbone.forward(input.Tensor.unsqueeze(0))).squeeze(0);
+        Assert.Equal(expected.data<float>().ToArray(), model.Embed(picture));
     }
 
     [Fact]
