@@ -30,7 +30,7 @@ internal abstract class Raster(int width, int height) : IDisposable
     public abstract void Solarize();
 
     /// <summary>(value in [0, 1] − mean) / std, band by band. [C, H, W]</summary>
-    public abstract void Normalize(PixelNormalization normalization, Span<float> target);
+    public abstract void Normalize(Normalization normalization, Span<float> target);
 
     /// <summary>Everything that is done to the values of one crop.</summary>
     public void Distort(Distortion distortion)
@@ -96,14 +96,14 @@ internal sealed class RgbRaster : Raster
 
     public override void Solarize() => PillowColor.Solarize(Pixels);
 
-    public override void Normalize(PixelNormalization normalization, Span<float> target)
+    public override void Normalize(Normalization normalization, Span<float> target)
     {
         ReadOnlySpan<byte> pixels = Pixels;
         int plane = Width * Height;
         Span<float> table = stackalloc float[256];
         for (int c = 0; c < Channels; c++)
         {
-            float mean = (float)normalization.Mean[c], std = (float)normalization.Std[c];
+            float mean = normalization.Mean[c], std = normalization.Std[c];
             for (int v = 0; v < 256; v++) table[v] = (v * Scale - mean) / std;
             Span<float> band = target.Slice(c * plane, plane);
             for (int i = 0, from = c; i < band.Length; i++, from += Channels) band[i] = table[pixels[from]];
@@ -200,13 +200,13 @@ internal sealed class BandRaster : Raster
         }
     }
 
-    public override void Normalize(PixelNormalization normalization, Span<float> target)
+    public override void Normalize(Normalization normalization, Span<float> target)
     {
         ReadOnlySpan<float> pixels = Pixels;
         int plane = Width * Height;
         for (int c = 0; c < _bands; c++)
         {
-            float mean = (float)normalization.Mean[c], std = (float)normalization.Std[c];
+            float mean = normalization.Mean[c], std = normalization.Std[c];
             for (int i = 0; i < plane; i++) target[c * plane + i] = (pixels[i * _bands + c] - mean) / std;
         }
     }

@@ -48,7 +48,7 @@ public sealed record ViewOptions
     /// <remarks>
     /// Three values: pictures become 8-bit RGB, as in the original. Any other number: that many bands, in float; what needs colour is left out.
     /// </remarks>
-    public PixelNormalization Normalization { get; init; } = PixelNormalization.Lvd1689M;
+    public Normalization Normalization { get; init; } = Normalization.Lvd;
 
     /// <summary>Sample values that count as 0 and 1, for pictures of more than 8 bits. Null: what <see cref="ImageBuffer.ToRgb8"/> takes; for other bands the whole range of integer samples, and floats as they are.</summary>
     public ValueRange? ValueRange { get; init; }

@@ -22,7 +22,7 @@ internal delegate Span<float> ViewTarget(ViewKind kind, int index);
 /// <summary>Makes the views of an image as a plan says (the pipelines of the original's <c>DataAugmentationDINO</c>).</summary>
 internal sealed class ViewRenderer(ViewOptions options)
 {
-    private int Bands => options.Normalization.Mean.Length;
+    private int Bands => options.Normalization.Channels;
 
     /// <summary>The image in the form in which views are made of it.</summary>
     /// <exception cref="ImageException">The image's bands do not fit the network's.</exception>

@@ -104,7 +104,7 @@ internal sealed class ModelFolder(string output, bool isFile)
         };
     }
 
-    private static string Preprocessor(PixelNormalization normalization) => JsonSerializer.Serialize(
+    private static string Preprocessor(Normalization normalization) => JsonSerializer.Serialize(
         new
         {
             image_processor_type = "DINOv3ViTImageProcessorFast",

@@ -42,7 +42,7 @@ internal static class ModelLoader
         var file = new FileInfo(weights.File.Path);
         if (preset is not null && !WeightInfo.NamesOf(weights).Contains(preset))
             throw new DinoSharpException($"{file.FullName} was found in place of {preset.Name}, but it holds another network; move it elsewhere, or give its path if it is the one you want");
-        Normalization normalization = options.Normalization ?? (preset is not null && weights.Normalization.IsGuess ? NormalizationOf(preset) : Convert(weights.Normalization.Values));
+        Normalization normalization = options.Normalization ?? (preset is not null && weights.Normalization.IsGuess ? NormalizationOf(preset) : weights.Normalization.Values);
         Preprocessing preprocessing = PreprocessingOf(weights) with { Normalization = normalization, PatchSizePixels = weights.Config.PatchSizePixels };
         if (normalization.Channels != weights.Config.InputChannels)
             throw new DinoSharpException($"{file.FullName} takes pictures of {weights.Config.InputChannels} channels, but the normalisation has {normalization.Channels}");
@@ -109,6 +109,4 @@ internal static class ModelLoader
 
     // A name says which data the weights are of where the file leaves it open (the two 7B files look alike).
     private static Normalization NormalizationOf(Preset preset) => preset.Data == PretrainingData.Sat493M ? Normalization.Sat : Normalization.Lvd;
-
-    private static Normalization Convert(PixelNormalization values) => Normalization.Of([.. values.Mean.Select(v => (float)v)], [.. values.Std.Select(v => (float)v)]);
 }

@@ -1,5 +1,4 @@
 using DinoSharp.Backbones;
-using DinoSharp.Images;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Weights;
@@ -100,8 +99,8 @@ public sealed record WeightInfo
         PretrainingData? data = weights.Normalization switch
         {
             { IsGuess: true } => null,
-            { Values: var values } when values == PixelNormalization.Sat493M || values == PixelNormalization.Chmv2 => PretrainingData.Sat493M,
-            { Values: var values } when values == PixelNormalization.Lvd1689M => PretrainingData.Lvd1689M,
+            { Values: var values } when values.Equals(Images.Normalization.Sat) || values.Equals(Images.Normalization.Chmv2) => PretrainingData.Sat493M,
+            { Values: var values } when values.Equals(Images.Normalization.Lvd) => PretrainingData.Lvd1689M,
             _ => null,
         };
         BackboneConfig shape = Shape(weights.Config, weights.Layout);

@@ -43,7 +43,7 @@ internal static class WeightMetadata
     public static string Text(IEnumerable<float> numbers) =>
         string.Join(' ', numbers.Select(number => number.ToString("R", CultureInfo.InvariantCulture)));
 
-    public static string Text(PixelNormalization normalization) =>
+    public static string Text(Normalization normalization) =>
         JsonSerializer.Serialize(new { mean = normalization.Mean, std = normalization.Std });
 
     private static double[]? Numbers(TensorFile file, string key)

@@ -8,7 +8,7 @@ namespace DinoSharp.Weights;
 /// <param name="Values">Mean and standard deviation per channel.</param>
 /// <param name="Evidence">Where the values are from.</param>
 /// <param name="IsGuess">True if nothing says it and the usual values were taken; check before relying on them.</param>
-public sealed record WeightNormalization(PixelNormalization Values, string Evidence, bool IsGuess)
+public sealed record WeightNormalization(Normalization Values, string Evidence, bool IsGuess)
 {
     private const string Processor = "preprocessor_config.json";
 
@@ -16,8 +16,8 @@ public sealed record WeightNormalization(PixelNormalization Values, string Evide
     {
         WeightNormalization found = Stated(weights) ?? Infer(weights);
         int channels = weights.Config.InputChannels;
-        if (found.Values.Mean.Length == channels) return found;
-        string problem = $"the network takes {channels} channels, the normalisation of {found.Evidence} has {found.Values.Mean.Length}";
+        if (found.Values.Channels == channels) return found;
+        string problem = $"the network takes {channels} channels, the normalisation of {found.Evidence} has {found.Values.Channels}";
         throw new TensorFileException(weights.File.Path, problem);
     }
 
@@ -44,25 +44,25 @@ public sealed record WeightNormalization(PixelNormalization Values, string Evide
         if (file?.Numbers(meanKey, -10, 10) is not { } mean || file.Numbers(stdKey, 1e-6, 10) is not { } std) return null;
         if (mean.Length != std.Length || mean.Length == 0)
             throw new TensorFileException(file.Source, $"'{meanKey}' has {mean.Length} channels and '{stdKey}' {std.Length}");
-        return new WeightNormalization(new PixelNormalization([.. mean], [.. std]), evidence, IsGuess: false);
+        return new WeightNormalization(Normalization.Of([.. mean.Select(v => (float)v)], [.. std.Select(v => (float)v)]), evidence, IsGuess: false);
     }
 
     private static WeightNormalization Infer(BackboneWeights weights)
     {
         // Of the published ViT-L files only the satellite one has a norm for local class tokens. The two 7B files look alike.
         if (weights.Config is VisionTransformerConfig { Width: 1024, Depth: 24, UntieGlobalAndLocalClassNorm: true })
-            return new WeightNormalization(PixelNormalization.Sat493M, "local_cls_norm, which only the satellite ViT-L has", IsGuess: false);
+            return new WeightNormalization(Normalization.Sat, "local_cls_norm, which only the satellite ViT-L has", IsGuess: false);
         int channels = weights.Config.InputChannels;
         if (channels != 3)
             return new WeightNormalization(
-                new PixelNormalization([.. Enumerable.Repeat(0.0, channels)], [.. Enumerable.Repeat(1.0, channels)]),
+                Normalization.Of([.. Enumerable.Repeat(0f, channels)], [.. Enumerable.Repeat(1f, channels)]),
                 $"nothing in the file says it; pixels stay as they are, as there are {channels} channels",
                 IsGuess: true);
         return Named(Path.GetFileName(weights.File.Path)) switch
         {
-            PretrainingData.Sat493M => new WeightNormalization(PixelNormalization.Sat493M, "the name of the file", IsGuess: true),
-            PretrainingData.Lvd1689M => new WeightNormalization(PixelNormalization.Lvd1689M, "the name of the file", IsGuess: true),
-            _ => new WeightNormalization(PixelNormalization.Lvd1689M, "nothing in the file says it; the values of most published models", IsGuess: true),
+            PretrainingData.Sat493M => new WeightNormalization(Normalization.Sat, "the name of the file", IsGuess: true),
+            PretrainingData.Lvd1689M => new WeightNormalization(Normalization.Lvd, "the name of the file", IsGuess: true),
+            _ => new WeightNormalization(Normalization.Lvd, "nothing in the file says it; the values of most published models", IsGuess: true),
         };
     }
 

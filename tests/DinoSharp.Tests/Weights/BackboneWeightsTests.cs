@@ -178,7 +178,7 @@ public sealed class BackboneWeightsTests : IDisposable
         using BackboneWeights weights = BackboneWeights.Open(_folder.Path);
         var vit = Assert.IsType<VisionTransformerConfig>(weights.Config);
         Assert.Equal((50.0, 1e-6, 2), (vit.Rotary.Base!.Value, vit.NormEpsilon, vit.Heads));
-        Assert.Equal(PixelNormalization.Sat493M, weights.Normalization.Values);
+        Assert.Equal(Normalization.Sat, weights.Normalization.Values);
         Assert.False(weights.Normalization.IsGuess);
     }
 

@@ -47,7 +47,7 @@ public sealed class PublishedWeightsTests : IDisposable
         Assert.True(info.Check!.IsComplete, info.Check.ToString());
         Assert.Contains(name, info.Presets);
         Assert.All(info.Presets, other => Assert.Contains(other, new[] { name, $"{name}-sat493m" }));
-        if (name == "dinov3-vitl16-sat493m") Assert.Equal((PixelNormalization.Sat493M, false), (info.Normalization!.Values, info.Normalization.IsGuess));
+        if (name == "dinov3-vitl16-sat493m") Assert.Equal((Normalization.Sat, false), (info.Normalization!.Values, info.Normalization.IsGuess));
         else Assert.True(info.Normalization!.IsGuess);
 
         AssertTranslation(path, preset, WeightLayout.HuggingFace, huggingFaceTensors, huggingFaceParameters);

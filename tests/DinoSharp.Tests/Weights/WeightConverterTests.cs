@@ -124,7 +124,7 @@ public sealed class WeightConverterTests : IDisposable
         using BackboneWeights result = BackboneWeights.Open(back.Files[0]);
         using TensorFile expected = TensorFile.Open(official);
         AssertSame(expected.Read("rope_embed.periods"), result.File.Read("rope_embed.periods"));
-        Assert.Equal(PixelNormalization.Chmv2, result.Normalization.Values);
+        Assert.Equal(Normalization.Chmv2, result.Normalization.Values);
     }
 
     [Fact]

@@ -7,7 +7,7 @@ namespace DinoSharp.Tests.Training.Views;
 
 public sealed class ViewRendererTests
 {
-    private static readonly PixelNormalization Plain3 = new([0, 0, 0], [1, 1, 1]);
+    private static readonly Normalization Plain3 = Normalization.Of([0, 0, 0], [1, 1, 1]);
 
     [Fact]
     public void GrayPicturesStayGray()
@@ -23,7 +23,7 @@ public sealed class ViewRendererTests
     public void SixteenBitsKeepTheirRangeAndMoreThanEightBits()
     {
         ushort[] samples = [.. Enumerable.Range(0, 64 * 64).Select(i => (ushort)(20000 + i % 64))]; // all in one 8-bit level
-        var options = new ViewOptions { GlobalSizePixels = 32, LocalCrops = 0, GlobalScale = (1, 1), Normalization = new PixelNormalization([0], [1]) };
+        var options = new ViewOptions { GlobalSizePixels = 32, LocalCrops = 0, GlobalScale = (1, 1), Normalization = Normalization.Of([0], [1]) };
         float[] view = Global(ImageBuffer.FromSamples<ushort>(64, 64, 1, samples), options, seed: 1);
         Assert.True(view.Distinct().Count() > 20);
         float[] stretched = Global(ImageBuffer.FromSamples<ushort>(64, 64, 1, samples), options with { ValueRange = new ValueRange(20000, 20063) }, seed: 1);
@@ -38,7 +38,7 @@ public sealed class ViewRendererTests
     public void AnyNumberOfBandsIsDistortedBandByBand(int bands)
     {
         byte[] samples = [.. Enumerable.Range(0, 70 * 60 * bands).Select(i => (byte)(i % bands * 15 + i / bands % 50))];
-        var options = new ViewOptions { GlobalSizePixels = 32, LocalCrops = 0, Normalization = new PixelNormalization([.. Enumerable.Repeat(0.0, bands)], [.. Enumerable.Repeat(1.0, bands)]) };
+        var options = new ViewOptions { GlobalSizePixels = 32, LocalCrops = 0, Normalization = Normalization.Of([.. Enumerable.Repeat(0f, bands)], [.. Enumerable.Repeat(1f, bands)]) };
         float[] view = Global(ImageBuffer.FromSamples<byte>(70, 60, bands, samples), options, seed: 2);
         Assert.Equal(bands * 32 * 32, view.Length);
         double[] means = [.. Enumerable.Range(0, bands).Select(c => view.AsSpan(c * 1024, 1024).ToArray().Average(v => (double)v))];
@@ -49,7 +49,7 @@ public sealed class ViewRendererTests
     public void NotANumberDoesNotSpread()
     {
         float[] samples = [.. Enumerable.Range(0, 40 * 40).Select(i => i % 97 == 0 ? float.NaN : i % 10 / 10f)];
-        var options = new ViewOptions { GlobalSizePixels = 32, LocalCrops = 0, Normalization = new PixelNormalization([0.5], [0.25]) };
+        var options = new ViewOptions { GlobalSizePixels = 32, LocalCrops = 0, Normalization = Normalization.Of([0.5f], [0.25f]) };
         Assert.All(Global(ImageBuffer.FromSamples<float>(40, 40, 1, samples), options, seed: 3), v => Assert.True(float.IsFinite(v)));
     }
 
@@ -57,7 +57,7 @@ public sealed class ViewRendererTests
     public void TooFewBandsAreNamed()
     {
         ImageBuffer image = ImageBuffer.FromSamples<byte>(20, 20, 3, new byte[1200], "three.png");
-        var options = new ViewOptions { Normalization = new PixelNormalization([0, 0, 0, 0], [1, 1, 1, 1]) };
+        var options = new ViewOptions { Normalization = Normalization.Of([0, 0, 0, 0], [1, 1, 1, 1]) };
         Assert.Contains("three.png", Assert.Throws<ImageException>(() => new ViewRenderer(options).Open(image)).Message);
     }
 
@@ -104,7 +104,7 @@ public sealed class ViewRendererTests
     private static (float[] Global, float[] Gram) GlobalAndGram(ImageBuffer image, ViewOptions options, ulong seed)
     {
         options.Validate();
-        int bands = options.Normalization.Mean.Length;
+        int bands = options.Normalization.Channels;
         float[][] crops = [new float[bands * options.GlobalSizePixels * options.GlobalSizePixels], new float[bands * (options.GramSizePixels ?? 0) * (options.GramSizePixels ?? 0)]];
         var renderer = new ViewRenderer(options);
         using Raster raster = renderer.Open(image);
