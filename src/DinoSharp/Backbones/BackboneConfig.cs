@@ -15,6 +15,9 @@ public abstract record BackboneConfig
     /// <summary>Number of layers that dense features can be taken from: blocks of a ViT, stages of a ConvNeXt.</summary>
     public abstract int LayerCount { get; }
 
+    /// <summary>Width of the dense features of a layer.</summary>
+    internal virtual int LayerWidth(int layer) => EmbedDim;
+
     /// <summary>Throws <see cref="ArgumentException"/> naming the first value that cannot work.</summary>
     public abstract void Validate();
 

@@ -26,7 +26,7 @@ internal static class ImageFitting
     {
         long height = RoundUp(images.shape[2], multiple), width = RoundUp(images.shape[3], multiple);
         if (fit == ImageFit.Crop) return images.alias();
-        if (fit == ImageFit.Stretch) return Resize.Bilinear(images, height, width); // [B, C, H', W']
+        if (fit == ImageFit.Stretch) return MapResize.Bilinear(images, height, width); // [B, C, H', W']
         long rows = height - images.shape[2], columns = width - images.shape[3];
         return nn.functional.pad(images, [columns / 2, columns - columns / 2, rows / 2, rows - rows / 2]); // [B, C, H', W']
     }

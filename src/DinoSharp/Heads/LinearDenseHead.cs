@@ -45,7 +45,7 @@ internal abstract class LinearDenseHead : nn.Module
     public Tensor Predict(IReadOnlyList<LayerFeatures> features, long height, long width)
     {
         using Tensor scores = Forward(features); // [B, outputs, h, w]
-        return Resize.Bilinear(scores, height, width); // [B, outputs, height, width]
+        return MapResize.Bilinear(scores, height, width); // [B, outputs, height, width]
     }
 
     /// <summary>As <see cref="Forward"/>, with channel dropout and the statistics of the batch.</summary>
@@ -80,7 +80,7 @@ internal abstract class LinearDenseHead : nn.Module
         {
             Tensor map = f.PatchMap(); // [B, D, h, w]
             if (_classToken) map = cat([map, f.ClassToken.unsqueeze(-1).unsqueeze(-1).expand_as(map)], 1); // [B, 2D, h, w]
-            return Resize.Bilinear(map, height, width);
+            return MapResize.Bilinear(map, height, width);
         })];
         return maps.Length == 1 ? maps[0] : cat(maps, 1); // [B, C, h, w]
     }

@@ -82,5 +82,20 @@ public sealed record SizePolicy
         (long Width, long Height) Sides(long forShorter, long forLonger) => width <= height ? (forShorter, forLonger) : (forLonger, forShorter);
     }
 
+    /// <summary>A policy as it was written down.</summary>
+    internal static SizePolicy Of(Rule how, int width, int height) => how == Rule.Native ? Native : new(how, Positive(width), Positive(height));
+
+    /// <summary>The same policy for a picture that is larger or smaller by a factor; lengths are rounded down, or up to a multiple.</summary>
+    internal SizePolicy Scaled(double factor, int multiple, int width, int height)
+    {
+        return How == Rule.Native ? Exact(Length(width), Length(height)) : new SizePolicy(How, Length(Width), Length(Height));
+
+        int Length(int pixels)
+        {
+            int scaled = Math.Max(1, (int)(pixels * factor + 1e-9));
+            return (scaled + multiple - 1) / multiple * multiple;
+        }
+    }
+
     private static int Positive(int pixels) => pixels > 0 ? pixels : throw new DinoSharpException($"an image size must be above 0 pixels, not {pixels}");
 }

@@ -90,9 +90,25 @@ internal sealed class NameMap
         new("norm.*", "head.norm.*"),
     ];
 
+    private static readonly Rule[] HuggingFaceCanopy =
+    [
+        new("reassemble_blocks.projects.#.conv.*", "reassemble_stage.layers.#.projection.*"),
+        new("reassemble_blocks.resize_layers.#.*", "reassemble_stage.layers.#.resize.*"),
+        new("reassemble_blocks.readout_projects.#.0.*", "reassemble_stage.readout_projects.#.0.*"),
+        new("convs.#.conv.weight", "convs.#.weight"),
+        new("fusion_blocks.#.res_conv_unit1.conv1.conv.*", "fusion_layers.#.residual_layer1.convolution1.*"),
+        new("fusion_blocks.#.res_conv_unit1.conv2.conv.*", "fusion_layers.#.residual_layer1.convolution2.*"),
+        new("fusion_blocks.#.res_conv_unit2.conv1.conv.*", "fusion_layers.#.residual_layer2.convolution1.*"),
+        new("fusion_blocks.#.res_conv_unit2.conv2.conv.*", "fusion_layers.#.residual_layer2.convolution2.*"),
+        new("fusion_blocks.#.project.conv.*", "fusion_layers.#.projection.*"),
+    ];
+
     private readonly Rule[] _rules;
 
     private NameMap(Rule[] rules) => _rules = rules;
+
+    /// <summary>The canopy height decoder of Hugging Face, without its prefix <c>head.</c>; <c>conv_depth.head</c> has the same names on both sides.</summary>
+    public static NameMap HuggingFaceCanopyHead { get; } = new(HuggingFaceCanopy);
 
     /// <summary>The table of a layout; null for the official one, which needs none.</summary>
     public static NameMap? For(WeightLayout layout, BackboneFamily family, FeedForwardKind feedForward) => (layout, family, feedForward) switch

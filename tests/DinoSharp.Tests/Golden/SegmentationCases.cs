@@ -65,7 +65,7 @@ internal static class SegmentationCases
 
             call.Check("pred_logits", predictions[^1].Logits);
             Tensor pixelMasks = predictions[^1].Masks;
-            if (call.Op == "mask2former_predict") pixelMasks = Resize.Bilinear(pixelMasks, DenseHeadCases.Ints(call.Arg("rescale_to"))[0], DenseHeadCases.Ints(call.Arg("rescale_to"))[1]);
+            if (call.Op == "mask2former_predict") pixelMasks = MapResize.Bilinear(pixelMasks, DenseHeadCases.Ints(call.Arg("rescale_to"))[0], DenseHeadCases.Ints(call.Arg("rescale_to"))[1]);
             call.Check("pred_masks", pixelMasks);
         }
     }
@@ -99,8 +99,8 @@ internal static class SegmentationCases
             int[] size = call.Arg("rescale_to").ValueKind == JsonValueKind.Array ? DenseHeadCases.Ints(call.Arg("rescale_to")) : [(int)x.shape[2], (int)x.shape[3]];
             bool whole = call.Op == "make_inference" && call.Arg("mode").GetString() == "whole";
             Tensor scores = call.Op == "predict" ? Score(x, size[0], size[1])
-                : whole ? Score(Resize.Bilinear(x, 512, 512), size[0], size[1])
-                : Resize.Bilinear(new SlidingWindow(crop[0], crop[1], stride[0], stride[1]).Run(x, window => Score(window, window.shape[2], window.shape[3])), size[0], size[1]);
+                : whole ? Score(MapResize.Bilinear(x, 512, 512), size[0], size[1])
+                : MapResize.Bilinear(new SlidingWindow(crop[0], crop[1], stride[0], stride[1]).Run(x, window => Score(window, window.shape[2], window.shape[3])), size[0], size[1]);
             if (call.Flag("apply_horizontal_flip")) scores = scores.flip(3);
             bool softmax = call.Arg("output_activation").ValueKind == JsonValueKind.String;
             call.Check(softmax ? "probs" : "logits", softmax ? scores.softmax(1) : scores);

@@ -26,8 +26,8 @@ internal sealed class DptFusion : nn.Module
     public Tensor Forward(Tensor x, Tensor? level)
     {
         using var scope = NewDisposeScope();
-        if (level is not null) x = x + _unit1!.call(Resize.Bilinear(level, x.shape[2], x.shape[3])); // [B, C, h, w]
-        x = Resize.DoubleAligned(_unit2.call(x)); // [B, C, 2h, 2w]
+        if (level is not null) x = x + _unit1!.call(MapResize.Bilinear(level, x.shape[2], x.shape[3])); // [B, C, h, w]
+        x = MapResize.DoubleAligned(_unit2.call(x)); // [B, C, 2h, 2w]
         return _project.call(x).MoveToOuterDisposeScope();
     }
 }

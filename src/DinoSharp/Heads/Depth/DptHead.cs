@@ -19,6 +19,7 @@ internal sealed class DptHead : nn.Module
         : base(nameof(DptHead))
     {
         config.Validate();
+        Readout = config.Readout;
         int channels = config.Channels;
         _reassemble = new DptReassemble(config, device);
         _convs = new ModuleList<DptConvolution>([.. config.LevelChannels.Select(c => new DptConvolution(c, channels, kernel: 3, bias: false, device))]);
@@ -27,6 +28,8 @@ internal sealed class DptHead : nn.Module
         _output = new DptOutput(channels, config.HiddenChannels, config.Outputs, device);
         RegisterComponents();
     }
+
+    public DptReadout Readout { get; }
 
     /// <param name="features">Four layers, first layer first, on one patch grid.</param>
     /// <param name="training">Use the statistics of the batch in batch norms.</param>
@@ -75,7 +78,7 @@ internal sealed class DptOutput : nn.Module<Tensor, Tensor>
         public override Tensor forward(Tensor x)
         {
             using var scope = NewDisposeScope();
-            x = Resize.DoubleAligned(_halve.call(x)); // [B, C/2, 2h, 2w]
+            x = MapResize.DoubleAligned(_halve.call(x)); // [B, C/2, 2h, 2w]
             return _score.call(_hide.call(x).relu()).MoveToOuterDisposeScope(); // [B, outputs, 2h, 2w]
         }
     }

@@ -43,7 +43,7 @@ internal sealed class Mask2FormerHead : nn.Module
         using var scope = NewDisposeScope();
         Tensor classes = predictions.Logits.softmax(-1); // [B, Q, classes + 1]
         classes = classes.narrow(2, 0, classes.shape[2] - 1); // [B, Q, classes]
-        Tensor masks = Resize.Bilinear(predictions.Masks, height, width).sigmoid(); // [B, Q, height, width]
+        Tensor masks = MapResize.Bilinear(predictions.Masks, height, width).sigmoid(); // [B, Q, height, width]
         return einsum("bqc,bqhw->bchw", classes, masks).MoveToOuterDisposeScope(); // [B, classes, height, width]
     }
 

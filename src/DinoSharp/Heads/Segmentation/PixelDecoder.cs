@@ -33,7 +33,7 @@ internal sealed class PixelDecoder : nn.Module
         using var scope = NewDisposeScope();
         Tensor[] levels = _encoder.Forward([.. Enumerable.Range(0, 3).Select(i => _inputs[i].call(pyramid[3 - i]))]); // each [B, D, h, w]
         Tensor finest = pyramid[0];
-        Tensor merged = _lateral[0].call(finest) + Resize.Bilinear(levels[2], finest.shape[2], finest.shape[3]); // [B, D, H/4, W/4]
+        Tensor merged = _lateral[0].call(finest) + MapResize.Bilinear(levels[2], finest.shape[2], finest.shape[3]); // [B, D, H/4, W/4]
         Tensor maskFeatures = _maskFeature.call(_outputs[0].call(merged).relu()); // [B, M, H/4, W/4]
         return (maskFeatures.MoveToOuterDisposeScope(), [.. levels.Select(l => l.MoveToOuterDisposeScope())]);
     }

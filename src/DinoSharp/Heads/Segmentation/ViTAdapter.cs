@@ -49,7 +49,7 @@ internal sealed class ViTAdapter : nn.Module
             .Select((part, i) => part.transpose(1, 2).reshape(part.shape[0], part.shape[2], shapes[i].H, shapes[i].W))]; // each [B, D, h, w]
         Tensor finest = _up.call(maps[0]) + prior[0]; // [B, D, H/4, W/4]
         BatchNorm[] norms = [_norm1, _norm2, _norm3, _norm4];
-        return [.. maps.Prepend(finest).Select((map, i) => norms[i].call(map + Resize.Bilinear(features[i].PatchMap(), map.shape[2], map.shape[3])).MoveToOuterDisposeScope())];
+        return [.. maps.Prepend(finest).Select((map, i) => norms[i].call(map + MapResize.Bilinear(features[i].PatchMap(), map.shape[2], map.shape[3])).MoveToOuterDisposeScope())];
     }
 
     /// <summary>One layer of the backbone enters; the last interaction looks twice more.</summary>

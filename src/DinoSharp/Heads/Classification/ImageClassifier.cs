@@ -1,0 +1,49 @@
+using DinoSharp.Backbones;
+using DinoSharp.Images;
+using DinoSharp.Weights;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Heads.Classification;
+
+/// <summary>One class for a picture: the published linear classifier of the 7B model (ImageNet-1k), or one of your own.</summary>
+public sealed class ImageClassifier : Head<Classification>
+{
+    private readonly bool _meanPatch;
+
+    internal ImageClassifier(Backbone backbone, HeadInput input, Linear network, ClassNames classes, bool meanPatch = true)
+        : base(backbone, input, network, classes) => _meanPatch = meanPatch;
+
+    /// <inheritdoc/>
+    public override HeadKind Kind => HeadKind.LinearClassifier;
+
+    /// <summary>Input of the published classifier: shorter side 256, centre 224, as in the official evaluation.</summary>
+    internal static HeadInput PublishedInput(int layerCount) => new() { Layers = [layerCount - 1], Preprocessing = Preprocessing.Evaluation };
+
+    /// <inheritdoc/>
+    public override Classification Predict(ImageBuffer image, CancellationToken cancel = default) => Predict(image, flip: false, cancel);
+
+    /// <summary>The answer for a decoded picture, with test-time augmentation.</summary>
+    /// <param name="image">Any picture; it is converted to 8-bit RGB.</param>
+    /// <param name="flip">Also look at the mirrored picture and average the probabilities.</param>
+    /// <param name="cancel">Checked before the pass of the backbone.</param>
+    public Classification Predict(ImageBuffer image, bool flip, CancellationToken cancel = default)
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        using ImageTensor prepared = Prepare(image, Input.Preprocessing);
+        cancel.ThrowIfCancellationRequested();
+        Tensor pixels = prepared.Tensor.unsqueeze(0); // [1, C, H, W]
+        if (flip) pixels = cat([pixels, pixels.flip(3)], 0); // [2, C, H, W]
+        return Answer(HeadFeatures.Compute(Backbone, pixels, Input, Input.Layers), prepared.Geometry);
+    }
+
+    internal override HeadDescription Describe(HeadDescription description) => description with { MeanPatch = _meanPatch };
+
+    internal override Classification Answer(HeadFeatures features, ImageGeometry geometry)
+    {
+        using var scope = NewDisposeScope();
+        Tensor logits = ((Linear)Network).call(LinearInput.Gather(features.Layers, _meanPatch)); // [B, classes]
+        Tensor probabilities = logits.softmax(-1).mean([0]).cpu().contiguous(); // [classes]
+        return new Classification([.. probabilities.data<float>()], Classes!);
+    }
+}

@@ -1,0 +1,56 @@
+using DinoSharp.Backbones;
+using DinoSharp.Images;
+using DinoSharp.Weights;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Heads.Depth;
+
+/// <summary>Metres for each pixel: the published DPT decoders (SYNTHMIX depth, CHMv2 canopy height), or a linear head.</summary>
+public sealed class DepthEstimator : DenseHead<DepthMap>
+{
+    internal DepthEstimator(Backbone backbone, HeadInput input, DptHead network, DepthBins bins)
+        : base(backbone, input, network, null) => (Kind, Bins) = (HeadKind.DptDepth, bins);
+
+    internal DepthEstimator(Backbone backbone, HeadInput input, LinearDepthHead network, DepthBins bins)
+        : base(backbone, input, network, null) => (Kind, Bins) = (HeadKind.LinearDepth, bins);
+
+    /// <summary>How the network's scores become metres.</summary>
+    public DepthBins Bins { get; }
+
+    /// <inheritdoc/>
+    public override HeadKind Kind { get; }
+
+    /// <summary>Input of the published SYNTHMIX decoder: shorter side 768, padded to whole patches.</summary>
+    internal static HeadInput SynthMixInput(int layerCount) => new()
+    {
+        Layers = HeadLayers.FourEvenIntervals(layerCount).Resolve(layerCount),
+        Preprocessing = new Preprocessing { Size = SizePolicy.ShorterSide(768), PatchSizePixels = 1 },
+        Fit = ImageFit.CenterPadding,
+    };
+
+    /// <summary>Input of the published canopy model: every pixel as it is, padded to whole patches; large rasters in windows.</summary>
+    internal static HeadInput CanopyInput { get; } = new()
+    {
+        Layers = [.. HeadLayers.Canopy],
+        Preprocessing = new Preprocessing { Size = SizePolicy.Native, PatchSizePixels = 1, Normalization = Normalization.Chmv2, MaxInputPixels = 1L << 28 },
+        Fit = ImageFit.CenterPadding,
+        Windows = new HeadWindows(SizePixels: 1024, StridePixels: 768, AbovePixels: 2048 * 2048),
+    };
+
+    internal override HeadDescription Describe(HeadDescription description) => description with { Bins = Bins, Readout = Network is DptHead dpt ? dpt.Readout : default };
+
+    internal override Tensor Score(HeadFeatures features)
+    {
+        using var scope = NewDisposeScope();
+        Tensor scores = Network is DptHead dpt ? dpt.Forward(features.Layers) : ((LinearDepthHead)Network).Forward(features.Layers); // [B, bins, h, w]
+        return Bins.ToMeters(scores).MoveToOuterDisposeScope(); // [B, 1, h, w]
+    }
+
+    internal override Tensor Activate(Tensor scores, int passes) => scores;
+
+    internal override DepthMap Finish(Tensor scores, int width, int height)
+    {
+        using Tensor meters = Layers.MapResize.Bilinear(scores, height, width); // [1, 1, H, W]
+        return new DepthMap(width, height, [.. meters.cpu().to_type(ScalarType.Float32).contiguous().data<float>()]);
+    }
+}

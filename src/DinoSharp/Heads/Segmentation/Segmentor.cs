@@ -1,0 +1,79 @@
+using DinoSharp.Backbones;
+using DinoSharp.Images;
+using DinoSharp.Layers;
+using DinoSharp.Weights;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Heads.Segmentation;
+
+/// <summary>A class for each pixel: the published Mask2Former segmentor (ADE20K), or a linear head.</summary>
+/// <remarks>Mask2Former's product of classes and masks is computed in float32; the original rounds it to bfloat16 in windows.</remarks>
+public sealed class Segmentor : DenseHead<SemanticSegmentation>
+{
+    internal Segmentor(Backbone backbone, HeadInput input, Mask2FormerHead network, ClassNames classes)
+        : base(backbone, input, network, Check(classes)) => Kind = HeadKind.Mask2Former;
+
+    internal Segmentor(Backbone backbone, HeadInput input, LinearSegmentationHead network, ClassNames classes)
+        : base(backbone, input, network, Check(classes)) => Kind = HeadKind.LinearSegmentation;
+
+    /// <inheritdoc/>
+    public override HeadKind Kind { get; }
+
+    /// <summary>Input of the published segmentor: shorter side 896, windows of 896 every 596 pixels.</summary>
+    internal static HeadInput Mask2FormerInput(int layerCount) => new()
+    {
+        Layers = HeadLayers.FourEvenIntervals(layerCount).Resolve(layerCount),
+        Preprocessing = new Preprocessing { Size = SizePolicy.ShorterSide(896), PatchSizePixels = 1 },
+        Fit = ImageFit.CenterPadding,
+        MultiplePixels = 32,
+        Windows = new HeadWindows(896, 596),
+    };
+
+    /// <summary>Input of the linear protocol: shorter side 512, windows of 512 every 341 pixels.</summary>
+    internal static HeadInput LinearInput(int layerCount) => new()
+    {
+        Layers = [layerCount - 1],
+        Preprocessing = new Preprocessing { Size = SizePolicy.ShorterSide(512), PatchSizePixels = 1 },
+        Fit = ImageFit.CenterPadding,
+        Windows = new HeadWindows(512, 341),
+    };
+
+    internal override Tensor Score(HeadFeatures features)
+    {
+        if (Network is LinearSegmentationHead linear) return linear.Forward(features.Layers); // [B, C, h, w]
+        using var scope = NewDisposeScope();
+        MaskPredictions predictions = ((Mask2FormerHead)Network).Forward(features.Images, features.Layers)[^1];
+        return Mask2FormerHead.Semantic(predictions, features.Images.shape[2], features.Images.shape[3]).MoveToOuterDisposeScope(); // [B, C, H', W']
+    }
+
+    internal override Tensor Activate(Tensor scores, int passes) => passes == 1 ? scores : scores.softmax(1);
+
+    internal override SemanticSegmentation Finish(Tensor scores, int width, int height) => new(LargestScore.Of(scores, width, height), Classes!);
+
+    private static ClassNames Check(ClassNames classes) =>
+        classes.Count <= byte.MaxValue ? classes : throw new DinoSharpException($"label maps hold up to {byte.MaxValue} classes, the head has {classes.Count}");
+}
+
+/// <summary>The class with the largest score at each pixel, found band by band, so that scores of the full picture are never held at once.</summary>
+internal static class LargestScore
+{
+    private const long BandElements = 1 << 25;
+
+    /// <param name="scores">[1, C, h, w]</param>
+    /// <param name="width">Columns of the picture.</param>
+    /// <param name="height">Rows of the picture.</param>
+    public static LabelMap Of(Tensor scores, int width, int height)
+    {
+        byte[] labels = new byte[checked(width * height)];
+        int rows = (int)Math.Clamp(BandElements / (scores.shape[1] * width), 1, height);
+        for (int top = 0; top < height; top += rows)
+        {
+            using var scope = NewDisposeScope();
+            int count = Math.Min(rows, height - top);
+            Tensor band = MapResize.Band(scores, height, width, top, count); // [1, C, count, W]
+            band.argmax(1).to(ScalarType.Byte).cpu().contiguous().data<byte>().CopyTo(labels, top * width);
+        }
+
+        return new LabelMap(width, height, labels);
+    }
+}

@@ -1,0 +1,61 @@
+using DinoSharp.Heads.Segmentation;
+using DinoSharp.Weights;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Heads.Text;
+
+/// <summary>Patch tokens that are compared with texts.</summary>
+public enum TextPatchTokens
+{
+    /// <summary>Those after the head, whose mean the texts were trained to match.</summary>
+    Head,
+
+    /// <summary>Those of the frozen backbone, which the published notebook takes by the name of the others.</summary>
+    Backbone,
+}
+
+/// <summary>A text for each pixel (published procedure: shorter side 512, windows of 384 every 192 pixels, softmax of the cosine similarities in each).</summary>
+public sealed class OpenVocabularySegmentor : DenseHead<SemanticSegmentation>
+{
+    private readonly DinoText _text;
+    private readonly TextPatchTokens _tokens;
+
+    internal OpenVocabularySegmentor(DinoText text, ClassNames classes, Tensor vectors, TextPatchTokens tokens)
+        : base(text.Backbone, text.SegmentationInput, new ClassVectors(vectors), classes.Count <= byte.MaxValue ? classes : throw new DinoSharpException($"label maps hold up to {byte.MaxValue} classes, {classes.Count} were given")) =>
+        (_text, _tokens) = (text, tokens);
+
+    /// <inheritdoc/>
+    public override HeadKind Kind => HeadKind.DinoText;
+
+    internal override Tensor Score(HeadFeatures features)
+    {
+        using var scope = NewDisposeScope();
+        TextAlignedImage image = _text.Network.Vision.Forward(features.Layers);
+        Tensor patches = DinoTextHead.Unit(_tokens == TextPatchTokens.Head ? image.Patches : image.BackbonePatches); // [B, P, E/2]
+        Tensor cosine = patches.matmul(((ClassVectors)Network).Values.t()).transpose(1, 2); // [B, classes, P]
+        Tensor map = cosine.reshape(cosine.shape[0], cosine.shape[1], features.Layers[0].GridHeight, features.Layers[0].GridWidth); // [B, classes, h, w]
+        return features.Unfit(map).softmax(1).MoveToOuterDisposeScope(); // [B, classes, H, W]
+    }
+
+    internal override HeadDescription Describe(HeadDescription description) =>
+        throw new NotSupportedException("an open-vocabulary segmentor is made from texts each time; keep the names of the classes and the prompt templates instead");
+
+    internal override Tensor Activate(Tensor scores, int passes) => scores;
+
+    internal override SemanticSegmentation Finish(Tensor scores, int width, int height) => new(LargestScore.Of(scores, width, height), Classes!);
+
+    /// <summary>The vectors of the classes, as the network of this head.</summary>
+    private sealed class ClassVectors : nn.Module
+    {
+        private readonly Tensor _values;
+
+        public ClassVectors(Tensor values)
+            : base(nameof(ClassVectors))
+        {
+            _values = values;
+            RegisterComponents();
+        }
+
+        public Tensor Values => _values;
+    }
+}

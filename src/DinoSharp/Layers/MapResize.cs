@@ -1,0 +1,37 @@
+using static TorchSharp.torch;
+
+namespace DinoSharp.Layers;
+
+/// <summary>Resizing of feature maps inside networks. Images are resized in <c>Images</c>, which follows other rules.</summary>
+internal static class MapResize
+{
+    /// <summary>Bilinear with pixel centres at half integers, without antialiasing; an alias of the input if the size is right.</summary>
+    /// <param name="x">[B, C, h, w]</param>
+    /// <param name="height">Rows of the result.</param>
+    /// <param name="width">Columns of the result.</param>
+    public static Tensor Bilinear(Tensor x, long height, long width) => x.shape[2] == height && x.shape[3] == width
+        ? x.alias()
+        : nn.functional.interpolate(x, [height, width], mode: InterpolationMode.Bilinear, align_corners: false); // [B, C, height, width]
+
+    /// <summary>Some rows of what <see cref="Bilinear"/> gives, without computing the others.</summary>
+    /// <param name="x">[1, C, h, w]</param>
+    /// <param name="height">Rows of the whole result.</param>
+    /// <param name="width">Columns of the result.</param>
+    /// <param name="top">First row wanted.</param>
+    /// <param name="count">Rows wanted.</param>
+    /// <returns>[1, C, count, width]</returns>
+    public static Tensor Band(Tensor x, long height, long width, long top, long count)
+    {
+        if (x.shape[2] == height && x.shape[3] == width) return x.narrow(2, top, count); // [1, C, count, width]
+        using var scope = NewDisposeScope();
+        Tensor rows = (arange(top, top + count, dtype: ScalarType.Float32, device: x.device) + 0.5) * (2.0 / height) - 1; // [count]
+        Tensor columns = (arange(width, dtype: ScalarType.Float32, device: x.device) + 0.5) * (2.0 / width) - 1; // [width]
+        Tensor grid = stack([columns.unsqueeze(0).expand(count, width), rows.unsqueeze(1).expand(count, width)], -1).unsqueeze(0); // [1, count, width, 2]
+        return nn.functional.grid_sample(x, grid, GridSampleMode.Bilinear, GridSamplePaddingMode.Border, align_corners: false).MoveToOuterDisposeScope(); // [1, C, count, width]
+    }
+
+    /// <summary>Bilinear doubling with the corner pixels of both grids aligned (the DPT decoder).</summary>
+    /// <param name="x">[B, C, h, w]</param>
+    public static Tensor DoubleAligned(Tensor x) =>
+        nn.functional.interpolate(x, [2 * x.shape[2], 2 * x.shape[3]], mode: InterpolationMode.Bilinear, align_corners: true); // [B, C, 2h, 2w]
+}

@@ -1,0 +1,170 @@
+using DinoSharp.Backbones;
+using DinoSharp.Heads;
+using DinoSharp.Heads.Classification;
+using DinoSharp.Heads.Depth;
+using DinoSharp.Heads.Detection;
+using DinoSharp.Heads.Segmentation;
+using DinoSharp.Heads.Text;
+using DinoSharp.Images;
+using DinoSharp.Weights;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Tests.Heads;
+
+public sealed class HeadFileTests
+{
+    [Fact]
+    public void ASavedHeadAnswersAsBefore()
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone();
+        ImageBuffer picture = TinyHeads.Picture();
+        using ImageClassifier classifier = TinyHeads.Classifier(backbone);
+        using DepthEstimator depth = TinyHeads.DptDepth(backbone), linear = TinyHeads.LinearDepth(backbone);
+        using Segmentor segmentor = TinyHeads.LinearSegmentor(backbone, TinyHeads.Input(1, 3) with { Windows = new HeadWindows(48, 32, 100) }), masks = TinyHeads.Mask2Former(backbone);
+        using Detector detector = TinyHeads.Detector(backbone);
+
+        using (var loaded = (ImageClassifier)RoundTrip(folder, backbone, classifier))
+        {
+            Assert.Equal(classifier.Predict(picture).Ranked, loaded.Predict(picture).Ranked);
+            Assert.Equal(0.75, loaded.Metrics["accuracy"]);
+        }
+
+        using (var loaded = (DepthEstimator)RoundTrip(folder, backbone, depth)) Assert.Equal(depth.Predict(picture).Meters.ToArray(), loaded.Predict(picture).Meters.ToArray());
+        using (var loaded = (DepthEstimator)RoundTrip(folder, backbone, linear)) Assert.Equal(linear.Predict(picture).Meters.ToArray(), loaded.Predict(picture).Meters.ToArray());
+        using (var loaded = (Segmentor)RoundTrip(folder, backbone, segmentor)) Assert.Equal(segmentor.Predict(picture).Labels.Values.ToArray(), loaded.Predict(picture).Labels.Values.ToArray());
+        using (var loaded = (Segmentor)RoundTrip(folder, backbone, masks)) Assert.Equal(masks.Predict(picture).Labels.Values.ToArray(), loaded.Predict(picture).Labels.Values.ToArray());
+        using (var loaded = (Detector)RoundTrip(folder, backbone, detector)) Assert.Equal(detector.Input.Layers, loaded.Input.Layers);
+    }
+
+    [Fact]
+    public void AWrongBackboneIsRefusedByName()
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone(), other = TinyHeads.Backbone(seed: 8), wider = TinyHeads.Backbone(config: TinyHeads.Config with { Width = 64 });
+        using Segmentor head = TinyHeads.LinearSegmentor(backbone);
+        head.BackboneName = "dino-tiny";
+        string path = Path.Combine(folder.Path, "head.safetensors");
+        head.Save(path);
+        foreach (Backbone wrong in new[] { other, wider })
+        {
+            string message = Assert.Throws<DinoSharpException>(() => HeadLoader.Load(wrong, "dinov3-vits16", path)).Message;
+            Assert.Contains("belongs to the backbone 'dino-tiny'", message, StringComparison.Ordinal);
+            Assert.Contains("not to 'dinov3-vits16'", message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void TheSameWeightsInBFloat16AreTheSameBackbone()
+    {
+        using Backbone backbone = TinyHeads.Backbone(), rounded = TinyHeads.Backbone(), other = TinyHeads.Backbone(seed: 8);
+        using (no_grad())
+        using (NewDisposeScope())
+        {
+            foreach (TorchSharp.Modules.Parameter p in rounded.parameters()) p.copy_(p.to(ScalarType.BFloat16).to(ScalarType.Float32));
+        }
+
+        BackboneFingerprint original = BackboneFingerprint.Of(backbone, "a");
+        Assert.True(original.Matches(BackboneFingerprint.Of(rounded, "b")));
+        Assert.False(original.Matches(BackboneFingerprint.Of(other, "a")));
+    }
+
+    [Theory]
+    [InlineData("{", "cannot be read")]
+    [InlineData("""{"format":2}""", "newer version")]
+    [InlineData("""{"format":1,"kind":"Linear"}""", "must be one of")]
+    [InlineData("null", "it is empty")]
+    public void ADamagedDescriptionIsNamed(string description, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone();
+        using Segmentor head = TinyHeads.LinearSegmentor(backbone);
+        string path = Path.Combine(folder.Path, "head.safetensors");
+        StateDict.Save(head.Network, path, [KeyValuePair.Create(HeadDescription.Key, description)]);
+        Assert.Contains(expected, Assert.ThrowsAny<DinoSharpException>(() => HeadLoader.Load(backbone, "b", path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AnOfficialFileOfAnotherWidthIsRefused()
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone();
+        string path = Path.Combine(folder.Path, "linear.safetensors");
+        using (Tensor weight = zeros(1000, 8192), bias = zeros(1000)) SafetensorsWriter.Write(path, [KeyValuePair.Create("weight", weight), KeyValuePair.Create("bias", bias)]);
+        Assert.Contains("offers", Assert.Throws<DinoSharpException>(() => HeadLoader.Load(backbone, "tiny", path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ABackboneFileIsNoHead()
+    {
+        string path = Path.Combine(Repository.Fixtures, "golden", "vit_rmsnorm_swiglu32.weights.safetensors");
+        using Backbone backbone = TinyHeads.Backbone();
+        Assert.Contains("holds no head", Assert.Throws<TensorFileException>(() => HeadLoader.Load(backbone, "tiny", path)).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>The golden files hold head and backbone together, under official names: both are found in them.</summary>
+    [Theory]
+    [InlineData("mask2former_full", HeadKind.Mask2Former)]
+    [InlineData("detr_windows", HeadKind.Detr)]
+    [InlineData("depther_full", HeadKind.DptDepth)]
+    [InlineData("segmentation_inference", HeadKind.LinearSegmentation)]
+    [InlineData("linear_classifier", HeadKind.LinearClassifier)]
+    public void HeadsAreRecognisedInOfficialFiles(string name, HeadKind expected)
+    {
+        string path = Repository.Shared($"golden/{name}.weights.safetensors");
+        using BackboneWeights backboneFile = BackboneWeights.Open(path);
+        using Backbone backbone = backboneFile.CreateBackbone();
+        using Head head = HeadLoader.Load(backbone, name, path, new HeadOptions { Input = TinyHeads.Input([.. Enumerable.Range(0, backbone.Config.LayerCount).TakeLast(expected == HeadKind.LinearClassifier ? 1 : 4)]) with { MultiplePixels = 32 } });
+        Assert.Equal(expected, head.Kind);
+        object answer = head.AnswerAlone(TinyHeads.Picture(), default);
+        if (answer is Classification classification) Assert.Equal(11, classification.Ranked.Count);
+    }
+
+    [Fact]
+    public void DinoTextIsRecognisedInAnOfficialFile()
+    {
+        string path = Repository.Shared("golden/dinotxt_vitl_like.weights.safetensors");
+        using BackboneWeights backboneFile = BackboneWeights.Open(path);
+        using Backbone backbone = backboneFile.CreateBackbone();
+        using DinoText text = DinoText.Load(backbone, path);
+        Assert.Equal(64, text.EmbedDim);
+        Assert.Contains("DinoText.Load", Assert.Throws<DinoSharpException>(() => HeadLoader.Load(backbone, "b", path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void TheHuggingFaceCanopyHeadHasTheSameTensors()
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone();
+        using DepthEstimator head = TinyHeads.DptDepth(backbone);
+        string path = Path.Combine(folder.Path, "model.safetensors");
+        SafetensorsWriter.Write(path, head.Network.state_dict().Select(e => KeyValuePair.Create("head." + HuggingFaceName(e.Key), e.Value)));
+        using Head loaded = HeadLoader.Load(backbone, "b", path, new HeadOptions { Input = head.Input, Bins = head.Bins });
+        Assert.Equal(head.Predict(TinyHeads.Picture()).Meters.ToArray(), ((DepthEstimator)loaded).Predict(TinyHeads.Picture()).Meters.ToArray());
+    }
+
+    private static string HuggingFaceName(string official) => official
+        .Replace("reassemble_blocks.readout_projects", "reassemble_stage.readout_projects", StringComparison.Ordinal)
+        .Replace("reassemble_blocks.projects.", "reassemble_stage.layers.", StringComparison.Ordinal)
+        .Replace("reassemble_blocks.resize_layers.", "reassemble_stage.layers.", StringComparison.Ordinal) switch
+    {
+        { } name when official.StartsWith("reassemble_blocks.projects.", StringComparison.Ordinal) => name.Replace(".conv.", ".projection.", StringComparison.Ordinal),
+        { } name when official.StartsWith("reassemble_blocks.resize_layers.", StringComparison.Ordinal) => name.Insert(name.LastIndexOf('.'), ".resize"),
+        { } name when official.StartsWith("convs.", StringComparison.Ordinal) => name.Replace(".conv.", ".", StringComparison.Ordinal),
+        { } name when official.StartsWith("fusion_blocks.", StringComparison.Ordinal) => name
+            .Replace("fusion_blocks", "fusion_layers", StringComparison.Ordinal)
+            .Replace("project.conv", "projection", StringComparison.Ordinal)
+            .Replace("res_conv_unit", "residual_layer", StringComparison.Ordinal)
+            .Replace("conv1.conv", "convolution1", StringComparison.Ordinal)
+            .Replace("conv2.conv", "convolution2", StringComparison.Ordinal),
+        { } name => name,
+    };
+
+    private static Head RoundTrip(TemporaryFolder folder, Backbone backbone, Head head)
+    {
+        string path = Path.Combine(folder.Path, $"{head.Kind}.safetensors");
+        head.Save(path, new Dictionary<string, double> { ["accuracy"] = 0.75 });
+        return HeadLoader.Load(backbone, "backbone", path);
+    }
+}
