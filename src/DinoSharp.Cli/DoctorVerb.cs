@@ -38,6 +38,8 @@ internal sealed class DoctorVerb : Verb
             ["GPU", torch.CudaDevices > 0 ? $"{torch.CudaDevices} CUDA device(s)" : "none that this libtorch can use"],
             ["images", report.ImageLibrary.Name],
             .. torch.NativeFix is null ? (string[][])[] : [["libstdc++", $"{torch.Libstdcxx ?? "not found"}; {(torch.LibstdcxxIsCurrent == true ? "has" : "lacks")} {NativeLibraryFix.Version}"], ["", $"libLibTorchSharp.so: {torch.NativeFix}"]],
+            .. report.Caches.Folders.Select((folder, i) => (string[])[i == 0 ? "weights" : "", $"{folder.Path} ({folder.Owner}): {(folder.Bytes is { } bytes ? Size(bytes) : "not there")}"]),
+            ["token", report.Caches.AccessToken is { } place ? $"a Hugging Face access token is in {place}" : "no Hugging Face access token (only needed to download weights with other programs)"],
         ];
         foreach (string line in Output.Columns(rows)) yield return line;
         yield return "";

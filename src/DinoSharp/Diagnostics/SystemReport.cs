@@ -13,8 +13,9 @@ namespace DinoSharp.Diagnostics;
 /// <param name="Memory">Main memory.</param>
 /// <param name="Libtorch">The native library that computes.</param>
 /// <param name="ImageLibrary">The native library that decodes pictures.</param>
+/// <param name="Caches">Where weights are looked for.</param>
 internal sealed record SystemReport(
-    string Version, string OperatingSystem, string Runtime, Processor Processor, Memory Memory, Libtorch Libtorch, ImageLibrary ImageLibrary)
+    string Version, string OperatingSystem, string Runtime, Processor Processor, Memory Memory, Libtorch Libtorch, ImageLibrary ImageLibrary, Caches Caches)
 {
     /// <summary>Version of the library and, where it was built from a repository, the commit.</summary>
     public static string LibraryVersion { get; } = ShortenCommit(
@@ -22,7 +23,7 @@ internal sealed record SystemReport(
 
     /// <summary>Looks at the machine this process runs on.</summary>
     public static SystemReport Collect() => new(
-        LibraryVersion, $"{RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})", RuntimeInformation.FrameworkDescription, Processor.Inspect(), Memory.Inspect(), Libtorch.Inspect(), ImageLibrary.Inspect());
+        LibraryVersion, $"{RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})", RuntimeInformation.FrameworkDescription, Processor.Inspect(), Memory.Inspect(), Libtorch.Inspect(), ImageLibrary.Inspect(), Caches.Inspect());
 
     /// <summary>What keeps the library from working here or slows it down, with what to do; empty if all is well.</summary>
     public IReadOnlyList<Advice> Advice => [.. Advise()];
@@ -40,6 +41,8 @@ internal sealed record SystemReport(
             yield return new(false, $"libtorch uses {Libtorch.Threads} threads, but only {Processor.LogicalProcessors} can run at once", $"set OMP_NUM_THREADS={Processor.LogicalProcessors}");
         if (Libtorch is { Error: null, CudaDevices: 0 } && File.Exists("/proc/driver/nvidia/version"))
             yield return new(false, "there is an NVIDIA driver, but this libtorch cannot use a GPU", "reference the package libtorch-cuda-12.8-linux-x64 instead of libtorch-cpu-linux-x64");
+        if (Caches.Folders.All(folder => folder.Bytes is null or 0))
+            yield return new(false, "there are no weights in any of the folders above", "'--model random:vits16' works without; '--model dinov3-vits16' says how to get the published ones");
         if (Memory.AvailableBytes < 2L << 30)
             yield return new(false, $"only {Memory.AvailableBytes >> 20:N0} MiB of memory are available", "use a small model and --size 224, or close other programs");
     }

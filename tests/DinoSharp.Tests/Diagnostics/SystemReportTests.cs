@@ -79,6 +79,7 @@ public class SystemReportTests
             Memory = new(16L << 30, 8L << 30, null),
             Libtorch = new("0.107.0", null, "/lib/libtorch_cpu.so", "2.10.0", "AVX2", [], Threads: 4, CudaDevices: 1, "/lib/libstdc++.so.6", true, ""),
             ImageLibrary = new("libvips 8.18.0", null),
+            Caches = new([new("DinoSharp", "/cache", 1)], null),
         };
         Assert.Empty(well.Advice);
 
@@ -88,6 +89,7 @@ public class SystemReportTests
         Assert.Contains("bfloat16", Only(well with { Processor = well.Processor with { AmxTilePaletteIsReadable = false } }));
         Assert.Contains("--size 224", Only(well with { Memory = new(16L << 30, 1L << 30, null) }));
 
+        Assert.Contains("random:vits16", Only(well with { Caches = new([new("DinoSharp", "/cache", null)], "HF_TOKEN") }));
         Assert.Contains("NetVips.Native", Only(well with { ImageLibrary = new("libvips", "no such file") }));
 
         SystemReport broken = well with { Libtorch = well.Libtorch with { Error = "cannot open", LibstdcxxIsCurrent = false, NativeFix = "needs it only for a symbol, which no relocation uses" } };

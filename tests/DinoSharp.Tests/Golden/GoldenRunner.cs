@@ -57,6 +57,7 @@ internal static class GoldenRunner
         ["matching"] = MatchingCases.Run,
         ["tracking"] = TrackingCases.Run,
         ["pca_logreg"] = PcaLogisticRegressionCases.Run,
+        ["dense_transforms"] = DenseTransformCases.Run,
         ["dense_schedulers"] = DenseScheduleCases.Run,
         ["detr"] = DetectionCases.Run,
     };

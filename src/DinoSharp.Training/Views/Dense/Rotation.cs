@@ -1,0 +1,51 @@
+using static TorchSharp.torch;
+
+namespace DinoSharp.Training.Views.Dense;
+
+/// <summary>Rotation of [C, H, W] about the middle, same size, outside 0. Positive angles turn counter-clockwise.</summary>
+internal static class Rotation
+{
+    /// <summary>Bilinear; pixels beyond the border count as 0.</summary>
+    public static Tensor Bilinear(Tensor image, double degrees)
+    {
+        using var scope = NewDisposeScope();
+        (Tensor x, Tensor y) = Sources(image, degrees); // [H, W]
+        Tensor left = x.floor(), top = y.floor(), along = x - left, down = y - top;
+        Tensor result = zeros_like(image);
+        for (int dy = 0; dy < 2; dy++)
+        {
+            for (int dx = 0; dx < 2; dx++)
+            {
+                Tensor weight = (dx == 0 ? 1 - along : along) * (dy == 0 ? 1 - down : down); // [H, W]
+                result = result + (Pick(image, left + dx, top + dy) * weight.to(image.dtype));
+            }
+        }
+
+        return result.MoveToOuterDisposeScope();
+    }
+
+    /// <summary>The nearest pixel.</summary>
+    public static Tensor Nearest(Tensor image, double degrees)
+    {
+        using var scope = NewDisposeScope();
+        (Tensor x, Tensor y) = Sources(image, degrees); // [H, W]
+        return Pick(image, x.round(), y.round()).MoveToOuterDisposeScope();
+    }
+
+    // Where each pixel comes from; pixel i has its middle at i.
+    private static (Tensor X, Tensor Y) Sources(Tensor image, double degrees)
+    {
+        (long h, long w) = (image.shape[1], image.shape[2]);
+        double angle = degrees * Math.PI / 180, cos = Math.Cos(angle), sin = Math.Sin(angle);
+        Tensor x = (arange(w, dtype: ScalarType.Float64) + (0.5 - (w / 2.0))).unsqueeze(0), y = (arange(h, dtype: ScalarType.Float64) + (0.5 - (h / 2.0))).unsqueeze(1); // [1, W], [H, 1]
+        return ((x * cos) - (y * sin) + ((w / 2.0) - 0.5), (x * sin) + (y * cos) + ((h / 2.0) - 0.5)); // [H, W]
+    }
+
+    private static Tensor Pick(Tensor image, Tensor x, Tensor y)
+    {
+        (long h, long w) = (image.shape[1], image.shape[2]);
+        Tensor inside = x.ge(0) & x.le(w - 1) & y.ge(0) & y.le(h - 1); // [H, W]
+        Tensor index = ((y.clamp(0, h - 1) * w) + x.clamp(0, w - 1)).to(ScalarType.Int64).flatten(); // [H·W]
+        return image.flatten(1).index_select(1, index).view(image.shape) * inside.to(image.dtype); // [C, H, W]
+    }
+}
