@@ -35,6 +35,7 @@ internal sealed class AttentionVerb : Verb
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
+        if (arguments.GetValue(_out) is { } path) OutputNames.Require(path, OutputNames.Pictures, [arguments.GetValue(_image)!]);
         Photo photo = Photo.Read([arguments.GetValue(_image)!])[0];
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
         int layer = LayerSelection.Create([arguments.GetValue(_layer)]).Resolve(model.Backbone.Config.LayerCount)[0];

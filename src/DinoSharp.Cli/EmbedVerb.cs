@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using DinoSharp.Cli.Embedding;
+using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
 
 namespace DinoSharp.Cli;
@@ -55,6 +56,7 @@ internal sealed class EmbedVerb : Verb
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string path = arguments.GetValue(_out)!;
+        OutputNames.Require(path, EmbeddingFile.Extensions, []);
         RefuseToReplace(path, arguments.GetValue(_overwrite));
         InputImages inputs = InputImages.Find(arguments.GetValue(_paths)!);
         var options = new EmbedOptions

@@ -12,6 +12,8 @@ namespace DinoSharp.Cli;
 /// <summary><c>dino extract</c>: the dense features of pictures, in files.</summary>
 internal sealed class ExtractVerb : Verb
 {
+    private static readonly string[] Formats = [".safetensors", ".npy"];
+
     private readonly Argument<string[]> _images = new("images") { Description = "Pictures", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<string?> _out = SharedOptions.Out("A .safetensors or .npy file (the latter with a .npy.json beside it), or a folder if there are several pictures [default: NAME.features.safetensors here]");
@@ -50,7 +52,7 @@ internal sealed class ExtractVerb : Verb
         Validators.Add(result =>
         {
             if (Extension(result.GetValue(_out) ?? "") == ".npy" && result.GetValue(_layers) is { Length: > 1 }) result.AddError("a .npy file holds one layer; give one, or write .safetensors");
-            if (Extension(result.GetValue(_out) ?? "") is ".npy" or ".safetensors" && result.GetValue(_images) is { Length: > 1 }) result.AddError("--out must be a folder for several pictures");
+            if (Formats.Contains(Extension(result.GetValue(_out) ?? "")) && result.GetValue(_images) is { Length: > 1 }) result.AddError("--out must be a folder for several pictures");
             if (result.GetValue(_square) && result.GetValue(_size)?.Height is null) result.AddError("--square needs a number of pixels, not --size native");
         });
     }
@@ -58,7 +60,7 @@ internal sealed class ExtractVerb : Verb
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string[] images = arguments.GetValue(_images)!;
-        string[] files = Files(images, arguments.GetValue(_out));
+        string[] files = Files(images, arguments.GetValue(_out)); // before the model is loaded, so that a wrong place is told at once
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
         var options = new ExtractOptions
         {
@@ -84,7 +86,12 @@ internal sealed class ExtractVerb : Verb
 
     private static string[] Files(string[] images, string? path)
     {
-        if (path is not null && Extension(path) is ".npy" or ".safetensors" && !Directory.Exists(path)) return [path];
+        if (path is not null && Extension(path).Length > 0 && !Directory.Exists(path))
+        {
+            OutputNames.Require(path, Formats, images);
+            return [path];
+        }
+
         if (path is not null) Directory.CreateDirectory(path);
         var names = new OutputNames();
         return [.. images.Select(image => names.For(image, "features.safetensors", path))];

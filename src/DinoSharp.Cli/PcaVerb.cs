@@ -40,13 +40,17 @@ internal sealed class PcaVerb : Verb
         {
             string[] masks = result.GetValue(_mask) ?? [];
             int images = result.GetValue(_images)?.Length ?? 0;
+            if (result.GetValue(_noSheet) && images > 1 && OutputNames.Pictures.Contains(Path.GetExtension(result.GetValue(_out) ?? "").ToLowerInvariant())) result.AddError("--out must be a folder: --no-sheet writes one picture for each of several");
             if (masks is not ([] or ["auto"]) && masks.Length != images) result.AddError($"{masks.Length} masks for {images} pictures; give --mask once for each picture in the same order, or --mask auto");
         });
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
-        Photo[] photos = Photo.Read(arguments.GetValue(_images)!);
+        string[] images = arguments.GetValue(_images)!;
+        bool folder = arguments.GetValue(_noSheet) && images.Length > 1;
+        if (arguments.GetValue(_out) is { } path && !folder) OutputNames.Require(path, OutputNames.Pictures, images);
+        Photo[] photos = Photo.Read(images);
         (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
         PatchMask[]? masks = Masks(arguments.GetValue(_mask) ?? [], maps);
         Pca pca = Pca.Fit(maps, 3, masks);
@@ -91,7 +95,7 @@ internal sealed class PcaVerb : Verb
 
     private static SavedPicture[] SaveEach(Photo[] photos, PcaMap[] coloured, string? path)
     {
-        if (photos.Length == 1 && path is not null && !Directory.Exists(path)) return [SavedPicture.Save(coloured[0].ToImage(), path)];
+        if (photos.Length == 1 && path is not null) return [SavedPicture.Save(coloured[0].ToImage(), path)];
         var names = new OutputNames();
         if (path is not null) Directory.CreateDirectory(path);
         return [.. photos.Select((photo, i) => SavedPicture.Save(coloured[i].ToImage(), names.For(photo.Path, "pca.png", path)))];

@@ -36,14 +36,16 @@ internal sealed class SimilarityVerb : Verb
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
-        Photo[] photos = Photo.Read([arguments.GetValue(_image)!, .. arguments.GetValue(_others)!]);
+        string[] images = [arguments.GetValue(_image)!, .. arguments.GetValue(_others)!];
+        if (arguments.GetValue(_out) is { } path) OutputNames.Require(path, OutputNames.Pictures, images);
+        Photo[] photos = Photo.Read(images);
         (int x, int y) = arguments.GetValue(_at);
         PatchGeometry.Whole(photos[0].Pixels.Width, photos[0].Pixels.Height).PatchAt(x, y, 1, 1); // outside of the picture: an error before the model is loaded
         (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
         (int row, int column) = maps[0].PatchAt(x, y);
         HeatMap[] heats = [.. maps.Select(map => map.SimilarityTo(maps[0][row, column]))];
         SavedPicture saved = SavedPicture.Save(Sheet(photos, heats, x, y), arguments.GetValue(_out) ?? new OutputNames().For(photos[0].Path, "similarity.png"));
-        var images = photos.Select((photo, i) =>
+        var results = photos.Select((photo, i) =>
         {
             (int bestRow, int bestColumn) = heats[i].Largest;
             (double bestX, double bestY) = maps[i].CenterOf(bestRow, bestColumn);
@@ -57,9 +59,9 @@ internal sealed class SimilarityVerb : Verb
             };
         }).ToArray();
         output.Show(
-            new { output = saved.Path, replaced = saved.Replaced, layer, query = new { x, y, row, column }, images },
+            new { output = saved.Path, replaced = saved.Replaced, layer, query = new { x, y, row, column }, images = results },
             [
-                .. images.Select(image => $"{image.path}: cosine {image.lowest:0.000} to {image.highest:0.000}" + (image.best is null ? "" : $", best at {image.best.x},{image.best.y}")),
+                .. results.Select(image => $"{image.path}: cosine {image.lowest:0.000} to {image.highest:0.000}" + (image.best is null ? "" : $", best at {image.best.x},{image.best.y}")),
                 saved.ToString(),
             ]);
         return ExitCode.Ok;

@@ -170,12 +170,16 @@ public sealed class DinoModel : IDisposable
         (side is { } pixels ? Preprocessing with { Size = SizePolicy.Square(pixels), CenterCropPixels = null } : Preprocessing).Apply(image);
 
     // Dense features are computed as in the official notebooks, whatever the weights say about pictures to classify.
-    private ImageTensor Dense(ImageBuffer image, ExtractOptions options) => options.Square
-        ? Square(image, options.ImageSizePixels)
-        : (Preprocessing.Notebook with
+    private ImageTensor Dense(ImageBuffer image, ExtractOptions options)
+    {
+        if (options.Square) return Square(image, options.ImageSizePixels);
+        int patch = Preprocessing.PatchSizePixels;
+        SizePolicy size = options.ImageSizePixels switch
         {
-            Normalization = Preprocessing.Normalization,
-            PatchSizePixels = Preprocessing.PatchSizePixels,
-            Size = options.ImageSizePixels is { } height ? SizePolicy.FixedHeight(height) : SizePolicy.Native,
-        }).Apply(image);
+            null => SizePolicy.Native,
+            int height when (long)image.Width * height < (long)image.Height * patch => SizePolicy.Exact(patch, height), // a strip: one column, not none
+            int height => SizePolicy.FixedHeight(height),
+        };
+        return (Preprocessing.Notebook with { Normalization = Preprocessing.Normalization, PatchSizePixels = patch, Size = size }).Apply(image);
+    }
 }

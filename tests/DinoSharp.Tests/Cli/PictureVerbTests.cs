@@ -128,6 +128,7 @@ public sealed class PictureVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
 
         Assert.Equal(0, (await Run("extract", photo, other, "--size", "64", "--square", "--out", folder)).Code);
         Assert.Equal(["numpy.features.safetensors", "numpy2.features.safetensors"], Directory.GetFiles(folder).Select(Path.GetFileName).Order());
+        Assert.Contains("ends in .safetensors, .npy", (await Run("extract", photo, "--out", tiny.File("x.png"))).Error);
         Assert.Contains("one layer", (await Run("extract", photo, "--layers", "0,1", "--out", file)).Error);
         Assert.Contains("must be a folder", (await Run("extract", photo, other, "--out", file)).Error);
         Assert.Contains("expected whole numbers", (await Run("extract", photo, "--layers", "a", "--out", file)).Error);
@@ -142,11 +143,47 @@ public sealed class PictureVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
     public async Task WhatIsNoPictureIsAnErrorWithItsName(string verb, params string[] more)
     {
         File.WriteAllText(tiny.File("text.jpg"), "no picture");
-        Dino.Outcome outcome = await Run([verb, tiny.File("text.jpg"), "--out", tiny.File("never.png"), .. more]);
+        string never = tiny.File(verb == "extract" ? "never.npy" : "never.png");
+        Dino.Outcome outcome = await Run([verb, tiny.File("text.jpg"), "--out", never, .. more]);
         Assert.Equal(1, outcome.Code);
         Assert.StartsWith("error: " + tiny.File("text.jpg"), outcome.Error);
         Assert.DoesNotContain("   at ", outcome.Error);
-        Assert.False(File.Exists(tiny.File("never.png")));
+        Assert.False(Path.Exists(never));
+    }
+
+    [Theory]
+    [InlineData("no-such-folder/x.png", "there is no folder")]
+    [InlineData("x.bmp", "ends in .png, .jpg, .jpeg")]
+    [InlineData(".", "this is a folder")]
+    [InlineData("place.png", "this is one of the inputs")]
+    public async Task AnImpossiblePlaceIsToldBeforeAnythingIsComputed(string name, string message)
+    {
+        string photo = tiny.Draw("place.png"), place = Path.Combine(Path.GetDirectoryName(photo)!, name);
+        byte[] before = File.ReadAllBytes(photo);
+        foreach (string[] verb in new string[][] { ["pca", photo], ["attention", photo], ["similarity", photo, "--at", "1,1"] })
+        {
+            Dino.Outcome outcome = await Dino.RunAsync([.. verb, "--out", place, "--model", "no/such/model.pth"]);
+            Assert.Equal(1, outcome.Code);
+            Assert.Contains(message, outcome.Error);
+        }
+
+        Assert.Equal(before, File.ReadAllBytes(photo));
+        Assert.Contains("must be a folder", (await Run("pca", photo, photo, "--no-sheet", "--out", "x.png")).Error);
+    }
+
+    [Theory]
+    [InlineData("png_1x1.png", "64")]
+    [InlineData("png_13x9.png", "64")]
+    [InlineData("png_2x1500.png", "64")]
+    [InlineData("png_3000x1.png", "16")]
+    [InlineData("geotiff_5band_uint16.tif", "64")]
+    [InlineData("exif_orientation_6.jpg", "64")]
+    [InlineData("name with späces ☕ 01.jpg", "64")]
+    public async Task OddPicturesHaveFeaturesToo(string name, string size)
+    {
+        string photo = Path.Combine(Repository.Shared("data/odd"), name), sheet = tiny.File("odd.png");
+        Assert.Equal(0, (await Run("pca", photo, "--size", size, "--out", sheet)).Code);
+        Assert.True(ImageFile.Read(sheet).Width > 0);
     }
 
     [Fact]
