@@ -60,7 +60,7 @@ public sealed record PhaseRecipe
         foreach (ViewOptions views in ViewsOfAllResolutions())
         {
             views.Validate();
-            int channels = views.Normalization.Mean.Length;
+            int channels = views.Normalization.Channels;
             if (channels != recipe.Backbone.InputChannels) throw new DinoSharpException($"views.normalization has {channels} channels, the backbone takes {recipe.Backbone.InputChannels}");
             if (views.LocalCrops < 1) throw new DinoSharpException("views.localCrops must be at least 1: the image-level loss compares local with global crops");
             GramConfig? gram = Losses.Gram;

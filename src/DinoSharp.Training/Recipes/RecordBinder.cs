@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using DinoSharp.Backbones;
+using DinoSharp.Images;
 using DinoSharp.Training.Optimization;
 using YamlDotNet.RepresentationModel;
 
@@ -12,6 +13,8 @@ namespace DinoSharp.Training.Recipes;
 /// <param name="source">Where the YAML is from, for messages.</param>
 internal sealed class RecordBinder(string source)
 {
+    private static readonly Dictionary<string, Normalization> KnownNormalizations = new() { ["lvd"] = Normalization.Lvd, ["sat"] = Normalization.Sat, ["chmv2"] = Normalization.Chmv2 };
+
     /// <summary>Keys of a record type.</summary>
     public static IEnumerable<string> KeysOf(Type type) => Properties(type).Select(Key);
 
@@ -25,11 +28,13 @@ internal sealed class RecordBinder(string source)
         {
             case null: return new YamlScalarNode("null");
             case bool flag: return new YamlScalarNode(flag ? "true" : "false");
-            case double number: return new YamlScalarNode(number.ToString("R", CultureInfo.InvariantCulture));
+            case double or float: return new YamlScalarNode(((IFormattable)value).ToString("R", CultureInfo.InvariantCulture));
             case string text: return new YamlScalarNode(text) { Style = text.Contains('\n', StringComparison.Ordinal) ? YamlDotNet.Core.ScalarStyle.Literal : NeedsQuotes(text) ? YamlDotNet.Core.ScalarStyle.DoubleQuoted : YamlDotNet.Core.ScalarStyle.Any };
             case Enum word: return new YamlScalarNode(Camel(word.ToString()));
             case IFormattable number: return new YamlScalarNode(number.ToString(null, CultureInfo.InvariantCulture));
             case Schedule constant when constant == Schedule.Constant(constant.End): return Write(constant.End);
+            case Normalization known when KnownNormalizations.FirstOrDefault(p => p.Value.Equals(known)) is { Key: { } name }: return new YamlScalarNode(name);
+            case Normalization own: return Write(new ChannelValues { Mean = own.Mean, Std = own.Std });
             case ITuple tuple: return new YamlSequenceNode(Enumerable.Range(0, tuple.Length).Select(i => Write(tuple[i]))) { Style = YamlDotNet.Core.Events.SequenceStyle.Flow };
             case System.Collections.IEnumerable items: return List(items);
         }
@@ -61,6 +66,7 @@ internal sealed class RecordBinder(string source)
         if (type == typeof(string)) return IsNull(node) ? null : Scalar(node, path, "a text");
         if (type == typeof(BackboneConfig)) return Backbone(node, path, otherwise as BackboneConfig);
         if (type == typeof(Schedule) && node is YamlScalarNode && !IsNull(node)) return Schedule.Constant((double)Number(node, typeof(double), path));
+        if (type == typeof(Normalization)) return NormalizationOf(node, path);
         if (type.IsPrimitive || type.IsEnum) return type.IsEnum ? Word(node, type, path) : type == typeof(bool) ? Flag(node, path) : Number(node, type, path);
         if (typeof(ITuple).IsAssignableFrom(type)) return Tuple(node, type, path);
         if (ElementOf(type) is { } element) return Items(node, type, element, path);
@@ -137,6 +143,14 @@ internal sealed class RecordBinder(string source)
         return Record(rest, start.GetType(), path, start);
     }
 
+    // The name of a known one, or mean and std.
+    private Normalization NormalizationOf(YamlNode node, string path)
+    {
+        if (node is not YamlScalarNode) return Bind<ChannelValues>(node, path).Normalization(problem => Wrong(node, path, problem));
+        string name = Scalar(node, path, "a name");
+        return KnownNormalizations.GetValueOrDefault(name.ToLowerInvariant()) ?? throw Wrong(node, path, $"there is no normalization '{name}'; known: {string.Join(", ", KnownNormalizations.Keys)}, or mean and std");
+    }
+
     private BackboneConfig Preset(YamlNode node, string path)
     {
         try
@@ -170,6 +184,7 @@ internal sealed class RecordBinder(string source)
         string text = Scalar(node, path, "a number");
         try
         {
+            if (type == typeof(float)) return (float)(double)Number(node, typeof(double), path);
             if (type == typeof(double)) return double.Parse(text, NumberStyles.Float, CultureInfo.InvariantCulture) is var number && double.IsFinite(number) ? number : throw Wrong(node, path, $"'{text}' is not finite");
             return Convert.ChangeType(decimal.Parse(text, NumberStyles.Float, CultureInfo.InvariantCulture) is var whole && whole == decimal.Truncate(whole) ? whole : throw Wrong(node, path, $"expected a whole number, found '{text}'"), type, CultureInfo.InvariantCulture);
         }
@@ -240,4 +255,23 @@ internal sealed class RecordBinder(string source)
     }
 
     private static string Join(string path, string key) => path.Length == 0 ? key : path + "." + key;
+
+    private sealed record ChannelValues
+    {
+        public IReadOnlyList<float> Mean { get; init; } = [];
+
+        public IReadOnlyList<float> Std { get; init; } = [];
+
+        public Normalization Normalization(Func<string, Exception> wrong)
+        {
+            try
+            {
+                return Images.Normalization.Of(Mean, Std);
+            }
+            catch (ArgumentException error)
+            {
+                throw wrong(error.Message);
+            }
+        }
+    }
 }

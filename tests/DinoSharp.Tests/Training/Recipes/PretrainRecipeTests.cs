@@ -59,6 +59,8 @@ public sealed class PretrainRecipeTests
     {
         string full = Read(Small).ToYaml();
         Assert.Equal(full, Read(full).ToYaml());
+        string channels = Read(Small, "views.normalization={mean: [0.5], std: [0.25]}").ToYaml();
+        Assert.Equal(channels, Read(channels).ToYaml());
         Assert.Contains("gramSizePixels: 96", Read(Small, "phases.gram.views.gramSizePixels=96").ToYaml());
     }
 
@@ -85,7 +87,7 @@ public sealed class PretrainRecipeTests
     [InlineData("recomputeActivations: yes", "expected true or false, found 'yes'")]
     [InlineData("views: [1, 2]", "views: expected keys and values, found a list of 2")]
     [InlineData("views: {globalScale: [1]}", "globalScale: expected a list of 2 values, found a list of 1")]
-    [InlineData("views: {normalization: {mean: [0.5], std: [0]}}", "std (0) positive")]
+    [InlineData("views: {normalization: {mean: [0.5], std: [0]}}", "deviations above 0")]
     [InlineData("optimizer: {clipNorm: .nan}", "clipNorm: expected a number, found '.nan'")]
     [InlineData("backbone: dinov3-vits17", "line 2: backbone: there is no network named")]
     [InlineData("backbone: {family: resnet}", "there is no family 'resnet'")]
