@@ -100,6 +100,24 @@ public class ImageFileTests
     }
 
     [Fact]
+    public unsafe void Avif_is_read()
+    {
+        byte[] pixels = [.. Enumerable.Range(0, 64 * 48 * 3).Select(i => (byte)(i / 3 % 64 * 3))];
+        byte[] file;
+        fixed (byte* p = pixels)
+        {
+            using var image = NetVips.Image.NewFromMemory((IntPtr)p, (ulong)pixels.Length, 64, 48, 3, NetVips.Enums.BandFormat.Uchar);
+            using var rgb = image.Copy(interpretation: NetVips.Enums.Interpretation.Srgb);
+            file = rgb.HeifsaveBuffer(q: 95, compression: NetVips.Enums.ForeignHeifCompression.Av1, effort: 0);
+        }
+
+        ImageBuffer back = ImageFile.Read(file);
+        Assert.Equal(ImageFormat.Avif, back.Info.Format);
+        Assert.InRange(MeanDifference(ImageBuffer.FromSamples<byte>(64, 48, 3, pixels), back), 0, 3);
+        Assert.Throws<ImageException>(() => ImageFile.Read(file.AsMemory(0, file.Length - 20)));
+    }
+
+    [Fact]
     public void Streams_bytes_and_paths_give_the_same()
     {
         string path = Path.Combine(Repository.Shared("data/odd"), "jpeg_odd_size.jpg");
