@@ -11,6 +11,9 @@ public sealed record ImageReadOptions
     /// <summary>Largest width × height that is decoded. Checked against the header, before any pixel is decoded or memory for it is taken.</summary>
     public long MaxPixels { get; init; } = DefaultMaxPixels;
 
+    /// <summary>Largest width or height that is decoded. A tiny file can claim a picture one pixel wide and a hundred million high, which takes minutes.</summary>
+    public int MaxSidePixels { get; init; } = 1_000_000;
+
     /// <summary>Whether the picture is turned and mirrored to stand upright as its EXIF orientation asks. DINOv3's own training ignored the orientation.</summary>
     public bool ApplyOrientation { get; init; } = true;
 

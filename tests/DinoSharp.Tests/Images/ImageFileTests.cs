@@ -39,6 +39,18 @@ public class ImageFileTests
     }
 
     [Fact]
+    public void Ink_is_inverted_with_or_without_the_marker_of_adobe()
+    {
+        // Older versions of libvips inverted only with the marker.
+        byte[] file = File.ReadAllBytes(Path.Combine(Repository.Shared("data/odd"), "jpeg_cmyk_adobe.jpg"));
+        int marker = file.AsSpan().IndexOf((ReadOnlySpan<byte>)[0xFF, 0xEE]), length = 2 + file[marker + 2] * 256 + file[marker + 3];
+        Assert.True(file.AsSpan(marker + 4).StartsWith("Adobe"u8) && file[marker + 15] == 0, "the file must hold plain CMYK for this test");
+        ImageBuffer with = ImageFile.Read(file), without = ImageFile.Read((byte[])[.. file[..marker], .. file[(marker + length)..]]);
+        Assert.Equal(ColorModel.Cmyk, without.Info.Color);
+        Assert.True(with.Bytes.SequenceEqual(without.Bytes));
+    }
+
+    [Fact]
     public void Pages_and_frames_are_chosen_by_number()
     {
         ImageBuffer first = Odd("tiff_multipage.tif"), third = Odd("tiff_multipage.tif", new() { Frame = 2 });

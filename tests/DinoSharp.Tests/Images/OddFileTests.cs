@@ -70,6 +70,14 @@ public class OddFileTests
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 4_000_000);
     }
 
+    [Fact]
+    public void A_side_may_not_be_too_long()
+    {
+        string path = Path.Combine(Repository.Shared("data/odd"), "png_3000x1.png");
+        Assert.Contains("a side of more than the limit", Assert.Throws<ImageException>(() => ImageFile.Read(path, new() { MaxSidePixels = 2999 })).Message);
+        Assert.Equal(3000, ImageFile.Read(path, new() { MaxSidePixels = 3000 }).Width);
+    }
+
     private static void CheckReadable(string path, string[] line)
     {
         (int width, int height, string mode, int frames) = (int.Parse(line[2]), int.Parse(line[3]), line[4], int.Parse(line[5]));

@@ -26,6 +26,12 @@ internal abstract class Decoder(DecoderInput input)
     {
         if (info.Width < 1 || info.Height < 1 || info.Channels < 1) throw Fail($"the header gives an impossible size, {info.Width}×{info.Height} with {info.Channels} bands");
         RequireFrame(info);
+        if (Math.Max(info.Width, info.Height) > Input.Options.MaxSidePixels)
+        {
+            throw Fail($"{info.Width}×{info.Height} has a side of more than the limit of {Input.Options.MaxSidePixels:N0} pixels; nothing was decoded. "
+                + $"If the file is trusted, raise {nameof(ImageReadOptions)}.{nameof(ImageReadOptions.MaxSidePixels)}");
+        }
+
         if (info.PixelCount > Input.Options.MaxPixels)
         {
             throw Fail($"{info.Width}×{info.Height} is {info.PixelCount:N0} pixels, more than the limit of {Input.Options.MaxPixels:N0}; nothing was decoded. "

@@ -37,7 +37,7 @@ internal sealed class HighBitJpegDecoder(DecoderInput input) : Decoder(input)
             decoder.SetOutputWriter(new SampleWriter(info, pixels, largest: (1 << header.Precision) - 1));
             decoder.Decode();
         }
-        catch (Exception error) when (error is InvalidDataException or InvalidOperationException or ArgumentException or IndexOutOfRangeException or OverflowException)
+        catch (Exception error) when (error is not OutOfMemoryException) // the decoder does not say which errors damaged data can cause
         {
             throw Fail($"the JPEG data are damaged or of a kind that is not supported: {error.Message}", error);
         }

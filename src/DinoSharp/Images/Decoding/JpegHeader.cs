@@ -8,8 +8,7 @@ namespace DinoSharp.Images.Decoding;
 /// <param name="Height">Rows.</param>
 /// <param name="Width">Columns.</param>
 /// <param name="Components">Bands.</param>
-/// <param name="HasAdobeMarker">Whether an APP14 marker of Adobe is present; libvips then inverts CMYK itself.</param>
-internal sealed record JpegHeader(int StartOfFrame, int Precision, int Height, int Width, int Components, bool HasAdobeMarker)
+internal sealed record JpegHeader(int StartOfFrame, int Precision, int Height, int Width, int Components)
 {
     /// <summary>More than 8 bits, or lossless: kinds that the native decoder does not have and DICOM uses.</summary>
     public bool NeedsManagedDecoder => Precision != 8 || StartOfFrame == 3;
@@ -17,10 +16,14 @@ internal sealed record JpegHeader(int StartOfFrame, int Precision, int Height, i
     /// <summary>Walks the markers up to the frame header; null if there is none (the decoder then says what is wrong).</summary>
     public static JpegHeader? Read(ReadOnlySpan<byte> file)
     {
-        bool adobe = false;
         for (int at = 2; at + 4 <= file.Length;)
         {
-            if (file[at] != 0xFF) return null;
+            if (file[at] != 0xFF)
+            {
+                at++; // garbage between markers, which libjpeg skips, too
+                continue;
+            }
+
             byte marker = file[at + 1];
             if (marker == 0xFF)
             {
@@ -40,11 +43,10 @@ internal sealed record JpegHeader(int StartOfFrame, int Precision, int Height, i
             if (marker is >= 0xC0 and <= 0xCF and not (0xC4 or 0xC8 or 0xCC))
             {
                 return body.Length < 6 ? null : new JpegHeader(
-                    marker - 0xC0, body[0], BinaryPrimitives.ReadUInt16BigEndian(body[1..]), BinaryPrimitives.ReadUInt16BigEndian(body[3..]), body[5], adobe);
+                    marker - 0xC0, body[0], BinaryPrimitives.ReadUInt16BigEndian(body[1..]), BinaryPrimitives.ReadUInt16BigEndian(body[3..]), body[5]);
             }
 
             if (marker is 0xD9 or 0xDA) return null;
-            adobe |= marker == 0xEE && body.StartsWith("Adobe"u8);
             at += 2 + length;
         }
 

@@ -20,7 +20,7 @@ internal sealed class PnmDecoder(DecoderInput input) : Decoder(input)
         byte[] pixels = Allocate(info);
         pixels.AsSpan().Clear();
         char kind = (char)Input.Content.Span[1];
-        ReadOnlySpan<byte> data = Input.Content.Span[at..];
+        ReadOnlySpan<byte> data = Input.Content.Span[Math.Min(at, Input.Content.Length)..];
         string? damage = null;
         long count = info.PixelCount * info.Channels;
         long expected = kind switch

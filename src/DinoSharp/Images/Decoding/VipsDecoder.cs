@@ -57,8 +57,6 @@ internal sealed class VipsDecoder(DecoderInput input) : Decoder(input)
     {
         byte[] data = Allocate(info, Input.Pooled);
         WritePixels(image, info, data);
-        if (info.Color == ColorModel.Cmyk && info is { Format: ImageFormat.Jpeg, SampleType: SampleType.UInt8 } && !JpegHeader.Read(Input.Content.Span)!.HasAdobeMarker)
-            Invert(data); // stored inverted with or without the marker, but libvips knows only with
         return new ImageBuffer(info, data, Input.Pooled);
     }
 
@@ -227,10 +225,5 @@ internal sealed class VipsDecoder(DecoderInput input) : Decoder(input)
             .Distinct();
         string text = string.Join("; ", lines);
         return text.Length > 0 ? text : "the data end early or make no sense";
-    }
-
-    private static void Invert(Span<byte> data)
-    {
-        for (int i = 0; i < data.Length; i++) data[i] = (byte)~data[i];
     }
 }
