@@ -37,6 +37,25 @@ public abstract class Head : IDisposable
     /// <summary>False for a head that needs passes of the backbone of its own.</summary>
     internal virtual bool SharesPass => true;
 
+    /// <summary>Loads any head from its file: official, Hugging Face (canopy height), or one of our own.</summary>
+    /// <param name="model">The loaded backbone; it must live as long as the head.</param>
+    /// <param name="path">A file or folder of head weights.</param>
+    /// <param name="options">Class names, input or depth bins in place of those of the file; null: none.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    /// <returns>An <c>ImageClassifier</c>, <c>DepthEstimator</c>, <c>Segmentor</c> or <c>Detector</c>; the caller disposes it.</returns>
+    /// <exception cref="DinoSharpException">The head belongs to another backbone (named in the message), or the file holds something else.</exception>
+    public static Head Load(DinoModel model, string path, HeadOptions? options = null, CancellationToken cancel = default) =>
+        HeadLoader.Load(model.Backbone, model.Name, path, options, model.Preprocessing.Normalization, cancel);
+
+    private protected static T Load<T>(DinoModel model, string path, HeadOptions? options, CancellationToken cancel)
+        where T : Head
+    {
+        Head head = Load(model, path, options, cancel);
+        if (head is T wanted) return wanted;
+        head.Dispose();
+        throw new DinoSharpException($"{path}: holds a {head.Kind} head, not one for {typeof(T).Name}; load it with {head.GetType().Name}.Load");
+    }
+
     /// <summary>Writes the head as one small file: its weights, and in the metadata which backbone, layers, size and classes it belongs to, and how well it did.</summary>
     /// <param name="path">Ends in .safetensors; replaced if it exists.</param>
     /// <param name="metrics">Scores to keep, by name; null: <see cref="Metrics"/>.</param>

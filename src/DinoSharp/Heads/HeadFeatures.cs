@@ -19,7 +19,7 @@ internal sealed record HeadFeatures(Tensor Images, IReadOnlyList<LayerFeatures> 
     /// <param name="layers">The layers to keep, rising.</param>
     public static HeadFeatures Compute(Backbone backbone, Tensor pixels, HeadInput input, IReadOnlyList<int> layers)
     {
-        Tensor images = input.Fit.Apply(pixels, input.MultiplePixels); // [B, C, H', W']
+        Tensor images = input.Fit.Apply(pixels.to(backbone.parameters().First().device), input.MultiplePixels); // [B, C, H', W']
         return new HeadFeatures(images, backbone.GetLayers(images, LayerSelection.Create([.. layers])), pixels.shape[2], pixels.shape[3], input.Fit);
     }
 

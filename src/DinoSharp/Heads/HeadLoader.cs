@@ -3,6 +3,7 @@ using DinoSharp.Heads.Classification;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Heads.Detection;
 using DinoSharp.Heads.Segmentation;
+using DinoSharp.Images;
 using DinoSharp.Weights;
 using static TorchSharp.torch;
 
@@ -15,11 +16,12 @@ internal sealed class HeadLoader
     private readonly Backbone _backbone;
     private readonly HeadDescription? _description;
     private readonly HeadOptions _options;
+    private readonly Normalization? _normalization;
     private readonly Device _device;
 
-    private HeadLoader(HeadWeights weights, Backbone backbone, HeadDescription? description, HeadOptions options)
+    private HeadLoader(HeadWeights weights, Backbone backbone, HeadDescription? description, HeadOptions options, Normalization? normalization)
     {
-        (_weights, _backbone, _description, _options) = (weights, backbone, description, options);
+        (_weights, _backbone, _description, _options, _normalization) = (weights, backbone, description, options, normalization);
         _device = backbone.parameters().First().device;
     }
 
@@ -27,12 +29,12 @@ internal sealed class HeadLoader
 
     private int Width => _backbone.Config.EmbedDim;
 
-    public static Head Load(Backbone backbone, string backboneName, string path, HeadOptions? options = null, CancellationToken cancel = default)
+    public static Head Load(Backbone backbone, string backboneName, string path, HeadOptions? options = null, Normalization? normalization = null, CancellationToken cancel = default)
     {
         using HeadWeights weights = HeadWeights.Open(path);
         HeadDescription? description = HeadDescription.Read(weights.File);
         if (description is not null) RequireSameBackbone(path, description.Backbone, BackboneFingerprint.Of(backbone, backboneName));
-        Head head = new HeadLoader(weights, backbone, description, options ?? new HeadOptions()).Build();
+        Head head = new HeadLoader(weights, backbone, description, options ?? new HeadOptions(), normalization).Build();
         try
         {
             weights.LoadInto(head.Network, cancel);
@@ -120,6 +122,7 @@ internal sealed class HeadLoader
     private HeadInput Input(HeadInput published)
     {
         int patch = _backbone.Config.PatchSizePixels;
+        if (_normalization is not null && published != DepthEstimator.CanopyInput) published = published with { Preprocessing = published.Preprocessing with { Normalization = _normalization } };
         return _options.Input ?? _description?.Input ?? (published.MultiplePixels % patch == 0 ? published : published with { MultiplePixels = patch });
     }
 

@@ -56,6 +56,21 @@ public sealed class HeadFileTests
     }
 
     [Fact]
+    public void HeadsLoadThroughTheFrontDoorByTheirKind()
+    {
+        using var folder = new TemporaryFolder();
+        using DinoModel model = DinoModel.Load("random:vits16"), other = DinoModel.Load("random:vits16:5");
+        string path = Path.Combine(folder.Path, "head.safetensors");
+        HeadInput input = TinyHeads.Input(11) with { Preprocessing = new Preprocessing { Size = SizePolicy.Square(64), Normalization = model.Preprocessing.Normalization } };
+        using (var made = new Segmentor(model.Backbone, input, TinyHeads.Filled(new LinearSegmentationHead([384], 3)), new ClassNames(["sky", "road", "tree"]))) made.Save(path);
+        using Segmentor head = Segmentor.Load(model, path);
+        Assert.Contains(head.Predict(TinyHeads.Picture())[5, 5], head.Classes!);
+        Assert.Contains("Segmentor.Load", Assert.Throws<DinoSharpException>(() => DepthEstimator.Load(model, path)).Message, StringComparison.Ordinal);
+        Assert.Contains("not to 'random:vits16:5'", Assert.Throws<DinoSharpException>(() => Head.Load(other, path)).Message, StringComparison.Ordinal);
+        Assert.Contains("not dino.txt", Assert.Throws<DinoSharpException>(() => DinoText.Load(model, path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void TheSameWeightsInBFloat16AreTheSameBackbone()
     {
         using Backbone backbone = TinyHeads.Backbone(), rounded = TinyHeads.Backbone(), other = TinyHeads.Backbone(seed: 8);

@@ -13,6 +13,14 @@ public sealed class ImageClassifier : Head<Classification>
     internal ImageClassifier(Backbone backbone, HeadInput input, Linear network, ClassNames classes, bool meanPatch = true)
         : base(backbone, input, network, classes) => _meanPatch = meanPatch;
 
+    /// <summary>Loads a classifier from its file, official or our own.</summary>
+    /// <param name="model">The loaded backbone; it must live as long as the head.</param>
+    /// <param name="path">A file or folder of head weights.</param>
+    /// <param name="options">Class names or input in place of those of the file; null: none.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    /// <exception cref="DinoSharpException">The head belongs to another backbone (named in the message), or the file holds something else.</exception>
+    public static new ImageClassifier Load(DinoModel model, string path, HeadOptions? options = null, CancellationToken cancel = default) => Load<ImageClassifier>(model, path, options, cancel);
+
     /// <inheritdoc/>
     public override HeadKind Kind => HeadKind.LinearClassifier;
 

@@ -17,6 +17,14 @@ public sealed class DepthEstimator : DenseHead<DepthMap>
     /// <summary>How the network's scores become metres.</summary>
     public DepthBins Bins { get; }
 
+    /// <summary>Loads a depth or canopy height head from its file, official or our own.</summary>
+    /// <param name="model">The loaded backbone; it must live as long as the head.</param>
+    /// <param name="path">A file or folder of head weights.</param>
+    /// <param name="options">Input or depth bins in place of those of the file; null: none.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    /// <exception cref="DinoSharpException">The head belongs to another backbone (named in the message), or the file holds something else.</exception>
+    public static new DepthEstimator Load(DinoModel model, string path, HeadOptions? options = null, CancellationToken cancel = default) => Load<DepthEstimator>(model, path, options, cancel);
+
     /// <inheritdoc/>
     public override HeadKind Kind { get; }
 

@@ -14,6 +14,14 @@ public sealed class Detector : Head<Detections>
     internal Detector(Backbone backbone, HeadInput input, DetrHead network, DetrConfig config, ClassNames classes)
         : base(backbone, input, network, classes) => _config = config;
 
+    /// <summary>Loads a detector from its file, official or our own.</summary>
+    /// <param name="model">The loaded backbone; it must live as long as the head.</param>
+    /// <param name="path">A file or folder of head weights.</param>
+    /// <param name="options">Class names or input in place of those of the file; null: none.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    /// <exception cref="DinoSharpException">The head belongs to another backbone (named in the message), or the file holds something else.</exception>
+    public static new Detector Load(DinoModel model, string path, HeadOptions? options = null, CancellationToken cancel = default) => Load<Detector>(model, path, options, cancel);
+
     /// <inheritdoc/>
     public override HeadKind Kind => HeadKind.Detr;
 
@@ -42,7 +50,7 @@ public sealed class Detector : Head<Detections>
         using var quiet = no_grad();
         using ImageTensor prepared = Prepare(image, size is null ? Input.Preprocessing : Input.Preprocessing with { Size = size });
         cancel.ThrowIfCancellationRequested();
-        DetrStage answer = ((DetrHead)Network).Forward(Backbone, [prepared.Tensor]).Layers[^1];
+        DetrStage answer = ((DetrHead)Network).Forward(Backbone, [prepared.Tensor.to(Backbone.parameters().First().device)]).Layers[^1];
         (Tensor scores, Tensor labels, Tensor boxes) = DetrDetections.Rank(answer, 0, prepared.Tensor.shape[1], prepared.Tensor.shape[2], _config.Queries, _config.PixelBoxes);
         float[] score = [.. scores.cpu().data<float>()], box = [.. boxes.cpu().contiguous().data<float>()];
         long[] label = [.. labels.cpu().data<long>()];

@@ -16,6 +16,14 @@ public sealed class Segmentor : DenseHead<SemanticSegmentation>
     internal Segmentor(Backbone backbone, HeadInput input, LinearSegmentationHead network, ClassNames classes)
         : base(backbone, input, network, Check(classes)) => Kind = HeadKind.LinearSegmentation;
 
+    /// <summary>Loads a segmentor from its file, official or our own.</summary>
+    /// <param name="model">The loaded backbone; it must live as long as the head.</param>
+    /// <param name="path">A file or folder of head weights.</param>
+    /// <param name="options">Class names or input in place of those of the file; null: none.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    /// <exception cref="DinoSharpException">The head belongs to another backbone (named in the message), or the file holds something else.</exception>
+    public static new Segmentor Load(DinoModel model, string path, HeadOptions? options = null, CancellationToken cancel = default) => Load<Segmentor>(model, path, options, cancel);
+
     /// <inheritdoc/>
     public override HeadKind Kind { get; }
 

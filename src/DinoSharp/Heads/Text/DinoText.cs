@@ -97,6 +97,13 @@ public sealed class DinoText : IDisposable
     /// <summary>Frees the text tower and the head.</summary>
     public void Dispose() => Network.Dispose();
 
+    /// <summary>Loads the text tower and the head that belongs to it.</summary>
+    /// <param name="model">The loaded backbone (published: dinov3-vitl16); it must live as long.</param>
+    /// <param name="path">The official file.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    /// <exception cref="DinoSharpException">The file holds something else, or belongs to a backbone of another width.</exception>
+    public static DinoText Load(DinoModel model, string path, CancellationToken cancel = default) => Load(model.Backbone, path, cancel);
+
     /// <summary>Loads dino.txt on a backbone.</summary>
     internal static DinoText Load(Backbone backbone, string path, CancellationToken cancel = default)
     {
