@@ -43,7 +43,7 @@ public sealed class DinoModel : IDisposable
     /// <c>dinov3-vits16</c>, looked up in <c>DINOSHARP_CACHE</c> and the caches of Hugging Face and torch.hub; or <c>random:vits16</c>, with <c>:SEED</c> behind it if
     /// wanted, for untrained weights that are the same on every call.
     /// </param>
-    /// <param name="options">Device, threads and so on; null for the defaults.</param>
+    /// <param name="options">Device and so on; null for the defaults.</param>
     /// <param name="cancel">Stops the loading.</param>
     /// <exception cref="DinoSharpException">No such weights (the message says how to get them), or a file that does not hold exactly what the network needs.</exception>
     public static DinoModel Load(string model, DinoModelOptions? options = null, CancellationToken cancel = default) =>
@@ -69,6 +69,13 @@ public sealed class DinoModel : IDisposable
         cancel.ThrowIfCancellationRequested();
         return Embed([input], options)[0];
     }
+
+    /// <summary>One vector for a picture that is the network's input already.</summary>
+    /// <param name="input">From <see cref="Preprocessing"/> or prepared elsewhere; stays the caller's.</param>
+    /// <param name="options">Pooling and length; its size is of no account. Null: the class token, of unit length.</param>
+    /// <returns>As for a file.</returns>
+    /// <exception cref="DinoSharpException">It was normalised for other weights.</exception>
+    public float[] Embed(ImageTensor input, EmbedOptions? options = null) => Embed([RequireOwnNormalization(input)], options ?? new EmbedOptions())[0];
 
     /// <summary>One vector for each of many pictures, computed in batches; the next batch is decoded meanwhile. Lazy: pictures are read as the results are taken.</summary>
     /// <param name="images">Paths, or other sources, of any number.</param>
@@ -101,12 +108,23 @@ public sealed class DinoModel : IDisposable
         options ??= new ExtractOptions();
         using ImageTensor input = Dense(image, options);
         cancel.ThrowIfCancellationRequested();
+        return Extract(input, options);
+    }
+
+    /// <summary>Class token, registers and patch maps of chosen layers of a picture that is the network's input already.</summary>
+    /// <param name="input">From <see cref="Preprocessing"/> or prepared elsewhere; stays the caller's.</param>
+    /// <param name="options">Layers; its size is of no account. Null: the last layer.</param>
+    /// <returns>The features; dispose them.</returns>
+    /// <exception cref="DinoSharpException">There is no such layer, the size does not fit the network, or it was normalised for other weights.</exception>
+    public ImageFeatures Extract(ImageTensor input, ExtractOptions? options = null)
+    {
+        options ??= new ExtractOptions();
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
-        Tensor pixels = Batch([input]); // [1, C, H, W]
+        Tensor pixels = Batch([RequireOwnNormalization(input)]); // [1, C, H, W]
         LayerFeatures[] layers = Backbone.GetLayers(pixels, options.Layers, options.Normalize);
         foreach (LayerFeatures layer in layers) layer.MoveToOuterDisposeScope();
-        return new ImageFeatures(image.Info.Name, layers, Backbone.Config.LayerCount, (int)pixels.shape[2], (int)pixels.shape[3], PatchGeometry.Of(input.Geometry));
+        return new ImageFeatures(input.Name, layers, Backbone.Config.LayerCount, (int)pixels.shape[2], (int)pixels.shape[3], PatchGeometry.Of(input.Geometry));
     }
 
     /// <summary>How much the class token looks at each patch, for every attention head of a layer.</summary>
@@ -163,6 +181,10 @@ public sealed class DinoModel : IDisposable
         if (!vectors.isfinite().all().item<bool>()) throw new DinoSharpException($"{Name} gives numbers that are not finite (NaN or infinity); the weights may be damaged: try 'dino info' on them");
         return [.. vectors.data<float>().ToArray().Chunk((int)vectors.shape[1])];
     }
+
+    private ImageTensor RequireOwnNormalization(ImageTensor input) => input.Normalization.Equals(Preprocessing.Normalization)
+        ? input
+        : throw new DinoSharpException($"{input.Name} was normalised with {input.Normalization}, but {Name} needs {Preprocessing.Normalization}; prepare it with the model's Preprocessing");
 
     private Tensor Batch(IReadOnlyList<ImageTensor> inputs) => stack(inputs.Select(input => input.Tensor)).to(_device); // [B, C, H, W]
 

@@ -80,6 +80,18 @@ public sealed class DinoModelTests(TinyModel tiny) : IClassFixture<TinyModel>, I
         Assert.Equal(expected, _model.Embed(ImageSource.FromStream(stream)));
         Assert.Equal(expected, _model.Embed(ImageSource.FromBytes(File.ReadAllBytes(path))));
         Assert.Equal(expected, _model.Embed(ImageFile.Read(path)));
+        using ImageTensor input = _model.Preprocessing.Load(path);
+        Assert.Equal(expected, _model.Embed(input));
+        using ImageFeatures features = _model.Extract(input);
+        Assert.Equal(expected, features.Pool());
+    }
+
+    [Fact]
+    public void APictureNormalisedForOtherWeightsIsRefused()
+    {
+        using ImageTensor input = (_model.Preprocessing with { Normalization = Normalization.Sat }).Apply(TinyModel.Picture());
+        Assert.Contains("SAT", Assert.Throws<DinoSharpException>(() => _model.Embed(input)).Message);
+        Assert.Contains("SAT", Assert.Throws<DinoSharpException>(() => _model.Extract(input)).Message);
     }
 
     [Fact]
