@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace DinoSharp.Cli;
@@ -14,7 +16,7 @@ internal sealed record Failure(TextWriter Output, TextWriter Error, bool Json)
     {
         // One unknown word makes everything behind it unknown too, so only the first is worth showing.
         string? unknown = Typos.MistakenForPath(parsed) ?? parsed.UnmatchedTokens.FirstOrDefault();
-        IEnumerable<string> messages = unknown is not null ? [Unknown(parsed, unknown)] : parsed.Errors.Select(error => error.Message).Distinct();
+        IEnumerable<string> messages = unknown is not null ? [Unknown(parsed, unknown)] : parsed.Errors.Select(Explain).Distinct();
         string path = string.Join(' ', Path(parsed.CommandResult.Command));
         Show(string.Join(Environment.NewLine + "error: ", messages));
         Error.WriteLine($"See '{path} --help'.");
@@ -58,6 +60,16 @@ internal sealed record Failure(TextWriter Output, TextWriter Error, bool Json)
     {
         Error.WriteLine("error: " + message);
         if (Json) Output.WriteLine(Cli.Output.ToJson(new { error = message }));
+    }
+
+    // The parser names the .NET type it wanted, which tells a user nothing.
+    private static string Explain(ParseError error)
+    {
+        OptionResult? result = error.SymbolResult as OptionResult ?? error.SymbolResult?.Parent as OptionResult;
+        bool wantsNumber = result is not null && (Nullable.GetUnderlyingType(result.Option.ValueType) ?? result.Option.ValueType) == typeof(int);
+        return wantsNumber && result!.Tokens is [var word] && !int.TryParse(word.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _)
+            ? $"{result.Option.Name} {word.Value}: expected a whole number"
+            : error.Message;
     }
 
     private static string Unknown(ParseResult parsed, string word)

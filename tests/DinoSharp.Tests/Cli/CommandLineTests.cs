@@ -62,7 +62,7 @@ public class CommandLineTests
     [InlineData("doctor extra", "error: unexpected argument 'extra'")]
     [InlineData("try a.jpg --cuont 3", "error: unknown option '--cuont'; did you mean '--count'?")]
     [InlineData("try a.jpg -x", "error: unknown option '-x'")]
-    [InlineData("try --count three a.jpg", "error: Cannot parse argument 'three' for option '--count'")]
+    [InlineData("try --count three a.jpg", "error: --count three: expected a whole number")]
     [InlineData("try a.jpg --count", "error: Required argument missing for option: '--count'")]
     public async Task AWrongCommandLineIsRefusedWithTheNearestName(string line, string expected)
     {
