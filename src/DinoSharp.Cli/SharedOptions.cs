@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using DinoSharp.Backbones;
 
 namespace DinoSharp.Cli;
@@ -36,7 +37,16 @@ internal static class SharedOptions
     public static Option<int> Layer() => new("--layer") { Description = "Layer: 0 is the first, -1 the last", HelpName = "N", DefaultValueFactory = _ => -1 };
 
     /// <summary>Size of the model's input; null: the verb's own default.</summary>
-    public static Option<int?> Size(string description) => new("--size") { Description = description, HelpName = "PIXELS" };
+    public static Option<int?> Size(string description)
+    {
+        var option = new Option<int?>("--size") { Description = description, HelpName = "PIXELS" };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [var word] && int.TryParse(word.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int pixels) && pixels < 1)
+                result.AddError($"--size {word.Value}: expected a number of pixels above 0");
+        });
+        return option;
+    }
 
     /// <summary>Where the result goes; null: the verb's own default.</summary>
     public static Option<string?> Out(string description) => new("--out", "-o") { Description = description, HelpName = "FILE" };

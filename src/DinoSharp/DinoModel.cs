@@ -65,7 +65,7 @@ public sealed class DinoModel : IDisposable
     public float[] Embed(ImageBuffer image, EmbedOptions? options = null, CancellationToken cancel = default)
     {
         options ??= new EmbedOptions();
-        using ImageTensor input = Square(image, options.ImageSizePixels);
+        using ImageTensor input = Square(options.ImageSizePixels).Apply(image);
         cancel.ThrowIfCancellationRequested();
         return Embed([input], options)[0];
     }
@@ -82,6 +82,7 @@ public sealed class DinoModel : IDisposable
     /// <param name="options">Pooling, size, length and batch size; null: the class token, of unit length.</param>
     /// <param name="cancel">Checked between batches.</param>
     /// <returns>In the order given. A picture that cannot be read has an error in place of the vector, and the rest goes on.</returns>
+    /// <exception cref="DinoSharpException">The size does not fit the network.</exception>
     public IEnumerable<ImageEmbedding> Embed(IEnumerable<ImageSource> images, EmbedOptions? options = null, CancellationToken cancel = default)
     {
         options ??= new EmbedOptions();
@@ -162,8 +163,12 @@ public sealed class DinoModel : IDisposable
     public void Dispose() => Backbone.Dispose();
 
     /// <summary>One vector for each picture, batch by batch as the caller cuts them.</summary>
-    internal IEnumerable<IReadOnlyList<ImageEmbedding>> EmbedBatches(IEnumerable<IReadOnlyList<ImageSource>> batches, EmbedOptions options, CancellationToken cancel) =>
-        new EmbeddingPipeline(image => Square(ImageFile.Read(image), options.ImageSizePixels), inputs => Embed(inputs, options)).Run(batches, cancel);
+    internal IEnumerable<IReadOnlyList<ImageEmbedding>> EmbedBatches(IEnumerable<IReadOnlyList<ImageSource>> batches, EmbedOptions options, CancellationToken cancel)
+    {
+        Preprocessing how = Square(options.ImageSizePixels);
+        how.RequireLegalSize();
+        return new EmbeddingPipeline(image => how.Apply(ImageFile.Read(image)), inputs => Embed(inputs, options)).Run(batches, cancel);
+    }
 
     private static ImageBuffer Read(ImageSource image, CancellationToken cancel)
     {
@@ -188,13 +193,12 @@ public sealed class DinoModel : IDisposable
 
     private Tensor Batch(IReadOnlyList<ImageTensor> inputs) => stack(inputs.Select(input => input.Tensor)).to(_device); // [B, C, H, W]
 
-    private ImageTensor Square(ImageBuffer image, int? side) =>
-        (side is { } pixels ? Preprocessing with { Size = SizePolicy.Square(pixels), CenterCropPixels = null } : Preprocessing).Apply(image);
+    private Preprocessing Square(int? side) => side is { } pixels ? Preprocessing with { Size = SizePolicy.Square(pixels), CenterCropPixels = null } : Preprocessing;
 
     // Dense features are computed as in the official notebooks, whatever the weights say about pictures to classify.
     private ImageTensor Dense(ImageBuffer image, ExtractOptions options)
     {
-        if (options.Square) return Square(image, options.ImageSizePixels);
+        if (options.Square) return Square(options.ImageSizePixels).Apply(image);
         int patch = Preprocessing.PatchSizePixels;
         SizePolicy size = options.ImageSizePixels switch
         {

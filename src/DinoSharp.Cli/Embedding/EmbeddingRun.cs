@@ -49,6 +49,11 @@ internal sealed class EmbeddingRun(DinoModel model, EmbedOptions options, InputI
             else journal.Delete();
             throw;
         }
+        catch when (journal.Count == 0)
+        {
+            journal.Delete(); // nothing to keep; it would only stand in the way of a run with other settings
+            throw;
+        }
 
         ShowSkipped();
         int count = _asked.Count(journal.Contains);

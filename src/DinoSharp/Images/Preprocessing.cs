@@ -113,6 +113,21 @@ public sealed record Preprocessing
         return new PreprocessingRun(this, image, options ?? ImageReadOptions.Default).Run();
     }
 
+    /// <summary>Refuses a size that is illegal for every picture, so that it is told once and not as the fault of each picture. What depends on the picture is left to it.</summary>
+    /// <exception cref="DinoSharpException">The size is no multiple of the patch size, or too large; the message names the nearest legal ones.</exception>
+    internal void RequireLegalSize()
+    {
+        if (Size.How != SizePolicy.Rule.Exact) return;
+        try
+        {
+            Plan(Size.Width, Size.Height, "");
+        }
+        catch (ImageException e)
+        {
+            throw new DinoSharpException(e.Cause, e);
+        }
+    }
+
     /// <summary>The steps for a picture of a given size: resize, then cut or pad.</summary>
     /// <param name="width">Width of the upright picture.</param>
     /// <param name="height">Height of the upright picture.</param>
@@ -141,7 +156,9 @@ public sealed record Preprocessing
 
         if (cut.Width % patch != 0 || cut.Height % patch != 0)
         {
-            string source = CenterCropPixels is null ? $"the policy {Size} makes {width}×{height} into {cut.Width}×{cut.Height}" : $"the centre crop is {cut.Width}×{cut.Height}";
+            string source = CenterCropPixels is not null ? $"the centre crop is {cut.Width}×{cut.Height}"
+                : Size.How == SizePolicy.Rule.Exact ? $"the input is to be {cut.Width}×{cut.Height}"
+                : $"the policy {Size} makes {width}×{height} into {cut.Width}×{cut.Height}";
             throw new ImageException(name, $"{source}, but both sides must be multiples of the patch size {patch}; the nearest legal sizes are {Nearest(cut.Width)} wide and {Nearest(cut.Height)} high");
         }
 

@@ -111,6 +111,23 @@ public sealed class EmbedVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Contains(".jpg", outcome.Error);
     }
 
+    [Theory]
+    [InlineData("0", 2, "--size 0: expected a number of pixels above 0")]
+    [InlineData("-16", 2, "--size -16: expected a number of pixels above 0")]
+    [InlineData("big", 2, "--size big: expected a whole number")]
+    [InlineData("17", 1, "the nearest legal sizes are 16 or 32 wide")]
+    [InlineData("100000", 1, "use a smaller or a square size")]
+    public async Task AnIllegalSizeIsOneErrorAndLeavesNothingBehind(string size, int code, string message)
+    {
+        string folder = Photos("sizes", 3), file = tiny.File("sizes.npy");
+        Dino.Outcome outcome = await Run(folder, "--out", file, "--size", size);
+        Assert.Equal(code, outcome.Code);
+        Assert.StartsWith("error: ", outcome.Error);
+        Assert.Contains(message, outcome.Error);
+        Assert.DoesNotContain("skipped", outcome.Error);
+        Assert.Empty(Directory.GetFiles(Path.GetDirectoryName(file)!, "sizes.npy*"));
+    }
+
     [Fact]
     public async Task ARunThatIsStoppedGoesOnWhereItWasAndGivesTheSameBytes()
     {
