@@ -1,7 +1,13 @@
 using DinoSharp.Benchmarks;
 
 // Each benchmark is a name here and a file beside this one; it writes its results to bench/results/<processor>/<name>.md.
-var benchmarks = new Dictionary<string, Action<Report>> { ["images"] = ImageBenchmark.Run, ["heads"] = HeadBenchmark.Run, ["views"] = ViewsBenchmark.Run };
+var benchmarks = new Dictionary<string, Action<Report>>
+{
+    ["forward"] = ForwardBenchmark.Run,
+    ["heads"] = HeadBenchmark.Run,
+    ["images"] = ImageBenchmark.Run,
+    ["views"] = ViewsBenchmark.Run,
+};
 
 if (args.Length == 0 || args.Any(name => !benchmarks.ContainsKey(name)))
 {
