@@ -59,4 +59,21 @@ public sealed class EngineTests
             Assert.InRange((actual[0].narrow(1, 1 + config.Registers, rows * columns) - first.Patches).abs().max().item<float>(), 0, limit);
         }
     }
+
+    /// <summary>Lanes do not meet: an image gives the same bits alone and at any place of a batch.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void AnImageGivesTheSameBitsInEveryBatch(bool wide)
+    {
+        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
+        using var network = new VisionTransformer(Tiny);
+        using var random = new Generator(5);
+        network.Initialize(random);
+        using VisionTransformerEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        using var scope = NewDisposeScope();
+        Tensor images = randn([4, 3, 80, 112], generator: random);
+        Tensor together = engine.Forward(images, [2])[0];
+        for (int i = 0; i < 4; i++) Assert.True(engine.Forward(images.narrow(0, i, 1), [2])[0].equal(together.narrow(0, i, 1)).all().item<bool>());
+    }
 }
