@@ -6,4 +6,13 @@ TorchSharp.torch.set_num_threads(1);
 if (args is ["golden", .. string[] folders]) return DinoSharp.Tests.Golden.GoldenRunner.RunFolders(folders);
 if (args is ["load", string weights]) return DinoSharp.Tests.Weights.LoadingMemoryTests.Measure(weights);
 if (args is ["report", .. string[] selection]) return await DinoSharp.Tests.TestReport.RunAsync(selection);
+if (args is ["readme"])
+{
+    DinoSharp.Tests.ReadmeExample.Run();
+    return 0;
+}
+
+// What `dotnet test` and IDEs ask for.
+if (args.Any(arg => arg is "--server" or "--internal-msbuild-node"))
+    return await Xunit.MicrosoftTestingPlatform.TestPlatformTestFramework.RunAsync(args, DinoSharp.Tests.SelfRegisteredExtensions.AddSelfRegisteredExtensions);
 return await Xunit.Runner.InProc.SystemConsole.ConsoleRunner.Run(args);
