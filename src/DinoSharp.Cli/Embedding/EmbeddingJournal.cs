@@ -41,7 +41,11 @@ internal sealed class EmbeddingJournal : IDisposable
             // Without a buffer: a write that fails must not be tried again when the file is cut back or closed.
             file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is UnauthorizedAccessException or FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new DinoSharpException($"{path} cannot be written: {e.Message}", e);
+        }
+        catch (IOException e)
         {
             throw new DinoSharpException($"{path} cannot be opened; is another run writing it? {e.Message}", e);
         }

@@ -15,7 +15,7 @@ internal static class ImageWriter
         {
             ".PNG" => EncodePng(image, path),
             ".JPG" or ".JPEG" => EncodeJpeg(image, path, jpegQuality),
-            string other => throw new ImageException(path, $"pictures are written as .png, .jpg or .jpeg, not \"{other}\""),
+            _ => throw new ImageException(path, $"pictures are written as .png, .jpg or .jpeg, not \"{Path.GetExtension(path)}\""),
         };
         WriteWhole(path, file);
     }
@@ -28,6 +28,10 @@ internal static class ImageWriter
         {
             File.WriteAllBytes(temporary, file);
             File.Move(temporary, path, overwrite: true);
+        }
+        catch (DirectoryNotFoundException error)
+        {
+            throw new ImageException(path, $"there is no folder {Path.GetDirectoryName(Path.GetFullPath(path))}; create it first", error);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -125,6 +125,8 @@ public static class SafetensorsWriter
                 // The first error is the one to report.
             }
 
+            if (error is DirectoryNotFoundException)
+                throw new TensorFileException(path, $"there is no folder {Path.GetDirectoryName(Path.GetFullPath(path))}; create it first", error);
             if (error is IOException or UnauthorizedAccessException)
                 throw new TensorFileException(path, $"cannot be written ({length} bytes): {error.Message}", error);
             throw;

@@ -31,6 +31,15 @@ public sealed class WeightVerbTests : IDisposable
     }
 
     [Fact]
+    public async Task ConvertNamesAFolderThatIsMissing()
+    {
+        Dino.Outcome outcome = await Dino.RunAsync("convert", Save(), _folder.File("absent", "x.safetensors"), "--to", "official");
+        Assert.Equal(1, outcome.Code);
+        Assert.Contains($"there is no folder {_folder.File("absent")}", outcome.Error);
+        Assert.DoesNotContain(".tmp", outcome.Error);
+    }
+
+    [Fact]
     public async Task InfoOfTensorsThatAreNoBackboneStillSaysWhatIsThere()
     {
         string path = _folder.File("other.safetensors");

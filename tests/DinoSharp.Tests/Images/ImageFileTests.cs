@@ -272,7 +272,7 @@ public class ImageFileTests
         else Assert.InRange(MeanDifference(image, back), 0, 2);
         Assert.Single(Directory.GetFiles(Path.GetDirectoryName(path)!));
         Assert.Contains(".gif", Assert.Throws<ImageException>(() => image.Save("x.gif")).Message);
-        Assert.Throws<ImageException>(() => image.Save(Path.Combine(Path.GetTempPath(), "no-such-folder-here", "x.png")));
+        Assert.Contains("there is no folder", Assert.Throws<ImageException>(() => image.Save(Path.Combine(Path.GetTempPath(), "no-such-folder-here", "x.png"))).Message);
     }
 
     private static double MeanDifference(ImageBuffer a, ImageBuffer b)

@@ -88,6 +88,15 @@ public class EmbeddingJournalTests
     }
 
     [Fact]
+    public void AMissingFolderIsNotTakenForAnotherRun()
+    {
+        using var folder = new TemporaryFolder();
+        string message = Assert.Throws<DinoSharpException>(() => EmbeddingJournal.Open(folder.File("absent", "j"), Settings, 3)).Message;
+        Assert.StartsWith(folder.File("absent", "j") + " cannot be written", message);
+        Assert.DoesNotContain("another run", message);
+    }
+
+    [Fact]
     public void TwoRunsCannotWriteOneFile()
     {
         using var folder = new TemporaryFolder();
