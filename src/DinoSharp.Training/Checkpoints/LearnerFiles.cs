@@ -1,3 +1,5 @@
+using DinoSharp.Backbones;
+using DinoSharp.Images;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Weights;
 using static TorchSharp.torch;
@@ -14,11 +16,26 @@ internal static class LearnerFiles
     /// <param name="folder">An existing folder.</param>
     public static void Save(StudentTeacher learner, string folder)
     {
-        StateDict.Save(learner.StudentNetwork, Path.Combine(folder, Student));
-        StateDict.Save(learner.TeacherNetwork, Path.Combine(folder, Teacher));
+        // With its description inside, the teacher's file is also a model: other verbs open it, and the heads are passed over.
+        KeyValuePair<string, string>[] description = [new(WeightMetadata.ConfigKey, Description(learner.Config.Backbone))];
+        StateDict.Save(learner.StudentNetwork, Path.Combine(folder, Student), description);
+        StateDict.Save(learner.TeacherNetwork, Path.Combine(folder, Teacher), description);
         if (learner.Gram?.Backbone is { } anchor) StateDict.Save(anchor, Path.Combine(folder, Gram));
         SafetensorsWriter.Write(Path.Combine(folder, Optimizer), learner.Optimizer.State, [new(Updates, $"{learner.Optimizer.Updates}")]);
     }
+
+    /// <summary>Writes the teacher's backbone alone, under official names, with everything that a user of it needs inside.</summary>
+    /// <param name="learner">Whose teacher.</param>
+    /// <param name="path">The file; replaced if it exists.</param>
+    /// <param name="normalization">How its pixels were normalised.</param>
+    /// <param name="source">Where it is from, in words.</param>
+    public static void Export(StudentTeacher learner, string path, Normalization normalization, string source) => StateDict.Save(learner.Teacher, path,
+    [
+        new("format", "pt"),
+        new(WeightMetadata.ConfigKey, Description(learner.Config.Backbone)),
+        new(WeightMetadata.NormalizationKey, WeightMetadata.Text(normalization)),
+        new(WeightMetadata.SourceKey, source),
+    ]);
 
     /// <summary>Reads back what <see cref="Save"/> wrote; every name and shape must match.</summary>
     /// <param name="learner">A learner of the same configuration.</param>
@@ -46,21 +63,45 @@ internal static class LearnerFiles
     /// <exception cref="DinoSharpException">The weights do not fit.</exception>
     public static bool LoadInitial(StudentTeacher learner, string path)
     {
-        using TensorFile file = TensorFile.Open(path);
-        bool heads = file.Entries.Keys.Any(name => name.StartsWith("dino_head.", StringComparison.Ordinal));
-        if (heads)
-        {
-            StateDict.Load(learner.StudentNetwork, file);
-        }
-        else
-        {
-            using BackboneWeights weights = BackboneWeights.Open(path);
-            weights.LoadInto(learner.Student);
-        }
-
+        bool heads = LoadNetwork(learner.StudentNetwork, path);
         PretrainNetwork.Copy(learner.StudentNetwork, learner.TeacherNetwork);
         learner.ResetGramTeacher();
         return heads;
+    }
+
+    /// <summary>Builds a frozen teacher from a file of a backbone and its heads.</summary>
+    /// <param name="path">File or folder.</param>
+    /// <param name="heads">Sizes of its heads.</param>
+    /// <param name="device">Where the weights live; null: CPU.</param>
+    /// <exception cref="DinoSharpException">There are no heads, or the weights do not fit.</exception>
+    public static FrozenTeacher LoadTeacher(string path, HeadsConfig heads, Device? device)
+    {
+        BackboneConfig config;
+        using (BackboneWeights weights = BackboneWeights.Open(path)) config = weights.Config;
+        var teacher = new FrozenTeacher(config, heads, device);
+        try
+        {
+            if (!LoadNetwork(teacher.Network, path)) throw new TensorFileException(path, "holds a backbone without heads; a distillation teacher needs both, as a training checkpoint has them");
+            return teacher;
+        }
+        catch
+        {
+            teacher.Dispose();
+            throw;
+        }
+    }
+
+    private static bool LoadNetwork(PretrainNetwork network, string path)
+    {
+        const string Head = "dino_head.last_layer.weight";
+        using BackboneWeights weights = BackboneWeights.Open(path);
+        weights.LoadInto(network.Backbone);
+        string? name = weights.File.Entries.Keys.FirstOrDefault(n => n.EndsWith(Head, StringComparison.Ordinal));
+        if (name is null) return false;
+        string prefix = name[..^Head.Length];
+        StateDict.Load(network.DinoHead, weights.File, prefix + "dino_head.");
+        StateDict.Load(network.IbotHead, weights.File, prefix + "ibot_head.");
+        return true;
     }
 
     private static void Read(nn.Module module, string path)
@@ -68,4 +109,6 @@ internal static class LearnerFiles
         using TensorFile file = TensorFile.Open(path);
         StateDict.Load(module, file);
     }
+
+    private static string Description(BackboneConfig config) => ModelConfigFile.Write(config, keyBias: config is VisionTransformerConfig { QkvBias: true, MaskKeyBias: false }, dtype: null);
 }

@@ -30,6 +30,19 @@ internal sealed class AdamW : IDisposable
     public IEnumerable<KeyValuePair<string, Tensor>> State =>
         _moments.SelectMany(m => new KeyValuePair<string, Tensor>[] { new(m.Key + ".first", m.Value.First), new(m.Key + ".second", m.Value.Second) });
 
+    /// <summary>Goes on where another optimizer of the same parameters stopped.</summary>
+    public void TakeOver(AdamW other)
+    {
+        using var quiet = no_grad();
+        foreach ((string name, Moments moments) in _moments)
+        {
+            moments.First.copy_(other._moments[name].First);
+            moments.Second.copy_(other._moments[name].Second);
+        }
+
+        Updates = other.Updates;
+    }
+
     /// <summary>One update of every parameter that has a gradient.</summary>
     public void Step(StepValues values)
     {

@@ -22,8 +22,9 @@ public sealed record PretrainRecipe
     /// <summary>Folder of everything the run writes; null: <c>runs/NAME</c>.</summary>
     public string? Output { get; init; }
 
-    /// <summary>Sources of images; each sample is drawn from one of them.</summary>
-    public IReadOnlyList<DataRecipe> Data { get; init; } = [];
+    /// <summary>Where the images come from: a folder, a tar or manifest file, <c>Synthetic:</c>, a data set string like <c>ImageNet:split=TRAIN:root=…</c>, or a mixture
+    /// like <c>0.75 * my-photos + 0.25 * Synthetic:</c>.</summary>
+    public required string Data { get; init; }
 
     /// <summary>Threads that decode and augment; null: as many as there are processors.</summary>
     public int? LoaderThreads { get; init; }
@@ -74,8 +75,7 @@ public sealed record PretrainRecipe
     {
         Require(Name.Length > 0 && Name.IndexOfAny(Path.GetInvalidFileNameChars()) < 0, $"name '{Name}' cannot be a folder name");
         Require(Phases.Count > 0, "there must be at least one phase");
-        Require(Data.Count > 0, "data is missing: name at least one source of images, for example '- source: my-photos'");
-        Require(Data.All(d => d.Weight > 0), "the weight of every data source must be above 0");
+        Require(Monitor.LogEverySteps >= 1, $"monitor.logEverySteps must be at least 1, found {Monitor.LogEverySteps}");
         Require(StopAfterRefusedSteps >= 1, $"stopAfterRefusedSteps must be at least 1, found {StopAfterRefusedSteps}");
         Require(LoaderThreads is null or >= 1, $"loaderThreads must be at least 1, found {LoaderThreads}");
         Require(Students.Count == 0 || Distillation is not null, "students side by side need a frozen teacher (distillation)");
@@ -160,37 +160,14 @@ public sealed record RecipeNotes
     public bool WasRunHere { get; init; }
 }
 
-/// <summary>A source of images and its share.</summary>
-public sealed record DataRecipe
-{
-    /// <summary>A folder, a tar or manifest file, <c>Synthetic:</c>, or a data set string like <c>ImageNet:split=TRAIN:root=…</c>.</summary>
-    public required string Source { get; init; }
-
-    /// <summary>Share of the samples, relative to the other sources.</summary>
-    public double Weight { get; init; } = 1;
-}
-
 /// <summary>A frozen teacher and how students learn from it.</summary>
 public sealed record DistillationRecipe
 {
-    /// <summary>File or folder of the teacher's weights, with heads for <see cref="DistillationMode.Prototypes"/>.</summary>
+    /// <summary>File of the teacher's backbone and heads, such as <c>teacher.safetensors</c> of a checkpoint.</summary>
     public required string Teacher { get; init; }
 
-    /// <summary>What the students learn to reproduce.</summary>
-    public DistillationMode Mode { get; init; }
-
-    /// <summary>Sizes of the teacher's heads, for <see cref="DistillationMode.Prototypes"/>; null: those of the students.</summary>
+    /// <summary>Sizes of the teacher's heads; null: those of the students.</summary>
     public HeadsConfig? TeacherHeads { get; init; }
-}
-
-/// <summary>What a distilled student learns to reproduce.</summary>
-public enum DistillationMode
-{
-    /// <summary>The teacher's distributions over prototypes: needs the teacher's heads (paper section 5.2).</summary>
-    Prototypes,
-
-    /// <summary>The teacher's features themselves, through a linear map of the student's: needs no heads, so any released backbone can teach.</summary>
-    Features,
 }
 
 /// <summary>One of several students of a frozen teacher: what differs from the recipe.</summary>

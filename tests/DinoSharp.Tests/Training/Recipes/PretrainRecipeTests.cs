@@ -11,10 +11,7 @@ public sealed class PretrainRecipeTests
     private const string Small = """
         name: trial
         seed: 5
-        data:
-          - source: "Synthetic:"
-          - source: photos
-            weight: 0.25
+        data: "0.75 * photos + 0.25 * Synthetic:"
         backbone: {family: visionTransformer, width: 64, depth: 2, heads: 2, feedForwardWidth: 128, rotary: {rescaleCoordinates: null}}
         heads:
           dino: {prototypes: 128}
@@ -40,7 +37,7 @@ public sealed class PretrainRecipeTests
         PretrainRecipe recipe = Read(Small);
         recipe.Validate();
         Assert.Equal(5UL, recipe.Seed);
-        Assert.Equal(0.25, recipe.Data[1].Weight);
+        Assert.Equal("0.75 * photos + 0.25 * Synthetic:", recipe.Data);
         var vit = Assert.IsType<VisionTransformerConfig>(recipe.Backbone);
         Assert.Equal((64, 2, 100.0), (vit.Width, vit.Depth, vit.Rotary.Base!.Value));
         Assert.Null(vit.Rotary.RescaleCoordinates);
@@ -70,11 +67,11 @@ public sealed class PretrainRecipeTests
         Assert.Equal([2, 2], Read(Small, "batchImages=2").Phases.Select(p => p.BatchImages));
         Assert.Equal([100L, 7L], Read(Small, "phases.gram.steps=7").Phases.Select(p => p.Steps));
         Assert.Equal([9L, 50L], Read(Small, "phases.0.steps=9").Phases.Select(p => p.Steps));
-        PretrainRecipe changed = Read(Small, "optimizer.learningRate.peak=0.5", "backbone=dinov3-vits16", "data=[{source: other}]");
+        PretrainRecipe changed = Read(Small, "optimizer.learningRate.peak=0.5", "backbone=dinov3-vits16", "data=other");
         Assert.All(changed.Phases, p => Assert.Equal(0.5, p.Optimizer.LearningRate.Peak));
         Assert.All(changed.Phases, p => Assert.Equal(10, p.Optimizer.LearningRate.WarmupSteps));
         Assert.Equal(Presets.Find("dinov3-vits16").Config, changed.Backbone);
-        Assert.Equal("other", Assert.Single(changed.Data).Source);
+        Assert.Equal("other", changed.Data);
     }
 
     [Theory]
@@ -91,12 +88,12 @@ public sealed class PretrainRecipeTests
     [InlineData("optimizer: {clipNorm: .nan}", "clipNorm: expected a number, found '.nan'")]
     [InlineData("backbone: dinov3-vits17", "line 2: backbone: there is no network named")]
     [InlineData("backbone: {family: resnet}", "there is no family 'resnet'")]
-    [InlineData("data: photos", "data: expected a list, found 'photos'")]
+    [InlineData("data: [photos]", "data: expected a text, found a list of 1")]
     [InlineData("seed: [", "no valid YAML")]
     [InlineData("seed: 1\nseed: 2", "no valid YAML")]
     public void WhatIsWrongIsNamedWithItsLine(string line, string message)
     {
-        string text = "name: x\n" + line + (line.StartsWith("steps", StringComparison.Ordinal) ? "" : "\nsteps: 5") + (line.StartsWith("backbone", StringComparison.Ordinal) ? "" : "\nbackbone: dinov3-vits16");
+        string text = "name: x\n" + line + (line.StartsWith("steps", StringComparison.Ordinal) ? "" : "\nsteps: 5") + (line.StartsWith("backbone", StringComparison.Ordinal) ? "" : "\nbackbone: dinov3-vits16") + (line.StartsWith("data", StringComparison.Ordinal) ? "" : "\ndata: photos");
         Assert.Contains(message, Assert.Throws<DinoSharpException>(() => Read(text)).Message);
     }
 
@@ -108,7 +105,6 @@ public sealed class PretrainRecipeTests
     public void AWrongChangeIsNamed(string change, string message) => Assert.Contains(message, Assert.Throws<DinoSharpException>(() => Read(Small, change)).Message);
 
     [Theory]
-    [InlineData("data=[]", "data is missing")]
     [InlineData("phases.0.steps=5", "phase first: schedule of the learning rate: its parts need 10 steps, the run has 5")]
     [InlineData("microBatches=3", "MicroBatches 3 must divide BatchImages 8")]
     [InlineData("views.gramSizePixels=96", "phase first: views.gramSizePixels makes crops for a Gram teacher, but losses.gram is not set")]

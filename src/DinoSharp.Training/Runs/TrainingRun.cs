@@ -1,0 +1,241 @@
+using System.Diagnostics;
+using DinoSharp.Training.Checkpoints;
+using DinoSharp.Training.Data;
+using DinoSharp.Training.Pretraining;
+using DinoSharp.Training.Recipes;
+using DinoSharp.Training.Views;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Training.Runs;
+
+/// <summary>The loop: phases, steps, figures, checkpoints.</summary>
+internal sealed class TrainingRun : IDisposable
+{
+    private readonly PretrainRecipe _recipe;
+    private readonly PretrainOptions _options;
+    private readonly IProgress<PretrainProgress>? _progress;
+    private readonly IProgress<string>? _log;
+    private readonly RunFolder _folder;
+    private readonly ImageDataset _data;
+    private readonly FrozenTeacher? _frozen;
+    private StudentTeacher[] _learners = [];
+    private RunState _state = new(0, 0, 0);
+    private long _refused;
+    private long _unreadable;
+    private StepReport? _last;
+
+    public TrainingRun(PretrainRecipe recipe, PretrainOptions options, IProgress<PretrainProgress>? progress, IProgress<string>? log)
+    {
+        (_recipe, _options, _progress, _log) = (recipe, options, progress, log);
+        _data = ImageDataset.Open(recipe.Data);
+        _folder = new RunFolder(recipe.Output ?? Path.Combine("runs", recipe.Name), recipe, options.Resume);
+        try
+        {
+            _frozen = LoadFrozen(recipe, options.Device);
+        }
+        catch
+        {
+            _folder.Dispose();
+            throw;
+        }
+    }
+
+    private long StepsBefore => _recipe.Phases.Take(_state.Phase).Sum(p => p.Steps);
+
+    public PretrainResult Run(CancellationToken cancel)
+    {
+        Begin();
+        using (var metrics = new MetricsLog(_folder.In("metrics.jsonl"), StepsBefore + _state.PhaseStep))
+        {
+            while (true)
+            {
+                RunPhase(metrics, cancel);
+                if (_state.Phase == _recipe.Phases.Count - 1) break;
+                EnterNextPhase();
+            }
+        }
+
+        string[] teachers = [.. _learners.Select((learner, i) =>
+        {
+            string file = Path.Combine(Directory.CreateDirectory(RunFolder.FolderOf(_folder.Path, _recipe, i)).FullName, "teacher.safetensors");
+            LearnerFiles.Export(learner, file, _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {_recipe.TotalSteps()} steps, seed {_recipe.Seed}");
+            return file;
+        })];
+        return new PretrainResult(_folder.Path, teachers, _recipe.TotalSteps(), _refused, _unreadable, _last);
+    }
+
+    public static IReadOnlyList<StepReport> Replay(string batchFile, Device? device)
+    {
+        using var scope = NewDisposeScope();
+        (PretrainBatch batch, RunState state, PretrainRecipe recipe, string folder) = RunFolder.ReadRefused(batchFile);
+        using FrozenTeacher? frozen = LoadFrozen(recipe, device);
+        StudentTeacher[] learners = [.. recipe.LearnersOf(state.Phase).Select(config => new StudentTeacher(config, frozen, device: device))];
+        try
+        {
+            RunFolder.Load(folder, recipe, learners);
+            PretrainBatch[] parts = learners[0].Prepare(batch);
+            Targets[] targets = learners[0].Teach(parts, learners[0].ValuesAt(state.PhaseStep).TeacherTemperature);
+            return [.. learners.Select(learner => learner.ForwardBackward(parts, targets, state.PhaseStep, learner.ValuesAt(state.PhaseStep)))];
+        }
+        finally
+        {
+            foreach (StudentTeacher learner in learners) learner.Dispose();
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (StudentTeacher learner in _learners) learner.Dispose();
+        _frozen?.Dispose();
+        _folder.Dispose();
+    }
+
+    private static FrozenTeacher? LoadFrozen(PretrainRecipe recipe, Device? device) =>
+        recipe.Distillation is { } distillation ? LearnerFiles.LoadTeacher(distillation.Teacher, distillation.TeacherHeads ?? recipe.Heads, device) : null;
+
+    private StudentTeacher[] Build(int phase) => [.. _recipe.LearnersOf(phase).Select(config => new StudentTeacher(config, _frozen, device: _options.Device))];
+
+    private void Begin()
+    {
+        if (_options.Resume && _folder.Latest() is var (state, folder))
+        {
+            _state = state;
+            _learners = Build(state.Phase);
+            RunFolder.Load(folder, _recipe, _learners);
+            Say($"going on after step {StepsBefore + state.PhaseStep} of {_recipe.TotalSteps()}, in phase {_recipe.Phases[state.Phase].Name}");
+            return;
+        }
+
+        _learners = Build(0);
+        if (_recipe.InitialWeights is { } initial)
+        {
+            foreach (StudentTeacher learner in _learners)
+            {
+                bool heads = LearnerFiles.LoadInitial(learner, initial);
+                Say($"starting from {initial}{(heads ? " with its heads" : "; the heads are fresh")}");
+            }
+        }
+
+        LoadAnchors();
+    }
+
+    private void EnterNextPhase()
+    {
+        StudentTeacher[] before = _learners;
+        _state = new RunState(_state.Phase + 1, 0, 0);
+        _learners = Build(_state.Phase);
+        for (int i = 0; i < before.Length; i++)
+        {
+            bool fromTeacher = _recipe.Phases[_state.Phase].Start == PhaseStart.FromTeacher;
+            PretrainNetwork.Copy(fromTeacher ? before[i].TeacherNetwork : before[i].StudentNetwork, _learners[i].StudentNetwork);
+            PretrainNetwork.Copy(before[i].TeacherNetwork, _learners[i].TeacherNetwork);
+            if (!fromTeacher) _learners[i].Optimizer.TakeOver(before[i].Optimizer);
+            _learners[i].ResetGramTeacher();
+            before[i].Dispose();
+        }
+
+        LoadAnchors();
+    }
+
+    private void LoadAnchors()
+    {
+        if (_recipe.Phases[_state.Phase].Losses.Gram?.Checkpoint is not { } path) return;
+        foreach (StudentTeacher learner in _learners)
+        {
+            using var weights = DinoSharp.Weights.BackboneWeights.Open(path);
+            weights.LoadInto(learner.Gram!.Backbone!);
+        }
+    }
+
+    private void RunPhase(MetricsLog metrics, CancellationToken cancel)
+    {
+        PhaseRecipe phase = _recipe.Phases[_state.Phase];
+        if (_state.PhaseStep >= phase.Steps) return;
+        Say($"phase {phase.Name}: {phase.Steps - _state.PhaseStep} steps of {phase.BatchImages} images");
+        string? anchor = null;
+        var options = new LoaderOptions { BatchSize = phase.BatchImages, Workers = _recipe.LoaderThreads, Seed = _learners[0].Config.Seed, StartStep = _state.PhaseStep };
+        using var loader = new PretrainLoader(_data, phase.Resolutions.Count == 0 ? [(phase.Views, 1)] : [.. phase.Resolutions.Select(r => (r.Apply(phase.Views), r.Probability))], phase.Masks, options);
+        var clock = Stopwatch.StartNew();
+        long first = _state.PhaseStep;
+        while (_state.PhaseStep < phase.Steps)
+        {
+            if (cancel.IsCancellationRequested) Stop(cancel);
+            if (phase.Losses.Gram is { } gram && gram.Describe(_state.PhaseStep) is var described && described != anchor) Say($"step {StepsBefore + _state.PhaseStep}: the Gram teacher is {anchor = described}");
+            StepReport[] reports = Step(loader, cancel);
+            _last = reports[0];
+            long total = StepsBefore + _state.PhaseStep;
+            double perSecond = (_state.PhaseStep - first) * phase.BatchImages / clock.Elapsed.TotalSeconds;
+            double left = (_recipe.TotalSteps() - total) * clock.Elapsed.TotalSeconds / (_state.PhaseStep - first);
+            var progress = new PretrainProgress(phase.Name, total, _recipe.TotalSteps(), reports[0], perSecond, loader.Report().WaitedShare, TimeSpan.FromSeconds(left), Environment.WorkingSet);
+            if (_state.PhaseStep % _recipe.Monitor.LogEverySteps == 0 || _state.PhaseStep == phase.Steps) Write(metrics, phase, progress, reports);
+            _progress?.Report(progress);
+            if (total % _recipe.Checkpoints.EverySteps == 0 || _state.PhaseStep == phase.Steps) _folder.Save(_state, total, _recipe, _learners);
+        }
+
+        LoaderReport loaded = loader.Report();
+        _unreadable += loaded.Unreadable;
+        foreach (string problem in loaded.Problems) Say("an image was replaced: " + problem);
+    }
+
+    private StepReport[] Step(PretrainLoader loader, CancellationToken cancel)
+    {
+        PretrainBatch batch;
+        try
+        {
+            batch = loader.Next(cancel);
+        }
+        catch (OperationCanceledException)
+        {
+            Stop(cancel);
+            throw;
+        }
+
+        using (batch)
+        {
+            StepReport[] reports = StudentTeacher.StepTogether(_learners, batch, _state.PhaseStep);
+            bool refused = reports.Any(r => r.NonFinite is not null);
+            long total = StepsBefore + _state.PhaseStep;
+            if (refused) Refuse(batch, total, reports.First(r => r.NonFinite is not null).NonFinite!);
+            _state = _state with { PhaseStep = _state.PhaseStep + 1, RefusedInARow = refused ? _state.RefusedInARow + 1 : 0 };
+            return reports;
+        }
+    }
+
+    private void Refuse(PretrainBatch batch, long total, string problem)
+    {
+        _refused++;
+        string file = _folder.SaveRefused(batch, _state, total, _recipe, _learners);
+        string message = $"step {total} was refused: {problem} is not finite; no weight was changed. Look at it again with: dino train --replay {file}";
+        Say(message);
+        int row = _state.RefusedInARow + 1;
+        if (row >= _recipe.StopAfterRefusedSteps) throw new DinoSharpException($"{row} steps in a row were refused, so the run stopped. {message}");
+    }
+
+    private void Stop(CancellationToken cancel)
+    {
+        long total = StepsBefore + _state.PhaseStep;
+        if (!_folder.Store.Steps.Contains(total)) _folder.Save(_state, total, _recipe, _learners);
+        Say($"stopped after step {total}; --resume goes on from there");
+        cancel.ThrowIfCancellationRequested();
+    }
+
+    private void Write(MetricsLog metrics, PhaseRecipe phase, PretrainProgress progress, StepReport[] reports)
+    {
+        for (int i = 0; i < reports.Length; i++)
+        {
+            StepReport r = reports[i];
+            metrics.Write(
+            [
+                new("step", progress.TotalStep - 1), new("phase", phase.Name), new("student", _recipe.Students.Count == 0 ? null : _recipe.Students[i].Name),
+                new("total_loss", r.Losses.Total), new("dino_global_crops_loss", r.Losses.DinoGlobal), new("dino_local_crops_loss", r.Losses.DinoLocal),
+                new("ibot_loss", r.Losses.Ibot), new("koleo_loss", r.Losses.KoLeo), new("gram_loss", r.Losses.Gram), new("gram_loss_weight", r.Losses.GramWeight),
+                new("dino_local_loss_weight", r.Losses.LocalWeight), new("masked_gram_loss", r.Losses.GramMasked), new("unmasked_gram_loss", r.Losses.GramUnmasked),
+                new("lr", r.Values.LearningRate), new("last_layer_lr", r.Values.LastLayerLearningRate), new("wd", r.Values.WeightDecay), new("mom", r.Values.Momentum), new("teacher_temp", r.Values.TeacherTemperature),
+                new("backbone_grad_norm", r.GradientNorms.Backbone), new("dino_head_grad_norm", r.GradientNorms.DinoHead), new("ibot_head_grad_norm", r.GradientNorms.IbotHead),
+                new("refused", r.NonFinite), new("images_per_second", progress.ImagesPerSecond), new("loader_wait_share", progress.LoaderWaitShare), new("memory_bytes", progress.MemoryBytes),
+            ]);
+        }
+    }
+
+    private void Say(string message) => _log?.Report(message);
+}
