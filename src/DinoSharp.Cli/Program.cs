@@ -13,6 +13,8 @@ internal static class Program
         new PcaVerb(),
         new SimilarityVerb(),
         new AttentionVerb(),
+        new MatchVerb(),
+        new TrackVerb(),
         new InfoVerb(),
         new ConvertVerb(),
         new DoctorVerb(),

@@ -72,6 +72,25 @@ internal sealed class Canvas
         }
     }
 
+    /// <summary>A straight line with a soft edge.</summary>
+    /// <param name="from">One end.</param>
+    /// <param name="to">The other end.</param>
+    /// <param name="thickness">Width of the line in pixels.</param>
+    /// <param name="color">Its colour.</param>
+    public void Line((double X, double Y) from, (double X, double Y) to, double thickness, (byte Red, byte Green, byte Blue) color)
+    {
+        double reach = (thickness / 2) + 1, dx = to.X - from.X, dy = to.Y - from.Y, squared = Math.Max(1e-9, (dx * dx) + (dy * dy));
+        for (int py = Math.Max(0, (int)(Math.Min(from.Y, to.Y) - reach)); py < Math.Min(Height, Math.Max(from.Y, to.Y) + reach); py++)
+        {
+            for (int px = Math.Max(0, (int)(Math.Min(from.X, to.X) - reach)); px < Math.Min(Width, Math.Max(from.X, to.X) + reach); px++)
+            {
+                double along = Math.Clamp((((px + 0.5 - from.X) * dx) + ((py + 0.5 - from.Y) * dy)) / squared, 0, 1);
+                (double offX, double offY) = (px + 0.5 - from.X - (along * dx), py + 0.5 - from.Y - (along * dy));
+                Blend(px, py, color, Math.Clamp((thickness / 2) + 0.5 - Math.Sqrt((offX * offX) + (offY * offY)), 0, 1));
+            }
+        }
+    }
+
     /// <summary>A line of black text; characters without a glyph leave a gap.</summary>
     public void Text(string text, int left, int top, int scale)
     {
@@ -91,6 +110,14 @@ internal sealed class Canvas
 
     /// <summary>The picture so far.</summary>
     public ImageBuffer ToPicture() => ImageBuffer.FromSamples<byte>(Width, Height, 3, _pixels);
+
+    private void Blend(int x, int y, (byte Red, byte Green, byte Blue) color, double share)
+    {
+        Span<byte> pixel = _pixels.AsSpan(((y * Width) + x) * 3, 3);
+        pixel[0] = (byte)((pixel[0] * (1 - share)) + (color.Red * share) + 0.5);
+        pixel[1] = (byte)((pixel[1] * (1 - share)) + (color.Green * share) + 0.5);
+        pixel[2] = (byte)((pixel[2] * (1 - share)) + (color.Blue * share) + 0.5);
+    }
 
     private void Set(int x, int y, byte level) => _pixels.AsSpan(((y * Width) + x) * 3, 3).Fill(level);
 }

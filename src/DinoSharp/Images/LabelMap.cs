@@ -94,7 +94,7 @@ public sealed class LabelMap
         return new LabelMap(width, height, resized);
     }
 
-    /// <summary>The picture with every object tinted in its colour and outlined; background stays as it is.</summary>
+    /// <summary>The picture with every object tinted and outlined in a bright colour of its own; background stays as it is.</summary>
     /// <param name="picture">8-bit RGB of the same size.</param>
     /// <param name="opacity">Share of the tint, 0 … 1.</param>
     public ImageBuffer Overlay(ImageBuffer picture, double opacity = 0.5)
@@ -110,7 +110,7 @@ public sealed class LabelMap
                 byte id = _values[i];
                 if (id == 0) continue;
                 bool edge = (x > 0 && _values[i - 1] != id) || (x + 1 < Width && _values[i + 1] != id) || (y > 0 && _values[i - Width] != id) || (y + 1 < Height && _values[i + Width] != id);
-                (byte r, byte g, byte b) = Color(id);
+                (byte r, byte g, byte b) = Bright(id);
                 double share = edge ? 1 : opacity;
                 Mix(ref pixels[i * 3], r, share);
                 Mix(ref pixels[(i * 3) + 1], g, share);
@@ -119,6 +119,19 @@ public sealed class LabelMap
         }
 
         return ImageBuffer.FromSamples<byte>(Width, Height, 3, pixels);
+    }
+
+    // Hues a golden section apart, so that neighbouring ids differ most; the palette of the files is too dark to lay over a picture.
+    private static (byte Red, byte Green, byte Blue) Bright(byte id)
+    {
+        double hue = (0.58 + (id * 0.618034)) % 1 * 6;
+        return (Channel(5), Channel(3), Channel(1));
+
+        byte Channel(int offset)
+        {
+            double k = (offset + hue) % 6;
+            return (byte)(255 * (1 - (0.9 * Math.Clamp(Math.Min(k, 4 - k), 0, 1))));
+        }
     }
 
     private static void Mix(ref byte pixel, byte color, double share) => pixel = (byte)((pixel * (1 - share)) + (color * share) + 0.5);

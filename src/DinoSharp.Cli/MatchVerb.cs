@@ -1,0 +1,75 @@
+using System.CommandLine;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Features;
+using DinoSharp.Features.Matching;
+using DinoSharp.Images;
+
+namespace DinoSharp.Cli;
+
+/// <summary><c>dino match</c>: equal places on two pictures.</summary>
+internal sealed class MatchVerb : Verb
+{
+    private readonly Argument<string> _a = new("a") { Description = "The first picture" };
+    private readonly Argument<string> _b = new("b") { Description = "The second picture" };
+    private readonly Option<string?> _maskA = new("--mask-a") { Description = "Match only what this picture keeps of A (white or opaque)", HelpName = "FILE" };
+    private readonly Option<string?> _maskB = new("--mask-b") { Description = "Drop matches that lie outside of what this picture keeps of B", HelpName = "FILE" };
+    private readonly Option<bool> _dense = new("--dense") { Description = "The best match of every patch of A, instead of only pairs that are each other's best" };
+    private readonly Option<double> _spacing = new("--spacing") { Description = "Thin the matches out until they lie farther apart than this on A; 0 keeps all", HelpName = "PIXELS", DefaultValueFactory = _ => 0 };
+    private readonly Option<double> _minScore = new("--min-score") { Description = "Drop pairs below this cosine similarity", HelpName = "COS", DefaultValueFactory = _ => -1 };
+    private readonly Option<bool> _patchCenters = new("--patch-centers") { Description = "Give the middles of patches on B as they are, instead of places interpolated between patches" };
+    private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _out = SharedOptions.Out("The picture of the matches [default: A.match.png here]");
+    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<int> _layer = SharedOptions.Layer();
+
+    public MatchVerb()
+        : base(
+            "match",
+            "Find equal places on two pictures",
+            "dino match left.jpg right.jpg --model dinov3-vits16",
+            "dino match left.jpg right.jpg --mask-a left-mask.png --mask-b right-mask.png --spacing 100 --json")
+    {
+        foreach (Symbol symbol in (Symbol[])[_a, _b, _maskA, _maskB, _dense, _spacing, _minScore, _patchCenters, _model, _out, _size, _layer])
+        {
+            if (symbol is Argument argument) Add(argument);
+            else Add((Option)symbol);
+        }
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        Photo[] photos = Photo.Read([arguments.GetValue(_a)!, arguments.GetValue(_b)!]);
+        ImageBuffer? maskA = Read(arguments.GetValue(_maskA)), maskB = Read(arguments.GetValue(_maskB));
+        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
+        IReadOnlyList<PatchMatch> matches = PatchMatcher.Match(maps[0], maps[1], new()
+        {
+            ForegroundA = Mask(maskA, maps[0]),
+            ForegroundB = Mask(maskB, maps[1]),
+            Mutual = !arguments.GetValue(_dense),
+            MinSpacing = arguments.GetValue(_spacing),
+            MinSimilarity = (float)arguments.GetValue(_minScore),
+            Refine = !arguments.GetValue(_patchCenters),
+        });
+        SavedPicture saved = SavedPicture.Save(MatchPicture.Draw(photos[0], photos[1], matches), arguments.GetValue(_out) ?? new OutputNames().For(photos[0].Path, "match.png"));
+        output.Show(
+            new
+            {
+                output = saved.Path,
+                replaced = saved.Replaced,
+                layer,
+                images = photos.Select((photo, i) => new { path = photo.Path, photo.Pixels.Width, photo.Pixels.Height, grid = new { rows = maps[i].Height, columns = maps[i].Width } }),
+                matches = matches.Select(m => new { a = Place(m.A), b = Place(m.B), score = m.Similarity }),
+            },
+            [
+                $"{matches.Count} matches" + (matches.Count == 0 ? "" : $", mean similarity {matches.Average(m => m.Similarity):0.000}"),
+                saved.ToString(),
+            ]);
+        return ExitCode.Ok;
+    }
+
+    private static ImageBuffer? Read(string? mask) => mask is null ? null : ImageFile.Read(mask);
+
+    private static PatchMask? Mask(ImageBuffer? mask, PatchMap map) => mask is null ? null : PatchMask.FromPicture(mask, map.Height, map.Width, map.Geometry);
+
+    private static double[] Place(ImagePoint point) => [Math.Round(point.X, 2), Math.Round(point.Y, 2)];
+}

@@ -1,0 +1,48 @@
+using DinoSharp.Features;
+using DinoSharp.Features.Matching;
+using DinoSharp.Images;
+
+namespace DinoSharp.Cli.Pictures;
+
+/// <summary>Two pictures side by side with lines between equal places.</summary>
+internal static class MatchPicture
+{
+    private const int Gap = 12, MostLines = 60;
+    private const double Thickness = 2;
+
+    /// <summary>Draws lines for a spread-out part of the matches: more than some sixty hide each other. Equal colours go with equal places of A.</summary>
+    public static ImageBuffer Draw(Photo a, Photo b, IReadOnlyList<PatchMatch> matches)
+    {
+        ImageBuffer left = a.Panel(), right = b.Panel();
+        var canvas = new Canvas(left.Width + Gap + right.Width, Math.Max(left.Height, right.Height));
+        canvas.Draw(left, 0, 0);
+        canvas.Draw(right, left.Width + Gap, 0);
+        double scaleA = (double)left.Width / a.Pixels.Width, scaleB = (double)right.Width / b.Pixels.Width;
+        foreach (PatchMatch match in Spread(matches, a.Pixels))
+        {
+            (double, double) from = (match.A.X * scaleA, match.A.Y * scaleA), to = (left.Width + Gap + (match.B.X * scaleB), match.B.Y * scaleB);
+            canvas.Line(from, to, Thickness, Color(match.A.X / a.Pixels.Width, match.A.Y / a.Pixels.Height));
+        }
+
+        return canvas.ToPicture();
+    }
+
+    private static IEnumerable<PatchMatch> Spread(IReadOnlyList<PatchMatch> matches, ImageBuffer picture)
+    {
+        double spacing = Math.Sqrt((double)picture.Width * picture.Height / MostLines);
+        return PointSpacing.Select([.. matches.Select(m => m.A)], spacing).Select(i => matches[i]);
+    }
+
+    // Around the colour circle from left to right, darker downwards.
+    private static (byte Red, byte Green, byte Blue) Color(double x, double y)
+    {
+        double value = 255 * (1 - (0.45 * Math.Clamp(y, 0, 1)));
+        return (Channel(0), Channel(2), Channel(4));
+
+        byte Channel(int offset)
+        {
+            double position = ((Math.Clamp(x, 0, 1) * 5) + offset) % 6; // 5 of 6 parts: both ends of the circle are red
+            return (byte)(value * Math.Clamp(Math.Abs(position - 3) - 1, 0, 1));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+using System.CommandLine;
+using System.Diagnostics;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Cli.Video;
+using DinoSharp.Evaluation;
+using DinoSharp.Features.Propagation;
+using DinoSharp.Images;
+
+namespace DinoSharp.Cli;
+
+/// <summary><c>dino track</c>: follow the objects of a first mask through a video.</summary>
+internal sealed class TrackVerb : Verb
+{
+    // Overlays are for looking; the masks are the result.
+    private const int OverlaySide = 640, MostOverlayFrames = 300;
+
+    private static readonly PropagationOptions Published = new();
+
+    private readonly Argument<string> _frames = new("frames") { Description = "A folder of frames, an animated GIF or WebP, or a video file (needs ffmpeg)" };
+    private readonly Option<string> _mask = new("--mask") { Description = "Objects of the first frame: a palette PNG or gray picture whose values are object ids, 0 background", HelpName = "FILE", Required = true };
+    private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for the masks, named as the frames, and overlay.gif [default: NAME.track here]", HelpName = "FOLDER" };
+    private readonly Option<string?> _overlay = new("--overlay") { Description = "Where to write the overlay: .gif, .webp, or .mp4 (needs ffmpeg) [default: overlay.gif in the folder]", HelpName = "FILE" };
+    private readonly Option<string?> _truth = new("--truth") { Description = "Folder of true masks, one per frame, to score the result with J and F (DAVIS protocol)", HelpName = "FOLDER" };
+    private readonly Option<int> _size = new("--size") { Description = "Shorter side at which the network sees the frames. Time grows with the square and more", HelpName = "PIXELS", DefaultValueFactory = _ => VideoTracking.DefaultShorterSidePixels };
+    private readonly Option<int> _context = new("--context") { Description = "Recent frames that vote, besides the first", HelpName = "N", DefaultValueFactory = _ => Published.ContextLength };
+    private readonly Option<double> _radius = new("--radius") { Description = "How far an object may move between frames, in patches", HelpName = "PATCHES", DefaultValueFactory = _ => Published.Radius!.Value };
+    private readonly Option<int> _top = new("--top") { Description = "How many of the most similar patches vote", HelpName = "N", DefaultValueFactory = _ => Published.TopK };
+    private readonly Option<double> _temperature = new("--temperature") { Description = "Temperature of the votes", HelpName = "T", DefaultValueFactory = _ => Published.Temperature };
+    private readonly Option<MaskUpsampling> _upsampling = new("--upsampling") { Description = "From patches to pixels: Bilinear as in the paper, or NearestStretched as in the example notebook", DefaultValueFactory = _ => MaskUpsampling.Bilinear };
+    private readonly Option<string> _model = SharedOptions.Model();
+
+    public TrackVerb()
+        : base(
+            "track",
+            "Follow objects through a video from a mask of the first frame",
+            "dino track frames/ --mask first.png --model dinov3-vits16",
+            "dino track clip.mp4 --mask first.png --size 480 --out masks --overlay overlay.mp4")
+    {
+        _size.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < 1) result.AddError("--size must be at least 1");
+        });
+        Add(_frames);
+        Add(_mask);
+        Add(_out);
+        Add(_overlay);
+        Add(_truth);
+        Add(_size);
+        Add(_context);
+        Add(_radius);
+        Add(_top);
+        Add(_temperature);
+        Add(_upsampling);
+        Add(_model);
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        string path = arguments.GetValue(_frames)!, folder = arguments.GetValue(_out) ?? new OutputNames().For(path.TrimEnd('/', '\\'), "track"), overlay = arguments.GetValue(_overlay) ?? Path.Combine(folder, "overlay.gif");
+        LabelMap first = LabelMap.Read(arguments.GetValue(_mask)!);
+        if (first.Ids.All(id => id == 0)) throw new DinoSharpException($"{arguments.GetValue(_mask)} shows no object: every pixel is 0, which is background");
+        var options = new PropagationOptions
+        {
+            ContextLength = arguments.GetValue(_context),
+            Radius = arguments.GetValue(_radius),
+            TopK = arguments.GetValue(_top),
+            Temperature = arguments.GetValue(_temperature),
+            Upsampling = arguments.GetValue(_upsampling),
+        };
+        using FrameSource source = await FrameSource.OpenAsync(path, cancel);
+        string[]? truth = arguments.GetValue(_truth) is { } truths ? TrueMasks(truths, source) : null;
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        Directory.CreateDirectory(folder);
+        var time = Stopwatch.StartNew();
+        (List<ImageBuffer> pictures, List<byte[]>? masks) = await output.WithProgressAsync(
+            "tracking", source.Frames.Count, progress => Task.Run(() => Run(source, model, first, arguments.GetValue(_size), options, folder, keepMasks: truth is not null, progress, cancel), CancellationToken.None));
+        double seconds = time.Elapsed.TotalSeconds;
+        if (Path.GetExtension(overlay).ToUpperInvariant() is ".GIF" or ".WEBP") AnimationWriter.Save(overlay, pictures, source.FramesPerSecond / OverlayStep(source));
+        else await Ffmpeg.WriteAsync(overlay, pictures, source.FramesPerSecond / OverlayStep(source), cancel);
+        TrackingScores? scores = truth is null ? null : TrackingScores.Measure(masks!, [.. truth.Select(file => LabelMap.Read(file).Values.ToArray())], source.Frames[0].Read().Width);
+        output.Show(
+            new
+            {
+                output = folder,
+                overlay,
+                masks = source.Frames.Select(frame => Path.Combine(folder, frame.Name + ".png")),
+                objects = first.Ids.Where(id => id != 0).Select(id => (int)id),
+                seconds = Math.Round(seconds, 3),
+                scores = scores is null ? null : new { j = scores.J, f = scores.F, jAndF = scores.JAndF, objects = scores.Objects.Select(o => new { id = (int)o.Id, j = o.J, f = o.F }) },
+            },
+            [
+                $"{source.Frames.Count} masks in {folder} ({source.Frames.Count / seconds:0.00} frames/s)",
+                overlay,
+                .. scores is null ? [] : (string[])[$"J&F {100 * scores.JAndF:0.0}  J {100 * scores.J:0.0}  F {100 * scores.F:0.0}", .. scores.Objects.Select(o => $"  object {o.Id}: J {100 * o.J:0.0}  F {100 * o.F:0.0}")],
+            ]);
+        return ExitCode.Ok;
+    }
+
+    private static (List<ImageBuffer> Overlays, List<byte[]>? Masks) Run(
+        FrameSource source, DinoModel model, LabelMap first, int size, PropagationOptions options, string folder, bool keepMasks, IProgress<long> progress, CancellationToken cancel)
+    {
+        var overlays = new List<ImageBuffer>();
+        List<byte[]>? kept = keepMasks ? [] : null;
+        ImageBuffer? current = null;
+        using IEnumerator<LabelMap> masks = VideoTracking.Track(model, source.Frames.Select(frame => current = frame.Read()), first, size, options, cancel).GetEnumerator();
+        for (int i = 0; i < source.Frames.Count; i++)
+        {
+            LabelMap mask;
+            if (i == 0)
+            {
+                ImageBuffer start = source.Frames[0].Read();
+                mask = first.ResizeNearestExact(start.Width, start.Height);
+                current = start;
+            }
+            else if (masks.MoveNext())
+            {
+                mask = masks.Current;
+            }
+            else
+            {
+                break;
+            }
+
+            mask.Save(Path.Combine(folder, source.Frames[i].Name + ".png"));
+            if (i % OverlayStep(source) == 0) overlays.Add(Overlay(current!, mask));
+            kept?.Add(mask.Values.ToArray());
+            progress.Report(i + 1);
+        }
+
+        return (overlays, kept);
+    }
+
+    // A long video would fill the memory.
+    private static int OverlayStep(FrameSource source) => (source.Frames.Count + MostOverlayFrames - 1) / MostOverlayFrames;
+
+    private static ImageBuffer Overlay(ImageBuffer frame, LabelMap mask)
+    {
+        double scale = Math.Min(1, OverlaySide / (double)Math.Max(frame.Width, frame.Height));
+        (int width, int height) = ((int)Math.Max(1, frame.Width * scale), (int)Math.Max(1, frame.Height * scale));
+        byte[] pixels = new byte[width * height * 3];
+        Resize.UInt8(frame.Samples<byte>(), frame.Width, frame.Height, 3, new PixelWindow(0, 0, frame.Width, frame.Height), pixels, width, height, Interpolation.Bilinear, ResizeArithmetic.Pillow);
+        return mask.ResizeNearestExact(width, height).Overlay(ImageBuffer.FromSamples<byte>(width, height, 3, pixels));
+    }
+
+    private static string[] TrueMasks(string folder, FrameSource source) =>
+    [
+        .. source.Frames.Select(frame => Path.Combine(folder, frame.Name + ".png")).Select(file => File.Exists(file) ? file
+            : throw new DinoSharpException($"{file}: there is no true mask of this name; --truth needs one palette PNG for each frame, named as the frame")),
+    ];
+}
