@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Runtime.Intrinsics;
 using DinoSharp.Backbones;
 using DinoSharp.Inference;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Benchmarks;
