@@ -27,7 +27,7 @@ internal sealed class MatchVerb : Verb
             "match",
             "Find equal places on two pictures",
             "dino match left.jpg right.jpg --model dinov3-vits16",
-            "dino match left.jpg right.jpg --mask-a left-mask.png --mask-b right-mask.png --spacing 100 --json")
+            "dino match left.jpg right.jpg --mask-a left-mask.png --mask-b right-mask.png --spacing 100 --model dinov3-vits16 --json")
     {
         foreach (Symbol symbol in (Symbol[])[_a, _b, _maskA, _maskB, _dense, _spacing, _minScore, _patchCenters, _model, _out, _size, _layer])
         {

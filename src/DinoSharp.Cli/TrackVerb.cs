@@ -34,7 +34,7 @@ internal sealed class TrackVerb : Verb
             "track",
             "Follow objects through a video from a mask of the first frame",
             "dino track frames/ --mask first.png --model dinov3-vits16",
-            "dino track clip.mp4 --mask first.png --size 480 --out masks --overlay overlay.mp4")
+            "dino track clip.mp4 --mask first.png --size 480 --out masks --overlay overlay.mp4 --model dinov3-vits16")
     {
         _size.Validators.Add(result =>
         {
