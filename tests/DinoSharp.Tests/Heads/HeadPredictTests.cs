@@ -70,7 +70,7 @@ public sealed class HeadPredictTests
     });
 
     [Fact]
-    public void AMirroredPictureHasTheMirroredAnswerUnderFlip()
+    public void AMirroredPictureHasTheMirroredAnswerUnderFlip() => LiveTensors.AssertUnchangedBy(() =>
     {
         using Backbone backbone = TinyHeads.Backbone();
         using DepthEstimator head = TinyHeads.LinearDepth(backbone);
@@ -79,7 +79,7 @@ public sealed class HeadPredictTests
         DepthMap a = head.Predict(picture, options), b = head.Predict(mirrored, options);
         for (int x = 0; x < 96; x++) Assert.Equal(a[x, 20], b[95 - x, 20], 1e-4f);
         Assert.NotEqual(head.Predict(picture)[10, 20], head.Predict(mirrored)[85, 20]);
-    }
+    });
 
     [Fact]
     public void OneWindowAsLargeAsThePictureIsThePicture()
