@@ -65,6 +65,13 @@ internal sealed class Output
         else _error.WriteLine("warning: " + message);
     }
 
+    /// <summary>What is going on, for who wants to follow it; shown on stderr, also in a pipe.</summary>
+    public void Note(string message)
+    {
+        if (_progressIsShown) _console.WriteLine(message); // keeps the bar below it
+        else _error.WriteLine(message);
+    }
+
     /// <summary>Runs work that takes a while. On a terminal a bar with count, rate and remaining time is shown; in a pipe nothing is.</summary>
     /// <param name="what">What is counted, for example <c>embedding</c>.</param>
     /// <param name="total">How many there are; null if nobody knows.</param>

@@ -15,6 +15,7 @@ internal static class Program
         new AttentionVerb(),
         new MatchVerb(),
         new TrackVerb(),
+        new TrainVerb(),
         new InfoVerb(),
         new ConvertVerb(),
         new DoctorVerb(),

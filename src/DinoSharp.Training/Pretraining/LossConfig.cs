@@ -127,7 +127,7 @@ public sealed record GramConfig
         if (refreshes > 0)
         {
             long every = RefreshEverySteps!.Value, first = (Math.Max(1, FirstRefreshStep) + every - 1) / every * every;
-            return $"the teacher of step {first + (refreshes - 1) * every}";
+            return $"the teacher after {first + (refreshes - 1) * every} steps of this phase";
         }
 
         return Checkpoint is null ? "the teacher at the start of this phase" : $"the checkpoint {Checkpoint}";

@@ -1,0 +1,99 @@
+using System.CommandLine;
+using System.Globalization;
+using DinoSharp.Diagnostics;
+using DinoSharp.Training.Pretraining;
+using DinoSharp.Training.Recipes;
+using DinoSharp.Training.Runs;
+
+namespace DinoSharp.Cli;
+
+/// <summary><c>dino train</c>: a backbone of your own from pictures without labels, as a recipe says.</summary>
+internal sealed class TrainVerb : Verb
+{
+    private readonly Argument<string?> _recipe = new("RECIPE") { Description = "A recipe (.yaml); see recipes/", Arity = ArgumentArity.ZeroOrOne };
+    private readonly Argument<string[]> _changes = new("key=value") { Description = "Changes of the recipe, such as batchImages=16 or phases.gram.steps=500", Arity = ArgumentArity.ZeroOrMore };
+    private readonly Option<bool> _dryRun = new("--dry-run") { Description = "Show the recipe in full and what it needs of this machine; train nothing" };
+    private readonly Option<bool> _resume = new("--resume") { Description = "Go on from the newest checkpoint in the output folder, as if the run had never stopped" };
+    private readonly Option<string?> _replay = new("--replay") { Description = "Make a refused step again from the batch that was kept, and say where it went wrong", HelpName = "FILE" };
+
+    public TrainVerb()
+        : base(
+            "train",
+            "Train a backbone without labels, or distil one",
+            "dino train recipes/smoke.yaml --dry-run",
+            "dino train recipes/tiny.yaml output=runs/mine data=my-photos",
+            "dino train recipes/tiny.yaml --resume")
+    {
+        Add(_recipe);
+        Add(_changes);
+        Add(_dryRun);
+        Add(_resume);
+        Add(_replay);
+        Validators.Add(result =>
+        {
+            bool replays = result.GetValue(_replay) is not null;
+            if (replays == (result.GetValue(_recipe) is not null)) result.AddError("give either a recipe or --replay FILE");
+            if (result.GetValue(_dryRun) && result.GetValue(_resume)) result.AddError("--dry-run trains nothing, so it cannot --resume");
+        });
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        if (arguments.GetValue(_replay) is { } batch)
+        {
+            IReadOnlyList<StepReport> reports = Pretrainer.Replay(batch);
+            output.Show(reports, reports.Select(r => r.NonFinite is null ? $"step {r.Step} is finite now; total loss {Number(r.Losses.Total)}" : $"step {r.Step}: {r.NonFinite} is not finite"));
+            return ExitCode.Ok;
+        }
+
+        PretrainRecipe recipe = PretrainRecipe.Read(arguments.GetValue(_recipe)!, arguments.GetValue(_changes));
+        recipe.Validate();
+        if (arguments.GetValue(_dryRun))
+        {
+            RunEstimate estimate = await Task.Run(() => RunEstimate.Of(recipe, cancel: cancel), cancel);
+            output.Show(new { recipe = recipe.ToYaml(), estimate }, [.. recipe.ToYaml().TrimEnd().Split('\n'), "", .. Lines(recipe, estimate)]);
+            return ExitCode.Ok;
+        }
+
+        var options = new PretrainOptions { Resume = arguments.GetValue(_resume) };
+        var log = new Said(line => output.Note(line));
+        PretrainResult result = await output.WithProgressAsync("training", recipe.TotalSteps(), progress =>
+            Task.Run(() => Pretrainer.Run(recipe, options, new Watch(p => Report(p, recipe, output, progress)), log, cancel), CancellationToken.None));
+        output.Show(result, [.. result.Teachers.Select(t => $"teacher  {t}"), $"steps    {result.Steps}", $"refused  {result.RefusedSteps}", $"replaced {result.UnreadableImages} unreadable images"]);
+        return ExitCode.Ok;
+    }
+
+    private static void Report(PretrainProgress p, PretrainRecipe recipe, Output output, IProgress<long> progress)
+    {
+        progress.Report(p.TotalStep);
+        if (p.TotalStep % recipe.Monitor.LogEverySteps != 0 || !output.IsTerminal) return;
+        LossTerms l = p.Report.Losses;
+        string gram = l.Gram is double g ? $" gram {Number(g)}" : "";
+        output.Note($"{p.Phase} {p.TotalStep}/{p.TotalSteps}  loss {Number(l.Total)} (dino {Number(l.DinoGlobal)} {Number(l.DinoLocal)} ibot {Number(l.Ibot)} koleo {Number(l.KoLeo)}{gram})  "
+            + $"lr {Number(p.Report.Values.LearningRate)}  {p.ImagesPerSecond.ToString("0.#", CultureInfo.InvariantCulture)} images/s  waiting {p.LoaderWaitShare.ToString("P0", CultureInfo.InvariantCulture)}  "
+            + $"left {p.Remaining:d\\.hh\\:mm\\:ss}  {p.MemoryBytes >> 20} MiB");
+    }
+
+    private static IEnumerable<string> Lines(PretrainRecipe recipe, RunEstimate estimate)
+    {
+        long available = SystemReport.Collect().Memory.AvailableBytes;
+        yield return $"backbone {estimate.BackboneParameters:N0} parameters, heads {estimate.HeadParameters:N0}";
+        foreach (PhaseEstimate phase in estimate.Phases)
+        {
+            string time = phase.SecondsPerStep is double s ? $"{Number(s)} s per step, {TimeSpan.FromSeconds(s * phase.Steps):d\\.hh\\:mm\\:ss} in all on this machine as busy as it is now" : "not tried here: too large, or distilled";
+            yield return $"{phase.Phase}: {phase.Steps} steps; {time}; about {(phase.MemoryBytes + (300L << 20)) >> 20:N0} MiB of {available >> 20:N0} available: {(phase.MemoryBytes + (300L << 20) < available ? "fits" : "does NOT fit; lower batchImages, raise microBatches, or set recomputeActivations")}";
+        }
+    }
+
+    private static string Number(double value) => value.ToString("G4", CultureInfo.InvariantCulture);
+
+    private sealed class Watch(Action<PretrainProgress> action) : IProgress<PretrainProgress>
+    {
+        public void Report(PretrainProgress value) => action(value);
+    }
+
+    private sealed class Said(Action<string> action) : IProgress<string>
+    {
+        public void Report(string value) => action(value);
+    }
+}
