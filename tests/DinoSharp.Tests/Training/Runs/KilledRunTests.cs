@@ -53,7 +53,9 @@ public sealed class KilledRunTests : IDisposable
             if (Directory.Exists(_folder.File(output))) Directory.Delete(_folder.File(output), recursive: true);
             var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "dino.dll"), .. Arguments(output, false)])
             {
-                WorkingDirectory = _folder.Path, RedirectStandardOutput = true, RedirectStandardError = true,
+                WorkingDirectory = _folder.Path,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
             };
             using Process process = Process.Start(start)!;
             _ = process.StandardOutput.ReadToEndAsync();
