@@ -56,10 +56,15 @@ public sealed class SolidTests
             Assert.Equal(1, normal.Length(), 1e-4f);
             Assert.True(Vector3.Dot(normal, way) < 1e-3f, $"shape {which}: the normal looks away from the ray");
 
-            // On an edge the way back along one face's normal runs on the other face.
+            // On an edge the way back along one face's normal may run on the other face.
+            if (!IsSmooth(inside, point, 0.01f)) return;
             Assert.True(inside(point + normal * 0.004f) > 1e-3f && inside(point - normal * 0.004f) < 1e-3f, $"shape {which}: the surface is not crossed along the normal");
         },
         iter: 4000);
+
+    // The slopes towards both sides agree but for the curvature, which is at most 1 / 0.06 here.
+    private static bool IsSmooth(Func<Vector3, float> inside, Vector3 point, float step) =>
+        new[] { Vector3.UnitX, Vector3.UnitY, Vector3.UnitZ }.All(axis => MathF.Abs(inside(point + axis * step) + inside(point - axis * step) - 2 * inside(point)) < 0.2f * step);
 
     [Fact]
     public void CatalogObjectsStayInTheirBall()
