@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
-using System.Globalization;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
 using DinoSharp.Images;
@@ -12,7 +10,7 @@ internal sealed class SimilarityVerb : Verb
 {
     private readonly Argument<string> _image = new("image") { Description = "The picture that the place is in" };
     private readonly Argument<string[]> _others = new("others") { Description = "More pictures to search", Arity = ArgumentArity.ZeroOrMore };
-    private readonly Option<(int X, int Y)> _at = new("--at") { Description = "The place, in pixels of the upright picture from its upper left corner", HelpName = "X,Y", Required = true, CustomParser = ParsePlace };
+    private readonly Option<Place> _at = Place.Option("The place, in pixels of the upright picture from its upper left corner");
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.similarity.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
@@ -90,14 +88,5 @@ internal sealed class SimilarityVerb : Verb
             canvas.Ring((x + 0.5) * scaleX, (y + 0.5) * scaleY, radius: 14, thickness: 4);
             return canvas.ToPicture();
         }
-    }
-
-    private static (int X, int Y) ParsePlace(ArgumentResult result)
-    {
-        string word = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
-        string[] parts = word.Split(',');
-        if (parts.Length == 2 && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int x) && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int y)) return (x, y);
-        result.AddError($"--at {word}: expected two whole numbers with a comma between, such as --at 120,80");
-        return default;
     }
 }

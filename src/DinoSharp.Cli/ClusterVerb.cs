@@ -1,0 +1,117 @@
+using System.CommandLine;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Features;
+using DinoSharp.Features.Clustering;
+using DinoSharp.Images;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Cli;
+
+/// <summary><c>dino cluster</c>: segments without labels, alike in all pictures.</summary>
+internal sealed class ClusterVerb : Verb
+{
+    // Centres hardly move with more samples, and this many fit into half a gigabyte.
+    private const int MostSamples = 100_000;
+
+    // Pictures of a sheet; a folder of thousands still gives its masks.
+    private const int MostPanels = 24;
+
+    private readonly Argument<string[]> _images = new("images") { Description = "Pictures, folders or globs; a cluster means the same in all of them", Arity = ArgumentArity.OneOrMore };
+    private readonly Option<int> _k = new("--k") { Description = "Number of clusters, 1 to 255", HelpName = "K", DefaultValueFactory = _ => 6 };
+    private readonly Option<int> _seed = new("--seed") { Description = "Of the random starts", HelpName = "N", DefaultValueFactory = _ => 0 };
+    private readonly Option<string?> _masks = new("--masks") { Description = "Also write each picture's clusters as a palette PNG, values 1 to K, into this folder", HelpName = "FOLDER" };
+    private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.cluster.png here]");
+    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<int> _layer = SharedOptions.Layer();
+
+    public ClusterVerb()
+        : base(
+            "cluster",
+            "Cut pictures into parts of equal kind, without labels",
+            "dino cluster photo.jpg --k 6 --model dinov3-vits16",
+            "dino cluster photos/ --k 8 --masks clusters --json")
+    {
+        _k.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() is < 1 or > 255) result.AddError("--k must be from 1 to 255");
+        });
+        Add(_images);
+        Add(_k);
+        Add(_seed);
+        Add(_masks);
+        Add(_model);
+        Add(_out);
+        Add(_size);
+        Add(_layer);
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
+        int k = arguments.GetValue(_k);
+        string? folder = arguments.GetValue(_masks);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
+
+        // One picture needs one pass; more need a second, because keeping the patches of a folder would fill the memory.
+        (string File, PatchMap Map)? only = null;
+        KMeans clusters = await output.WithProgressAsync("looking", files.Length, progress => Task.Run(() =>
+        {
+            var samples = new List<float[]>();
+            int perPicture = Math.Max(1, MostSamples / files.Length);
+            foreach ((Photo photo, PatchMap map) in features.ExtractAll(files, progress, cancel))
+            {
+                if (files.Length == 1) only = (photo.Path, map);
+                var random = new Random(HashCode.Combine(arguments.GetValue(_seed), samples.Count));
+                int[] chosen = map.Count <= perPicture ? [.. Enumerable.Range(0, map.Count)] : [.. Enumerable.Range(0, perPicture).Select(_ => random.Next(map.Count))];
+                samples.AddRange(chosen.Select(i => map[i / map.Width, i % map.Width].ToArray()));
+            }
+
+            if (samples.Count == 0) throw new DinoSharpException("none of the pictures can be read, see above");
+            using var scope = NewDisposeScope();
+            return KMeans.Fit(tensor([.. samples.SelectMany(s => s)], [samples.Count, samples[0].Length]), k, new KMeansOptions { Seed = arguments.GetValue(_seed) });
+        }, CancellationToken.None));
+
+        var names = new OutputNames();
+        var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
+        var results = new List<(string Path, string? Mask, double[] Shares)>();
+        string[] readable = [.. files.Except(features.Skipped.Select(s => s.Path))];
+        if (folder is not null) Directory.CreateDirectory(folder);
+        await output.WithProgressAsync("painting", readable.Length, progress => Task.Run(() =>
+        {
+            for (int i = 0; i < readable.Length; i++)
+            {
+                Photo photo = Photo.Read([readable[i]])[0];
+                LabelMap labels = Labels(clusters, only?.Map ?? features.Extract(photo, cancel), photo);
+                string? mask = folder is null ? null : names.For(photo.Path, "png", folder);
+                if (mask is not null) labels.Save(mask);
+                if (rows.Count < MostPanels)
+                {
+                    ImageBuffer panel = photo.Panel();
+                    rows.Add([new(panel), new(labels.ResizeNearestExact(panel.Width, panel.Height).Overlay(panel, 0.65))]);
+                }
+
+                results.Add((photo.Path, mask, [.. Enumerable.Range(1, k).Select(c => labels.Values.ToArray().Count(v => v == c) / (double)labels.Values.Length)]));
+                progress.Report(i + 1);
+            }
+
+            return 0;
+        }, CancellationToken.None));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_out) ?? names.For(readable[0], "cluster.png"));
+        output.Show(
+            new { output = saved.Path, replaced = saved.Replaced, k, meanSimilarity = clusters.MeanSimilarity, images = results.Select(r => new { path = r.Path, mask = r.Mask, shares = r.Shares }), skipped = features.Skipped },
+            [
+                .. results.Take(MostPanels).Select(r => $"{r.Path}: {string.Join(' ', r.Shares.Select(s => $"{100 * s:0}%"))}"),
+                $"{k} clusters, mean similarity with their centres {clusters.MeanSimilarity:0.000}",
+                saved.ToString(),
+            ]);
+        return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+
+    private static LabelMap Labels(KMeans clusters, PatchMap map, Photo photo)
+    {
+        LabelMap labels = PatchClasses.Paint(clusters.Similarities(map), photo.Pixels.Width, photo.Pixels.Height);
+        return new LabelMap(labels.Width, labels.Height, Array.ConvertAll(labels.Array, c => (byte)(c + 1))); // 0 stays free for "none"
+    }
+}

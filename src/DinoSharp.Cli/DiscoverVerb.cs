@@ -1,0 +1,77 @@
+using System.CommandLine;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Features;
+using DinoSharp.Features.Discovery;
+using DinoSharp.Images;
+
+namespace DinoSharp.Cli;
+
+/// <summary><c>dino discover</c>: the most salient object of a picture, found without labels.</summary>
+internal sealed class DiscoverVerb : Verb
+{
+    private const int MostPanels = 24;
+
+    private readonly Argument<string[]> _images = new("images") { Description = "Pictures, folders or globs", Arity = ArgumentArity.OneOrMore };
+    private readonly Option<double> _threshold = new("--threshold") { Description = "Patches with a cosine similarity above this are joined; try 0 to 0.4", HelpName = "COS", DefaultValueFactory = _ => new TokenCutOptions().Threshold };
+    private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _out = SharedOptions.Out("The sheet: picture and box, saliency [default: NAME.discover.png here]");
+    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<int> _layer = SharedOptions.Layer();
+
+    public DiscoverVerb()
+        : base("discover", "Find the most salient object of a picture, without labels", "dino discover dog.jpg --model dinov3-vits16", "dino discover photos/ --json")
+    {
+        Add(_images);
+        Add(_threshold);
+        Add(_model);
+        Add(_out);
+        Add(_size);
+        Add(_layer);
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
+        var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
+        var found = new List<(string Path, DiscoveredObject Object)>();
+        await output.WithProgressAsync("discovering", files.Length, progress => Task.Run(() =>
+        {
+            foreach ((Photo photo, PatchMap map) in features.ExtractAll(files, progress, cancel))
+            {
+                DiscoveredObject one = TokenCut.Find(map, new TokenCutOptions { Threshold = arguments.GetValue(_threshold) });
+                found.Add((photo.Path, one));
+                if (rows.Count >= MostPanels) continue;
+                ImageBuffer panel = photo.Panel();
+                rows.Add([new(Boxed(panel, one.Box, (double)panel.Width / photo.Pixels.Width)), new(PictureSheet.Overlay(panel, one.Saliency.ToImage(panel.Width, panel.Height)))]);
+            }
+
+            return 0;
+        }, CancellationToken.None));
+        if (found.Count == 0) throw new DinoSharpException("none of the pictures can be read, see above");
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_out) ?? new OutputNames().For(found[0].Path, "discover.png"));
+        output.Show(
+            new
+            {
+                output = saved.Path,
+                replaced = saved.Replaced,
+                images = found.Select(f => new { path = f.Path, box = Numbers(f.Object.Box), share = (double)f.Object.Mask.Count / (f.Object.Mask.Width * f.Object.Mask.Height) }),
+                skipped = features.Skipped,
+            },
+            [.. found.Select(f => $"{f.Path}: object at {f.Object.Box.X:0},{f.Object.Box.Y:0}, {f.Object.Box.Width:0} x {f.Object.Box.Height:0} pixels"), saved.ToString()]);
+        return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+
+    private static double[] Numbers(Box box) => [Math.Round(box.X, 2), Math.Round(box.Y, 2), Math.Round(box.Width, 2), Math.Round(box.Height, 2)];
+
+    private static ImageBuffer Boxed(ImageBuffer panel, Box box, double scale)
+    {
+        var canvas = new Canvas(panel.Width, panel.Height);
+        canvas.Draw(panel, 0, 0);
+        (double left, double top, double right, double bottom) = (box.X * scale, box.Y * scale, (box.X + box.Width) * scale, (box.Y + box.Height) * scale);
+        (double, double)[] corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
+        for (int i = 0; i < 4; i++) canvas.Line(corners[i], corners[(i + 1) % 4], 4, (255, 60, 40));
+        return canvas.ToPicture();
+    }
+}

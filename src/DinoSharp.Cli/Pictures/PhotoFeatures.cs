@@ -1,0 +1,60 @@
+using DinoSharp.Backbones;
+using DinoSharp.Cli.Embedding;
+using DinoSharp.Features;
+
+namespace DinoSharp.Cli.Pictures;
+
+/// <summary>Patch features of many pictures, one picture at a time, so that a folder of any size fits into memory. Pictures that cannot be read are skipped with a warning.</summary>
+internal sealed class PhotoFeatures(DinoModel model, PictureSize size, int layer, Output output)
+{
+    /// <summary>Pictures that were skipped so far.</summary>
+    public List<SkippedInput> Skipped { get; } = [];
+
+    /// <summary>Files of folders, patterns and names, in order.</summary>
+    /// <exception cref="DinoSharpException">There is none.</exception>
+    public static string[] Files(IEnumerable<string> words)
+    {
+        InputImages inputs = InputImages.Find(words);
+        if (inputs.Skipped.FirstOrDefault() is { } missing) throw new DinoSharpException($"{missing.Path}: {missing.Reason}");
+        string[] files = [.. inputs.Read().Select(input => input.Name)];
+        return files.Length > 0 ? files : throw new DinoSharpException($"there is no picture in {string.Join(", ", words)}; in folders, files count whose names end in {string.Join(", ", InputImages.Extensions)}");
+    }
+
+    /// <summary>The patches of a picture, and the picture.</summary>
+    public (Photo Photo, PatchMap Map) Extract(string file, CancellationToken cancel)
+    {
+        Photo photo = Photo.Read([file])[0];
+        return (photo, Extract(photo, cancel));
+    }
+
+    /// <summary>The patches of a decoded picture.</summary>
+    public PatchMap Extract(Photo photo, CancellationToken cancel)
+    {
+        LayerSelection wanted = [layer];
+        using ImageFeatures features = model.Extract(photo.Pixels, new ExtractOptions { ImageSizePixels = size.Height, Layers = wanted }, cancel);
+        return features.PatchMap(wanted.Resolve(model.Backbone.Config.LayerCount)[0]);
+    }
+
+    /// <summary>The same for each of many; what cannot be read is left out.</summary>
+    public IEnumerable<(Photo Photo, PatchMap Map)> ExtractAll(IEnumerable<string> files, IProgress<long> progress, CancellationToken cancel)
+    {
+        long done = 0;
+        foreach (string file in files)
+        {
+            cancel.ThrowIfCancellationRequested();
+            (Photo, PatchMap)? result = null;
+            try
+            {
+                result = Extract(file, cancel);
+            }
+            catch (Images.ImageException e)
+            {
+                output.Warn($"skipped {file}: {e.Cause}");
+                Skipped.Add(new SkippedInput(file, e.Cause));
+            }
+
+            progress.Report(++done);
+            if (result is { } found) yield return found;
+        }
+    }
+}
