@@ -47,7 +47,7 @@ internal static class ImageWriter
         return Encode(image, path, vips => vips.PngsaveBuffer(compression: 6));
     }
 
-    private static byte[] EncodeJpeg(ImageBuffer image, string path, int quality)
+    public static byte[] EncodeJpeg(ImageBuffer image, string path, int quality)
     {
         if (image.SampleType != SampleType.UInt8 || image.Channels is not (1 or 3) || image.Width > 65535 || image.Height > 65535)
             throw new ImageException(path, $"JPEG holds 8-bit gray or RGB of up to 65,535 pixels a side, not {Describe(image)}; use ToRgb8() or PNG");

@@ -69,7 +69,8 @@ public sealed class ImageIndex : IDisposable
         for (int s = 0; s < _segments.Count; s++)
         {
             using Part part = Read(s);
-            float[] scores = part.Vectors.mv(unit).data<float>().ToArray(); // [n]
+            using var piece = NewDisposeScope();
+            float[] scores = part.Vectors.mv(unit).clamp(-1, 1).data<float>().ToArray(); // [n]
             for (int i = 0; i < scores.Length; i++)
             {
                 if (best.Count < count) best.Enqueue(part.First + i, scores[i]);
@@ -161,7 +162,7 @@ public sealed class ImageIndex : IDisposable
                 best = similar.topk((int)Math.Min(k, similar.shape[1]), 1).values.MoveToOuterDisposeScope(); // [n, k]
             }
 
-            scores.AddRange((1 - best!.mean([1])).data<float>().ToArray());
+            scores.AddRange((1 - best!.mean([1])).clamp(0, 2).data<float>().ToArray());
             progress?.Report(scores.Count);
         }
 

@@ -1,0 +1,143 @@
+using System.CommandLine;
+using DinoSharp.Cli.Embedding;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Evaluation;
+using DinoSharp.Features;
+using DinoSharp.Features.Change;
+using DinoSharp.Images;
+
+namespace DinoSharp.Cli;
+
+/// <summary><c>dino change</c>: what differs between two registered pictures.</summary>
+internal sealed class ChangeVerb : Verb
+{
+    private const int MostPanels = 12;
+
+    private readonly Argument<string> _before = new("before") { Description = "The earlier picture, or a folder of them" };
+    private readonly Argument<string> _after = new("after") { Description = "The later picture of the same place and size, or a folder with the same names" };
+    private readonly Option<double?> _threshold = new("--threshold") { Description = "Cosine distance above which a pixel has changed [default: far from the median of the pair; with --labels the best on them]", HelpName = "DISTANCE" };
+    private readonly Option<string?> _labels = new("--labels") { Description = "True change (not 0), a picture or a folder with the same names: finds the best threshold, or scores the one given", HelpName = "PATH" };
+    private readonly Option<int> _tolerance = new("--tolerance") { Description = "Patches by which the pictures may be shifted against each other", HelpName = "PATCHES", DefaultValueFactory = _ => 0 };
+    private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the masks of a folder, named as the pictures [default: BEFORE.change here]", HelpName = "FOLDER" };
+    private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _out = SharedOptions.Out("The sheet: before, after, distance, change [default: BEFORE.change.png here]");
+    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<int> _layer = SharedOptions.Layer();
+
+    public ChangeVerb()
+        : base(
+            "change",
+            "Find what changed between two registered pictures",
+            "dino change 2009.tif 2020.tif --model dinov3-vits16",
+            "dino change train/A train/B --labels train/label --json   (finds a threshold)",
+            "dino change val/A val/B --labels val/label --threshold 0.31 --json   (scores it)")
+    {
+        Add(_before);
+        Add(_after);
+        Add(_threshold);
+        Add(_labels);
+        Add(_tolerance);
+        Add(_masks);
+        Add(_model);
+        Add(_out);
+        Add(_size);
+        Add(_layer);
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        string before = arguments.GetValue(_before)!;
+        bool many = Directory.Exists(before);
+        List<Pair> pairs = Pairs(before, arguments.GetValue(_after)!, arguments.GetValue(_labels));
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
+        await output.WithProgressAsync("comparing", pairs.Count, progress => Task.Run(() =>
+        {
+            for (int i = 0; i < pairs.Count; i++)
+            {
+                cancel.ThrowIfCancellationRequested();
+                pairs[i] = pairs[i] with { Distance = Distance(features, pairs[i], arguments.GetValue(_tolerance), cancel) };
+                progress.Report(i + 1);
+            }
+
+            return 0;
+        }, CancellationToken.None));
+        bool labelled = pairs[0].Label is not null;
+        double? given = arguments.GetValue(_threshold);
+        ChangeThreshold? best = labelled && given is null ? ChangeThreshold.Calibrate(pairs.Select(p => (p.Distance!, LabelMap.Read(p.Label!)))) : null;
+        var names = new OutputNames();
+        string? folder = many ? arguments.GetValue(_masks) ?? names.For(before.TrimEnd('/', '\\'), "change") : arguments.GetValue(_masks);
+        if (folder is not null) Directory.CreateDirectory(folder);
+        Result[] results = [.. pairs.Select(pair => Finish(pair, (float)(given ?? best?.Threshold ?? ChangeDetection.OutlierThreshold(pair.Distance!)), folder, names))];
+        SegmentationScores? scores = labelled ? SegmentationAreas.Sum(results.Select(r => r.Areas!)).Score() : null;
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose([.. results.Where(r => r.Row is not null).Take(MostPanels).Select(r => r.Row!)]), arguments.GetValue(_out) ?? names.For(before.TrimEnd('/', '\\'), "change.png"));
+        output.Show(
+            new
+            {
+                output = saved.Path,
+                replaced = saved.Replaced,
+                calibrated = best?.Threshold,
+                scores = scores is null ? null : new { f1 = scores.FScore[1], iou = scores.Iou[1], precision = scores.Precision[1], recall = scores.Recall[1] },
+                pairs = results.Select(r => new { before = r.Pair.Before, after = r.Pair.After, score = r.Score, changed = r.Changed, threshold = r.Threshold, mask = r.Mask }),
+            },
+            [
+                .. results.Select(r => $"{r.Pair.Before}: {100 * r.Changed:0.0} % changed, mean distance {r.Score:0.000}, threshold {r.Threshold:0.000}"),
+                .. best is null ? [] : (string[])[$"best threshold on these labels: {best.Threshold:0.0000}"],
+                .. scores is null ? [] : (string[])[$"F1 {100 * scores.FScore[1]:0.0}  IoU {100 * scores.Iou[1]:0.0}  precision {100 * scores.Precision[1]:0.0}  recall {100 * scores.Recall[1]:0.0}"],
+                saved.ToString(),
+            ]);
+        return ExitCode.Ok;
+    }
+
+    private static HeatMap Distance(PhotoFeatures features, Pair pair, int tolerance, CancellationToken cancel)
+    {
+        (Photo before, PatchMap a) = features.Extract(pair.Before, cancel);
+        (Photo after, PatchMap b) = features.Extract(pair.After, cancel);
+        if ((before.Pixels.Width, before.Pixels.Height) != (after.Pixels.Width, after.Pixels.Height))
+            throw new DinoSharpException($"{pair.Before} has {before.Pixels.Width}x{before.Pixels.Height} pixels, {pair.After} {after.Pixels.Width}x{after.Pixels.Height}; the two must show the same area in the same size");
+        return ChangeDetection.Distance(a, b, tolerance);
+    }
+
+    private static Result Finish(Pair pair, float threshold, string? folder, OutputNames names)
+    {
+        Photo before = Photo.Read([pair.Before])[0], after = Photo.Read([pair.After])[0];
+        LabelMap mask = ChangeThreshold.Mask(pair.Distance!, threshold, before.Pixels.Width, before.Pixels.Height);
+        string? file = folder is null ? null : names.For(pair.Before, "png", folder);
+        if (file is not null) mask.Save(file);
+        SegmentationAreas? areas = null;
+        if (pair.Label is not null)
+        {
+            LabelMap truth = LabelMap.Read(pair.Label);
+            if ((truth.Width, truth.Height) != (mask.Width, mask.Height)) throw new DinoSharpException($"{pair.Label} has {truth.Width}x{truth.Height} pixels, the pictures {mask.Width}x{mask.Height}");
+            areas = SegmentationAreas.Measure<byte, byte>(mask.Values, Array.ConvertAll(truth.Array, v => v == 0 ? (byte)0 : (byte)1), 2, ignoreIndex: null);
+        }
+
+        ImageBuffer left = before.Panel(512), right = after.Panel(512);
+        PictureSheet.Panel[] row =
+        [
+            new(left), new(right), new(PictureSheet.Overlay(right, pair.Distance!.ToImage(right.Width, right.Height, new ValueRange(0, Math.Max(1e-6, 2 * threshold))))),
+            new(mask.ResizeNearestExact(right.Width, right.Height).Overlay(right)),
+        ];
+        return new Result(pair, pair.Distance!.Values.ToArray().Average(), mask.Values.ToArray().Average(v => (double)v), threshold, file, areas, row);
+    }
+
+    private static List<Pair> Pairs(string before, string after, string? labels)
+    {
+        if (!Directory.Exists(before)) return [new Pair(before, after, labels, null)];
+        if (!Directory.Exists(after)) throw new DinoSharpException($"{before} is a folder, so {after} must be one too, with pictures of the same names");
+        string[] files = [.. Directory.EnumerateFiles(before).Where(f => InputImages.Extensions.Contains(Path.GetExtension(f))).Order(StringComparer.Ordinal)];
+        if (files.Length == 0) throw new DinoSharpException($"{before} holds no pictures");
+        return [.. files.Select(f => new Pair(f, Same(after, f), labels is null ? null : Same(labels, f), null))];
+    }
+
+    private static string Same(string folder, string file)
+    {
+        string name = Path.GetFileNameWithoutExtension(file);
+        return (Directory.Exists(folder) ? Directory.EnumerateFiles(folder, name + ".*").Order(StringComparer.Ordinal).FirstOrDefault() : null)
+            ?? throw new DinoSharpException($"{folder} holds no picture named {name} to go with {file}");
+    }
+
+    private sealed record Pair(string Before, string After, string? Label, HeatMap? Distance);
+
+    private sealed record Result(Pair Pair, double Score, double Changed, float Threshold, string? Mask, SegmentationAreas? Areas, PictureSheet.Panel[] Row);
+}

@@ -1,0 +1,71 @@
+using System.CommandLine;
+using System.Diagnostics;
+using DinoSharp.Cli.Embedding;
+using DinoSharp.Features;
+using DinoSharp.Images;
+using DinoSharp.Retrieval;
+
+namespace DinoSharp.Cli.Indexing;
+
+/// <summary><c>dino index build</c> and <c>dino index add</c>.</summary>
+internal sealed class IndexUpdateVerb : Verb
+{
+    private readonly Argument<string[]> _paths = new("paths") { Description = "Folders (with all below them), files or globs", Arity = ArgumentArity.OneOrMore };
+    private readonly Option<string> _out = new("--out", "-o") { Description = "Folder of the index", HelpName = "INDEX", Required = true };
+    private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<int?> _size = SharedOptions.Size("Side of the square to which each picture is resized [default: what the weights were made for]");
+    private readonly Option<int> _batch = new("--batch") { Description = "Pictures computed at once", HelpName = "N", DefaultValueFactory = _ => 8 };
+
+    public IndexUpdateVerb(string name, string description)
+        : base(name, description, $"dino index {name} photos/ --out photos.index --model dinov3-vits16")
+    {
+        _batch.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < 1) result.AddError("--batch must be at least 1");
+        });
+        Add(_paths);
+        Add(_out);
+        Add(_model);
+        Add(_size);
+        Add(_batch);
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        string folder = arguments.GetValue(_out)!;
+        InputImages inputs = InputImages.Find(arguments.GetValue(_paths)!);
+        if (inputs.Skipped.FirstOrDefault() is { } missing) throw new DinoSharpException($"{missing.Path}: {missing.Reason}");
+        string[] files = [.. inputs.Read().Select(input => input.Name).Where(File.Exists)]; // an index names files, so members of tar shards have no place in it
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        var options = new EmbedOptions { ImageSizePixels = arguments.GetValue(_size) };
+        var settings = new IndexSettings(model.Name, model.Fingerprint, options.Pooling.ToString(), options.ImageSizePixels);
+        var time = Stopwatch.StartNew();
+        (IndexUpdate update, int total) = await output.WithProgressAsync("indexing", files.Length, progress => Task.Run(() =>
+        {
+            using (IndexWriter writer = IndexWriter.Open(folder, settings))
+            {
+                IndexUpdate done = writer.Update(files, arguments.GetValue(_batch), batches => model.EmbedBatches(batches, options, cancel).Select(Pairs), progress, cancel);
+                using ImageIndex index = ImageIndex.Open(folder);
+                return (done, index.Items.Count);
+            }
+        }, CancellationToken.None));
+        foreach (ImageException skipped in update.Skipped) output.Warn($"skipped {skipped.Name}: {skipped.Cause}");
+        double seconds = time.Elapsed.TotalSeconds;
+        output.Show(
+            new
+            {
+                output = folder,
+                count = total,
+                embedded = update.Embedded,
+                reused = update.Reused,
+                unchanged = update.Unchanged,
+                removed = update.Removed,
+                seconds = Math.Round(seconds, 3),
+                skipped = update.Skipped.Select(s => new { path = s.Name, reason = s.Cause }),
+            },
+            [$"{folder}: {total} pictures ({update.Embedded} computed, {update.Reused} known by content, {update.Unchanged} unchanged, {update.Removed} gone, {update.Skipped.Count} skipped; {update.Embedded / seconds:0.0} pictures/s)"]);
+        return update.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+
+    private static IReadOnlyList<(float[]? Vector, ImageException? Error)> Pairs(IReadOnlyList<ImageEmbedding> batch) => [.. batch.Select(e => (e.Vector, e.Error))];
+}

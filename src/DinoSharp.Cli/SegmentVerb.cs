@@ -1,0 +1,97 @@
+using System.CommandLine;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Features;
+using DinoSharp.Images;
+using DinoSharp.Probes;
+
+namespace DinoSharp.Cli;
+
+/// <summary><c>dino segment</c>: segment pictures after seeing a few masks.</summary>
+internal sealed class SegmentVerb : Verb
+{
+    private const int MostPanels = 24;
+
+    private readonly Argument<string[]> _targets = new("targets") { Description = "Pictures, folders or globs to segment", Arity = ArgumentArity.OneOrMore };
+    private readonly Option<string[]> _examples = new("--examples") { Description = "Pictures with masks or scribbles: " + MaskExamples.Layouts + ". Repeat for several", HelpName = "PATH", Required = true };
+    private readonly Option<int> _unlabelled = new("--unlabelled") { Description = "Id of mask pixels that are not labelled, as around scribbles", HelpName = "ID", DefaultValueFactory = _ => 255 };
+    private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the results, palette PNGs named as the pictures [default: segments here]", HelpName = "FOLDER" };
+    private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.segment.png here]");
+    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<int> _layer = SharedOptions.Layer();
+
+    public SegmentVerb()
+        : base(
+            "segment",
+            "Segment pictures after seeing a few masks or scribbles",
+            "dino segment --examples painted/ photos/ --model dinov3-vits16",
+            "dino segment --examples dog.jpg=dog-scribbles.png other-dogs/*.jpg --json")
+    {
+        Add(_targets);
+        Add(_examples);
+        Add(_unlabelled);
+        Add(_masks);
+        Add(_model);
+        Add(_out);
+        Add(_size);
+        Add(_layer);
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        IReadOnlyList<(string Image, string Mask)> pairs = MaskExamples.Find(arguments.GetValue(_examples)!);
+        string[] files = PhotoFeatures.Files(arguments.GetValue(_targets)!);
+        string folder = arguments.GetValue(_masks) ?? "segments";
+        LabelMap[] painted = [.. pairs.Select(pair => MaskExamples.Read(pair.Mask))];
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
+        using PatchClassifier classifier = await output.WithProgressAsync("learning", pairs.Count, progress => Task.Run(() =>
+        {
+            MaskExample[] examples = [.. pairs.Select((pair, i) =>
+            {
+                PatchMap map = features.Extract(pair.Image, cancel).Map;
+                progress.Report(i + 1);
+                return new MaskExample(map, painted[i]);
+            })];
+            return PatchClassifier.Fit(examples, new PatchClassifierOptions { UnlabelledId = (byte)Math.Clamp(arguments.GetValue(_unlabelled), 0, 255) }, cancel);
+        }, CancellationToken.None));
+        Directory.CreateDirectory(folder);
+        var names = new OutputNames();
+        var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
+        var results = new List<(string Path, string Mask, double[] Shares)>();
+        await output.WithProgressAsync("segmenting", files.Length, progress => Task.Run(() =>
+        {
+            foreach ((Photo photo, PatchMap map) in features.ExtractAll(files, progress, cancel))
+            {
+                LabelMap labels = classifier.Segment(map);
+                string file = names.For(photo.Path, "png", folder);
+                labels.Save(file);
+                results.Add((photo.Path, file, [.. classifier.Ids.Select(id => labels.Values.ToArray().Count(v => v == id) / (double)labels.Values.Length)]));
+                if (rows.Count >= MostPanels) continue;
+                ImageBuffer panel = photo.Panel();
+                rows.Add([new(panel), new(labels.ResizeNearestExact(panel.Width, panel.Height).Overlay(panel))]);
+            }
+
+            return 0;
+        }, CancellationToken.None));
+        if (results.Count == 0) throw new DinoSharpException("none of the pictures can be read, see above");
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_out) ?? names.For(results[0].Path, "segment.png"));
+        output.Show(
+            new
+            {
+                output = saved.Path,
+                replaced = saved.Replaced,
+                classes = classifier.Ids.Select(id => (int)id),
+                c = classifier.C,
+                heldOutIou = classifier.HeldOutIou,
+                images = results.Select(r => new { path = r.Path, mask = r.Mask, shares = r.Shares }),
+                skipped = features.Skipped,
+            },
+            [
+                $"{pairs.Count} examples, classes {string.Join(' ', classifier.Ids)}, C {classifier.C}" + (classifier.HeldOutIou is double iou ? $", mean IoU on patches left out {100 * iou:0.0}" : ""),
+                $"{results.Count} masks in {folder}",
+                saved.ToString(),
+            ]);
+        return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+}

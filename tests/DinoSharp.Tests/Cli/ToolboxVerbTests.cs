@@ -1,0 +1,139 @@
+using System.Text.Json;
+using DinoSharp.Images;
+using Xunit;
+
+namespace DinoSharp.Tests.Cli;
+
+/// <summary>The verbs cluster, discover, similar, change, segment and index, from end to end with a tiny model.</summary>
+public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
+{
+    private Task<Dino.Outcome> Run(string verb, params string[] more) => Dino.RunAsync([verb, .. more, "--model", tiny.Path, "--size", "96", "--json"]);
+
+    private LabelMap Disk(string name, int width = 160, int height = 96)
+    {
+        double radius = Math.Min(width, height) * 0.3;
+        var map = new LabelMap(width, height, [.. Enumerable.Range(0, width * height).Select(i => Math.Pow((i % width) - (width * 0.3), 2) + Math.Pow((i / width) - (height * 0.5), 2) < radius * radius ? (byte)1 : (byte)0)]);
+        Directory.CreateDirectory(Path.GetDirectoryName(tiny.File(name))!);
+        map.Save(tiny.File(name));
+        return map;
+    }
+
+    private static JsonElement Success(Dino.Outcome outcome)
+    {
+        Assert.Equal((0, ""), (outcome.Code, outcome.Error));
+        return outcome.Json();
+    }
+
+    [Fact]
+    public async Task ClustersAreCommonToAllPictures()
+    {
+        string a = tiny.Draw("cluster/a.png"), b = tiny.Draw("cluster/b.png"), masks = tiny.File("cluster.masks");
+        JsonElement json = Success(await Run("cluster", a, b, "--k", "3", "--masks", masks, "--out", tiny.File("cluster.png")));
+        Assert.Equal(2, json.GetProperty("images").GetArrayLength());
+        foreach (JsonElement image in json.GetProperty("images").EnumerateArray())
+        {
+            Assert.Equal(1, image.GetProperty("shares").EnumerateArray().Sum(s => s.GetDouble()), 6);
+            LabelMap map = LabelMap.Read(image.GetProperty("mask").GetString()!);
+            Assert.Equal((160, 96), (map.Width, map.Height));
+            Assert.All(map.Ids, id => Assert.InRange(id, 1, 3));
+        }
+
+        // Equal pictures get equal clusters.
+        Assert.Equal(LabelMap.Read(Path.Combine(masks, "a.png")).Values.ToArray(), LabelMap.Read(Path.Combine(masks, "b.png")).Values.ToArray());
+        Assert.Equal(2, (await Run("cluster", a, "--k", "0")).Code);
+    }
+
+    [Fact]
+    public async Task DiscoverGivesABoxInsideThePicture()
+    {
+        JsonElement json = Success(await Run("discover", tiny.Draw("discover.png"), "--out", tiny.File("discover.sheet.png")));
+        double[] box = [.. json.GetProperty("images")[0].GetProperty("box").EnumerateArray().Select(n => n.GetDouble())];
+        Assert.True(box[0] >= 0 && box[1] >= 0 && box[2] > 0 && box[3] > 0 && box[0] + box[2] <= 160 && box[1] + box[3] <= 96);
+        Assert.InRange(json.GetProperty("images")[0].GetProperty("share").GetDouble(), 0.001, 0.999);
+    }
+
+    [Fact]
+    public async Task SimilarFindsThePlaceItselfFirstAndGoesOnBehindBrokenFiles()
+    {
+        string query = tiny.Draw("similar/a.png", seed: 1);
+        tiny.Draw("similar/b.png", seed: 2);
+        JsonElement json = Success(await Run("similar", query, "--at", "75,50", tiny.File("similar"), "--out", tiny.File("similar.png")));
+        Assert.Equal(query, json.GetProperty("results")[0].GetProperty("path").GetString());
+        Assert.Equal(1, json.GetProperty("results")[0].GetProperty("score").GetDouble(), 4);
+        File.WriteAllText(tiny.File("similar/broken.png"), "nothing");
+        Dino.Outcome outcome = await Run("similar", query, "--at", "75,50", tiny.File("similar"), "--out", tiny.File("similar.png"));
+        Assert.Equal(1, outcome.Code);
+        Assert.Contains("broken.png", outcome.Error);
+        Assert.Equal(2, outcome.Json().GetProperty("results").GetArrayLength());
+        Assert.Contains("outside", (await Run("similar", query, "--at", "999,5", tiny.File("similar"))).Error);
+    }
+
+    [Fact]
+    public async Task ChangeFindsAThresholdOnLabelsAndScoresIt()
+    {
+        byte[] pixels = TinyModel.Picture().Bytes.ToArray(), changed = [.. pixels];
+        var truth = new byte[160 * 96];
+        for (int y = 32; y < 64; y++)
+        {
+            for (int x = 96; x < 144; x++)
+            {
+                truth[(y * 160) + x] = 255;
+                (changed[((y * 160) + x) * 3], changed[(((y * 160) + x) * 3) + 1]) = ((byte)(x * 37 % 256), (byte)(y * 53 % 256));
+            }
+        }
+
+        foreach (string folder in new[] { "A", "B", "label" }) Directory.CreateDirectory(tiny.File(folder));
+        ImageBuffer.FromSamples<byte>(160, 96, 3, pixels).Save(tiny.File("A/t.png"));
+        ImageBuffer.FromSamples<byte>(160, 96, 3, changed).Save(tiny.File("B/t.png"));
+        new LabelMap(160, 96, truth).Save(tiny.File("label/t.png"));
+        JsonElement json = Success(await Run("change", tiny.File("A"), tiny.File("B"), "--labels", tiny.File("label"), "--masks", tiny.File("change.masks"), "--out", tiny.File("change.png")));
+        Assert.InRange(json.GetProperty("scores").GetProperty("f1").GetDouble(), 0.5, 1);
+        Assert.InRange(LabelMap.Read(tiny.File("change.masks/t.png")).Values.ToArray().Average(v => (double)v), 0.02, 0.4);
+        double threshold = json.GetProperty("calibrated").GetDouble();
+        JsonElement again = Success(await Run("change", tiny.File("A/t.png"), tiny.File("B/t.png"), "--labels", tiny.File("label/t.png"), "--threshold", threshold.ToString(System.Globalization.CultureInfo.InvariantCulture), "--out", tiny.File("change.png")));
+        Assert.Equal(json.GetProperty("scores").GetProperty("iou").GetDouble(), again.GetProperty("scores").GetProperty("iou").GetDouble(), 3);
+
+        // A picture and itself: nothing has changed.
+        JsonElement same = Success(await Run("change", tiny.File("A/t.png"), tiny.File("A/t.png"), "--threshold", "0.01", "--out", tiny.File("change.png")));
+        Assert.Equal(0, same.GetProperty("pairs")[0].GetProperty("changed").GetDouble());
+        Assert.Contains("same area", (await Run("change", tiny.File("A/t.png"), tiny.Draw("other.png", 100, 96))).Error);
+    }
+
+    [Fact]
+    public async Task SegmentLearnsFromPaintedExamples()
+    {
+        tiny.Draw("painted/images/x.png", 320, 192);
+        Disk("painted/masks/x.png", 320, 192);
+        string target = tiny.Draw("target.png", 320, 192);
+        JsonElement json = Success(await Dino.RunAsync("segment", "--examples", tiny.File("painted"), target, "--masks", tiny.File("segments"), "--model", tiny.Path, "--size", "192", "--out", tiny.File("segment.png"), "--json"));
+        Assert.Equal([0, 1], json.GetProperty("classes").EnumerateArray().Select(c => c.GetInt32()));
+        LabelMap map = LabelMap.Read(json.GetProperty("images")[0].GetProperty("mask").GetString()!);
+        Assert.InRange(map.Values.ToArray().Zip(Disk("truth.png", 320, 192).Values.ToArray()).Average(p => p.First == p.Second ? 1.0 : 0), 0.9, 1);
+        Assert.Contains("images/ and masks/", (await Run("segment", "--examples", target, target)).Error);
+    }
+
+    [Fact]
+    public async Task AnIndexIsBuiltSearchedAndBroughtUpToDate()
+    {
+        string index = tiny.File("pictures.index"), a = tiny.Draw("indexed/a.png", seed: 0), b = tiny.Draw("indexed/b.png", seed: 3);
+        File.Copy(a, tiny.File("indexed/twin.png"), overwrite: true);
+        string[] build = ["index", "build", tiny.File("indexed"), "--out", index, "--model", tiny.Path, "--json"];
+        JsonElement first = Success(await Dino.RunAsync(build));
+        Assert.Equal(3, first.GetProperty("count").GetInt32());
+        Assert.Equal(3, Success(await Dino.RunAsync(build)).GetProperty("unchanged").GetInt32());
+
+        JsonElement hits = Success(await Dino.RunAsync("index", "search", index, b, "--count", "2", "--json", "--out", tiny.File("hits.html")));
+        Assert.Equal(b, hits[0].GetProperty("path").GetString());
+        Assert.Equal(1, hits[0].GetProperty("score").GetDouble(), 4);
+        Assert.Contains("data:image/jpeg;base64,", File.ReadAllText(tiny.File("hits.html")));
+
+        JsonElement groups = Success(await Dino.RunAsync("index", "dedup", index, "--similarity", "0.999999", "--json")).GetProperty("groups");
+        Assert.Contains(groups.EnumerateArray(), g => g.GetProperty("paths").EnumerateArray().Select(p => Path.GetFileName(p.GetString())).Intersect(["a.png", "twin.png"]).Count() == 2);
+        Assert.Equal(3, Success(await Dino.RunAsync("index", "outliers", index, "--neighbors", "1", "--json")).GetArrayLength());
+
+        File.Delete(tiny.File("indexed/twin.png"));
+        JsonElement added = Success(await Dino.RunAsync("index", "add", tiny.Draw("more.png", seed: 4), "--out", index, "--model", tiny.Path, "--json"));
+        Assert.Equal((3, 1, 1), (added.GetProperty("count").GetInt32(), added.GetProperty("embedded").GetInt32(), added.GetProperty("removed").GetInt32()));
+        Assert.Contains("is no index", (await Dino.RunAsync("index", "search", tiny.File("indexed"), b)).Error);
+    }
+}
