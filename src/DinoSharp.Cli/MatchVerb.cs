@@ -16,7 +16,7 @@ internal sealed class MatchVerb : Verb
     private readonly Option<bool> _dense = new("--dense") { Description = "The best match of every patch of A, instead of only pairs that are each other's best" };
     private readonly Option<double> _spacing = new("--spacing") { Description = "Thin the matches out until they lie farther apart than this on A; 0 keeps all", HelpName = "PIXELS", DefaultValueFactory = _ => 0 };
     private readonly Option<double> _minScore = new("--min-score") { Description = "Drop pairs below this cosine similarity", HelpName = "COS", DefaultValueFactory = _ => -1 };
-    private readonly Option<bool> _patchCenters = new("--patch-centers") { Description = "Give the middles of patches on B as they are, instead of places interpolated between patches" };
+    private readonly Option<bool> _refine = new("--refine") { Description = "Interpolate places on B between patches, instead of giving the middles of patches" };
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<string?> _out = SharedOptions.Out("The picture of the matches [default: A.match.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
@@ -29,7 +29,7 @@ internal sealed class MatchVerb : Verb
             "dino match left.jpg right.jpg --model dinov3-vits16",
             "dino match left.jpg right.jpg --mask-a left-mask.png --mask-b right-mask.png --spacing 100 --model dinov3-vits16 --json")
     {
-        foreach (Symbol symbol in (Symbol[])[_a, _b, _maskA, _maskB, _dense, _spacing, _minScore, _patchCenters, _model, _out, _size, _layer])
+        foreach (Symbol symbol in (Symbol[])[_a, _b, _maskA, _maskB, _dense, _spacing, _minScore, _refine, _model, _out, _size, _layer])
         {
             if (symbol is Argument argument) Add(argument);
             else Add((Option)symbol);
@@ -48,7 +48,7 @@ internal sealed class MatchVerb : Verb
             Mutual = !arguments.GetValue(_dense),
             MinSpacing = arguments.GetValue(_spacing),
             MinSimilarity = (float)arguments.GetValue(_minScore),
-            Refine = !arguments.GetValue(_patchCenters),
+            Refine = arguments.GetValue(_refine),
         });
         SavedPicture saved = SavedPicture.Save(MatchPicture.Draw(photos[0], photos[1], matches), arguments.GetValue(_out) ?? new OutputNames().For(photos[0].Path, "match.png"));
         output.Show(

@@ -10,7 +10,7 @@ public sealed class MatchVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
     public async Task APictureMatchesItselfEverywhere()
     {
         string photo = Noise("self.png"), sheet = tiny.File("self.match.png");
-        Dino.Outcome outcome = await Dino.RunAsync("match", photo, photo, "--model", tiny.Path, "--size", "240", "--out", sheet, "--patch-centers", "--json");
+        Dino.Outcome outcome = await Dino.RunAsync("match", photo, photo, "--model", tiny.Path, "--size", "240", "--out", sheet, "--json");
         Assert.Equal((0, ""), (outcome.Code, outcome.Error));
         JsonElement[] matches = [.. outcome.Json().GetProperty("matches").EnumerateArray()];
         Assert.Equal(15 * 20, matches.Length);
