@@ -29,8 +29,8 @@ internal sealed class ChangeVerb : Verb
             "change",
             "Find what changed between two registered pictures",
             "dino change 2009.tif 2020.tif --model dinov3-vits16",
-            "dino change train/A train/B --labels train/label --json   (finds a threshold)",
-            "dino change val/A val/B --labels val/label --threshold 0.31 --json   (scores it)")
+            "dino change train/A train/B --labels train/label --model dinov3-vits16 --json",
+            "dino change val/A val/B --labels val/label --threshold 0.31 --model dinov3-vits16 --json")
     {
         Add(_before);
         Add(_after);

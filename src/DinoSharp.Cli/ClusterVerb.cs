@@ -30,7 +30,7 @@ internal sealed class ClusterVerb : Verb
             "cluster",
             "Cut pictures into parts of equal kind, without labels",
             "dino cluster photo.jpg --k 6 --model dinov3-vits16",
-            "dino cluster photos/ --k 8 --masks clusters --json")
+            "dino cluster photos/ --k 8 --masks clusters --model dinov3-vits16 --json")
     {
         _k.Validators.Add(result =>
         {

@@ -19,7 +19,7 @@ internal sealed class DiscoverVerb : Verb
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public DiscoverVerb()
-        : base("discover", "Find the most salient object of a picture, without labels", "dino discover dog.jpg --model dinov3-vits16", "dino discover photos/ --json")
+        : base("discover", "Find the most salient object of a picture, without labels", "dino discover dog.jpg --model dinov3-vits16", "dino discover photos/ --model dinov3-vits16 --json")
     {
         Add(_images);
         Add(_threshold);

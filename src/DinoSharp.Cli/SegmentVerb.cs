@@ -25,7 +25,7 @@ internal sealed class SegmentVerb : Verb
             "segment",
             "Segment pictures after seeing a few masks or scribbles",
             "dino segment --examples painted/ photos/ --model dinov3-vits16",
-            "dino segment --examples dog.jpg=dog-scribbles.png other-dogs/*.jpg --json")
+            "dino segment --examples dog.jpg=dog-scribbles.png other-dogs/*.jpg --model dinov3-vits16 --json")
     {
         Add(_targets);
         Add(_examples);

@@ -20,7 +20,7 @@ internal sealed class SimilarVerb : Verb
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public SimilarVerb()
-        : base("similar", "Rank pictures by how well they show what one place of a picture shows", "dino similar dog.jpg --at 812,640 photos/ --model dinov3-vits16", "dino similar dog.jpg --at 812,640 photos/ --count 50 --json")
+        : base("similar", "Rank pictures by how well they show what one place of a picture shows", "dino similar dog.jpg --at 812,640 photos/ --model dinov3-vits16", "dino similar dog.jpg --at 812,640 photos/ --count 50 --model dinov3-vits16 --json")
     {
         _count.Validators.Add(result =>
         {
