@@ -3,6 +3,7 @@ using System.Globalization;
 using DinoSharp.Diagnostics;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Recipes;
+using DinoSharp.Training.Recipes.Official;
 using DinoSharp.Training.Runs;
 
 namespace DinoSharp.Cli;
@@ -14,6 +15,8 @@ internal sealed class TrainVerb : Verb
     private readonly Argument<string[]> _changes = new("key=value") { Description = "Changes of the recipe, such as batchImages=16 or phases.gram.steps=500", Arity = ArgumentArity.ZeroOrMore };
     private readonly Option<bool> _dryRun = new("--dry-run") { Description = "Show the recipe in full and what it needs of this machine; train nothing" };
     private readonly Option<bool> _resume = new("--resume") { Description = "Go on from the newest checkpoint in the output folder, as if the run had never stopped" };
+    private readonly Option<string?> _official = new("--official-config") { Description = "Train by a configuration of the original instead of a recipe, and say what became of each of its keys; changes use its keys too", HelpName = "FILE" };
+    private readonly Option<string?> _save = new("--save-recipe") { Description = "Write the recipe in full to a file, comments gone; train nothing", HelpName = "FILE" };
     private readonly Option<string?> _replay = new("--replay") { Description = "Make a refused step again from the batch that was kept, and say where it went wrong", HelpName = "FILE" };
 
     public TrainVerb()
@@ -22,17 +25,23 @@ internal sealed class TrainVerb : Verb
             "Train a backbone without labels, or distil one",
             "dino train recipes/smoke.yaml --dry-run",
             "dino train recipes/tiny.yaml output=runs/mine data=my-photos",
-            "dino train recipes/tiny.yaml --resume")
+            "dino train recipes/tiny.yaml --resume",
+            "dino train --official-config vitl_im1k_lin834.yaml train.batch_size_per_gpu=8 --dry-run")
     {
         Add(_recipe);
         Add(_changes);
         Add(_dryRun);
         Add(_resume);
+        Add(_official);
+        Add(_save);
         Add(_replay);
         Validators.Add(result =>
         {
-            bool replays = result.GetValue(_replay) is not null;
-            if (replays == (result.GetValue(_recipe) is not null)) result.AddError("give either a recipe or --replay FILE");
+            bool official = result.GetValue(_official) is not null;
+            int sources = (result.GetValue(_recipe) is not null && !official ? 1 : 0) + (official ? 1 : 0) + (result.GetValue(_replay) is not null ? 1 : 0);
+            if (sources != 1) result.AddError("give one of: a recipe, --official-config FILE, --replay FILE");
+            if (official && result.GetValue(_recipe) is { } first && !first.Contains('=', StringComparison.Ordinal)) result.AddError($"with --official-config, '{first}' must be a change of one of its keys, such as train.batch_size_per_gpu=8");
+            if (result.GetValue(_save) is not null && result.GetValue(_resume)) result.AddError("--save-recipe trains nothing, so it cannot --resume");
             if (result.GetValue(_dryRun) && result.GetValue(_resume)) result.AddError("--dry-run trains nothing, so it cannot --resume");
         });
     }
@@ -46,14 +55,28 @@ internal sealed class TrainVerb : Verb
             return ExitCode.Ok;
         }
 
-        PretrainRecipe recipe = PretrainRecipe.Read(arguments.GetValue(_recipe)!, arguments.GetValue(_changes));
-        recipe.Validate();
-        if (arguments.GetValue(_dryRun))
+        OfficialConfig? official = arguments.GetValue(_official) is { } file ? OfficialConfig.Read(file, [.. arguments.GetValue(_recipe) is { } change ? (string[])[change] : [], .. arguments.GetValue(_changes) ?? []]) : null;
+        PretrainRecipe recipe = official?.Recipe ?? PretrainRecipe.Read(arguments.GetValue(_recipe)!, arguments.GetValue(_changes));
+        string[] account = official is null ? [] : [.. Account(official)];
+        if (arguments.GetValue(_save) is { } target)
         {
-            RunEstimate estimate = await Task.Run(() => RunEstimate.Of(recipe, cancel: cancel), cancel);
-            output.Show(new { recipe = recipe.ToYaml(), estimate }, [.. recipe.ToYaml().TrimEnd().Split('\n'), "", .. Lines(recipe, estimate)]);
+            recipe.Save(target);
+            output.Show(new { recipe = target, official?.Keys }, [.. account, $"recipe written to {target}"]);
             return ExitCode.Ok;
         }
+
+        foreach (string line in account) output.Note(line);
+        if (arguments.GetValue(_dryRun))
+        {
+            recipe.Validate(recipe.About.Processes);
+            RunEstimate estimate = await Task.Run(() => RunEstimate.Of(recipe, cancel: cancel), cancel);
+            output.Show(new { recipe = recipe.ToYaml(), estimate, official?.Keys }, [.. recipe.ToYaml().TrimEnd().Split('\n'), "", .. Lines(recipe, estimate)]);
+            return ExitCode.Ok;
+        }
+
+        official?.RequireNothingRefused();
+        recipe.Validate();
+        if (recipe.About.Processes > 1) output.Note($"the recipe is written for {recipe.About.Processes} processes, this run has one: its batch, and with it the learning rate, is that of one process");
 
         var options = new PretrainOptions { Resume = arguments.GetValue(_resume) };
         var log = new Said(line => output.Note(line));
@@ -77,12 +100,24 @@ internal sealed class TrainVerb : Verb
     private static IEnumerable<string> Lines(PretrainRecipe recipe, RunEstimate estimate)
     {
         long available = SystemReport.Collect().Memory.AvailableBytes;
+        if (recipe.About.Processes > 1) yield return $"written for {recipe.About.Processes} processes of {recipe.Phases[0].BatchImages} images; `dino train` runs one";
         yield return $"backbone {estimate.BackboneParameters:N0} parameters, heads {estimate.HeadParameters:N0}";
         foreach (PhaseEstimate phase in estimate.Phases)
         {
             string time = phase.SecondsPerStep is double s ? $"{Number(s)} s per step, {TimeSpan.FromSeconds(s * phase.Steps):d\\.hh\\:mm\\:ss} in all on this machine as busy as it is now" : "not tried here: too large, or distilled";
             yield return $"{phase.Phase}: {phase.Steps} steps; {time}; about {(phase.MemoryBytes + (300L << 20)) >> 20:N0} MiB of {available >> 20:N0} available: {(phase.MemoryBytes + (300L << 20) < available ? "fits" : "does NOT fit; lower batchImages, raise microBatches, or set recomputeActivations")}";
         }
+    }
+
+    private static IEnumerable<string> Account(OfficialConfig official)
+    {
+        foreach (OfficialKey key in official.Keys)
+        {
+            string fate = key.Fate switch { KeyFate.Used => "used   ", KeyFate.Ignored => "ignored", _ => "REFUSED" };
+            yield return $"{fate}  {key.Key} = {key.Value}{(key.Reason is null ? "" : $"  ({key.Reason})")}";
+        }
+
+        yield return $"{official.Keys.Count(k => k.Fate == KeyFate.Used)} keys used, {official.Keys.Count(k => k.Fate == KeyFate.Ignored)} ignored, {official.Keys.Count(k => k.Fate == KeyFate.Refused)} refused";
     }
 
     private static string Number(double value) => value.ToString("G4", CultureInfo.InvariantCulture);

@@ -68,6 +68,11 @@ public sealed record PretrainRecipe
     /// <summary>The recipe in full, every key spelled out; reading it back gives the same recipe.</summary>
     public string ToYaml() => YamlText.Write(RecordBinder.Write(this));
 
+    /// <summary>Writes <see cref="ToYaml"/> to a file, beside it and renamed.</summary>
+    /// <param name="path">The file; replaced if it exists.</param>
+    /// <exception cref="DinoSharpException">It cannot be written.</exception>
+    public void Save(string path) => YamlText.Save(path, ToYaml());
+
     /// <summary>Throws if a value cannot work or two contradict each other, in any phase.</summary>
     /// <param name="worldSize">Number of processes.</param>
     /// <exception cref="DinoSharpException">The message names phase, value and reason.</exception>
@@ -75,6 +80,7 @@ public sealed record PretrainRecipe
     {
         Require(Name.Length > 0 && Name.IndexOfAny(Path.GetInvalidFileNameChars()) < 0, $"name '{Name}' cannot be a folder name");
         Require(Phases.Count > 0, "there must be at least one phase");
+        Require(About.Processes >= 1, $"about.processes must be at least 1, found {About.Processes}");
         Require(Monitor.LogEverySteps >= 1, $"monitor.logEverySteps must be at least 1, found {Monitor.LogEverySteps}");
         Require(StopAfterRefusedSteps >= 1, $"stopAfterRefusedSteps must be at least 1, found {StopAfterRefusedSteps}");
         Require(LoaderThreads is null or >= 1, $"loaderThreads must be at least 1, found {LoaderThreads}");
@@ -152,6 +158,9 @@ public sealed record RecipeNotes
 
     /// <summary>How long it takes there.</summary>
     public string? Hours { get; init; }
+
+    /// <summary>Processes that it is written for, one for each GPU. A run has one; the learning rate follows the images of all.</summary>
+    public int Processes { get; init; } = 1;
 
     /// <summary>Figures to expect, and where they are from.</summary>
     public string? Expected { get; init; }

@@ -36,6 +36,7 @@ internal static class GoldenRunner
         ["random_parameters"] = RandomParameterCases.Run,
         ["ssl_augment"] = ViewCases.Run,
         ["schedules"] = ScheduleCases.Run,
+        ["schedules_config"] = OfficialScheduleCases.Run,
         ["image_decoding"] = ImageDecodingCases.Run,
         ["image_transforms"] = ImageTransformCases.Run,
         ["linear_head"] = DenseHeadCases.LinearHead,
