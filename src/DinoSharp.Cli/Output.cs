@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Spectre.Console;
+using Spectre.Console.Rendering;
 
 namespace DinoSharp.Cli;
 
@@ -97,6 +98,35 @@ internal sealed class Output
         }
     }
 
+    /// <summary>Runs work that takes long and says much. On a terminal a block is drawn anew with every report, at most ten times a second, and messages go above it; in a pipe nothing is drawn.</summary>
+    /// <param name="draw">A report as a block.</param>
+    /// <param name="work">The work; it reports as it goes.</param>
+    public async Task<TResult> WithDisplayAsync<TReport, TResult>(Func<TReport, IRenderable> draw, Func<Action<TReport>, Task<TResult>> work)
+    {
+        if (!IsTerminal) return await work(_ => { });
+        _progressIsShown = true;
+        try
+        {
+            return await _console.Live(new Text("")).AutoClear(true).StartAsync(async context =>
+            {
+                var last = System.Diagnostics.Stopwatch.StartNew();
+                bool first = true;
+                return await work(report =>
+                {
+                    if (!first && last.ElapsedMilliseconds < 100) return;
+                    first = false;
+                    last.Restart();
+                    context.UpdateTarget(draw(report));
+                    context.Refresh();
+                });
+            });
+        }
+        finally
+        {
+            _progressIsShown = false;
+        }
+    }
+
     /// <summary>Reports at once and in order, unlike <see cref="Progress{T}"/>, which posts to the thread pool.</summary>
     private sealed class Reporter(Action<long> report) : IProgress<long>
     {
@@ -105,7 +135,7 @@ internal sealed class Output
 
     private sealed class CountColumn : ProgressColumn
     {
-        public override Spectre.Console.Rendering.IRenderable Render(Spectre.Console.Rendering.RenderOptions options, ProgressTask task, TimeSpan deltaTime)
+        public override IRenderable Render(RenderOptions options, ProgressTask task, TimeSpan deltaTime)
         {
             string count = task.IsIndeterminate ? $"{task.Value:0}" : $"{task.Value:0}/{task.MaxValue:0}";
             return new Text(task.Speed is { } perSecond ? $"{count} ({perSecond:0.#}/s)" : count);

@@ -80,21 +80,16 @@ internal sealed class TrainVerb : Verb
 
         var options = new PretrainOptions { Resume = arguments.GetValue(_resume) };
         var log = new Said(line => output.Note(line));
-        PretrainResult result = await output.WithProgressAsync("training", recipe.TotalSteps(), progress =>
-            Task.Run(() => Pretrainer.Run(recipe, options, new Watch(p => Report(p, recipe, output, progress)), log, cancel), CancellationToken.None));
+        void Line(PretrainProgress p)
+        {
+            bool due = p.TotalStep % recipe.Monitor.LogEverySteps == 0 || p.TotalStep == p.TotalSteps;
+            if (due && !output.IsTerminal) output.Note(TrainingDisplay.Line(p));
+        }
+
+        PretrainResult result = await output.WithDisplayAsync<PretrainProgress, PretrainResult>(TrainingDisplay.Block, show =>
+            Task.Run(() => Pretrainer.Run(recipe, options, new Watch(show + Line), log, cancel), CancellationToken.None));
         output.Show(result, [.. result.Teachers.Select(t => $"teacher  {t}"), $"steps    {result.Steps}", $"refused  {result.RefusedSteps}", $"replaced {result.UnreadableImages} unreadable images"]);
         return ExitCode.Ok;
-    }
-
-    private static void Report(PretrainProgress p, PretrainRecipe recipe, Output output, IProgress<long> progress)
-    {
-        progress.Report(p.TotalStep);
-        if (p.TotalStep % recipe.Monitor.LogEverySteps != 0 || !output.IsTerminal) return;
-        LossTerms l = p.Report.Losses;
-        string gram = l.Gram is double g ? $" gram {Number(g)}" : "";
-        output.Note($"{p.Phase} {p.TotalStep}/{p.TotalSteps}  loss {Number(l.Total)} (dino {Number(l.DinoGlobal)} {Number(l.DinoLocal)} ibot {Number(l.Ibot)} koleo {Number(l.KoLeo)}{gram})  "
-            + $"lr {Number(p.Report.Values.LearningRate)}  {p.ImagesPerSecond.ToString("0.#", CultureInfo.InvariantCulture)} images/s  waiting {p.LoaderWaitShare.ToString("P0", CultureInfo.InvariantCulture)}  "
-            + $"left {p.Remaining:d\\.hh\\:mm\\:ss}  {p.MemoryBytes >> 20} MiB");
     }
 
     private static IEnumerable<string> Lines(PretrainRecipe recipe, RunEstimate estimate)
