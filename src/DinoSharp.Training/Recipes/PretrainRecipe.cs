@@ -81,7 +81,7 @@ public sealed record PretrainRecipe
         Require(Name.Length > 0 && Name.IndexOfAny(Path.GetInvalidFileNameChars()) < 0, $"name '{Name}' cannot be a folder name");
         Require(Phases.Count > 0, "there must be at least one phase");
         Require(About.Processes >= 1, $"about.processes must be at least 1, found {About.Processes}");
-        Require(Monitor.LogEverySteps >= 1, $"monitor.logEverySteps must be at least 1, found {Monitor.LogEverySteps}");
+        Monitor.Validate(Backbone);
         Require(StopAfterRefusedSteps >= 1, $"stopAfterRefusedSteps must be at least 1, found {StopAfterRefusedSteps}");
         Require(LoaderThreads is null or >= 1, $"loaderThreads must be at least 1, found {LoaderThreads}");
         Require(Students.Count == 0 || Distillation is not null, "students side by side need a frozen teacher (distillation)");

@@ -1,25 +1,58 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
 namespace DinoSharp.Training.Runs;
 
-/// <summary>Figures of a run, one JSON object per line. A run that goes on removes the lines of the steps it makes again.</summary>
-internal sealed class MetricsLog : IDisposable
+/// <summary>Figures of a run, one JSON object per line, and the same for TensorBoard. A run that goes on removes the figures of the steps it makes again.</summary>
+/// <remarks>A line of step s belongs to the weights before step s: the losses of the step, or what their features were worth. So there is a last line of features after the last step.</remarks>
+internal sealed class RunFigures : IDisposable
 {
+    public const string FileName = "metrics.jsonl", Locality = "patch_locality";
+
+    private readonly EventLog _events;
     private readonly StreamWriter _writer;
 
-    /// <param name="path">The file.</param>
+    /// <param name="folder">Folder of the run.</param>
     /// <param name="firstStep">Lines of this step and later ones are removed, and so is a last line that a killed process left unfinished.</param>
-    public MetricsLog(string path, long firstStep)
+    public RunFigures(string folder, long firstStep)
+        : this(folder, Read(folder).Where(line => StepOf(line) < firstStep))
     {
-        string[] kept = File.Exists(path) ? [.. File.ReadLines(path).Where(line => StepOf(line) is long step && step < firstStep)] : [];
-        Recipes.YamlText.Save(path, string.Concat(kept.Select(line => line + "\n")));
+    }
+
+    private RunFigures(string folder, IEnumerable<JsonObject> lines)
+    {
+        string path = Path.Combine(folder, FileName);
+        DateTimeOffset since = File.Exists(path) ? File.GetLastWriteTimeUtc(path) : DateTimeOffset.UtcNow;
+        JsonObject[] kept = [.. lines];
+        Recipes.YamlText.Save(path, string.Concat(kept.Select(line => line.ToJsonString() + "\n")));
+        _events = new EventLog(folder, kept, since);
         _writer = new StreamWriter(new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read), new UTF8Encoding(false)) { NewLine = "\n", AutoFlush = true };
     }
 
-    /// <summary>Adds a line. Figures that are no numbers become null.</summary>
-    public void Write(IEnumerable<KeyValuePair<string, object?>> figures)
+    /// <summary>The complete lines of a run.</summary>
+    public static IEnumerable<JsonObject> Read(string folder)
+    {
+        string path = Path.Combine(folder, FileName);
+        return File.Exists(path) ? File.ReadLines(path).Select(Parse).OfType<JsonObject>() : [];
+    }
+
+    /// <summary>Step of a line.</summary>
+    public static long StepOf(JsonObject line) => (long)line["step"]!;
+
+    /// <summary>Where the picture of dense features before a step is.</summary>
+    public static string PictureOf(string folder, long step, string? student) => Path.Combine(folder, "monitor", $"{(student is null ? "" : student + "-")}step-{step.ToString("D8", CultureInfo.InvariantCulture)}.png");
+
+    /// <summary>Adds figures measured later to those that are there, where their steps belong.</summary>
+    public static void Insert(string folder, IEnumerable<JsonObject> lines)
+    {
+        JsonObject[] all = [.. Read(folder).Concat(lines).OrderBy(StepOf)];
+        using var rewritten = new RunFigures(folder, all);
+    }
+
+    /// <summary>A line of figures as it is written: figures that are no numbers become null.</summary>
+    public static JsonObject Line(IEnumerable<KeyValuePair<string, object?>> figures)
     {
         var line = new JsonObject();
         foreach ((string key, object? value) in figures)
@@ -27,18 +60,30 @@ internal sealed class MetricsLog : IDisposable
             line[key] = value switch { double number when !double.IsFinite(number) => null, null => null, _ => JsonSerializer.SerializeToNode(value) };
         }
 
-        _writer.WriteLine(line.ToJsonString());
+        line["time"] = EventLog.Seconds(DateTimeOffset.UtcNow);
+        return line;
     }
 
-    public void Dispose() => _writer.Dispose();
+    /// <summary>Adds a line.</summary>
+    public void Write(JsonObject line)
+    {
+        _writer.WriteLine(line.ToJsonString());
+        _events.Write(line);
+    }
 
-    private static long? StepOf(string line)
+    public void Dispose()
+    {
+        _writer.Dispose();
+        _events.Dispose();
+    }
+
+    private static JsonObject? Parse(string line)
     {
         try
         {
-            return (long?)JsonNode.Parse(line)?["step"];
+            return JsonNode.Parse(line) is JsonObject figures && figures["step"] is JsonValue step && step.TryGetValue(out long _) ? figures : null;
         }
-        catch (Exception error) when (error is JsonException or InvalidOperationException or FormatException)
+        catch (JsonException)
         {
             return null;
         }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using DinoSharp.Backbones;
 using DinoSharp.Training.Checkpoints;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Recipes;
@@ -72,6 +73,13 @@ internal sealed class RunFolder : IDisposable
     public static void Load(string folder, PretrainRecipe recipe, IReadOnlyList<StudentTeacher> learners)
     {
         for (int i = 0; i < learners.Count; i++) LearnerFiles.Load(learners[i], FolderOf(folder, recipe, i));
+    }
+
+    /// <summary>The teacher's backbone of a learner in a checkpoint, on the CPU; it belongs to the caller.</summary>
+    public static Backbone LoadTeacher(string folder, PretrainRecipe recipe, int learner)
+    {
+        using BackboneWeights weights = BackboneWeights.Open(System.IO.Path.Combine(FolderOf(folder, recipe, learner), "teacher.safetensors"));
+        return weights.CreateBackbone();
     }
 
     /// <summary>Keeps the batch of a refused step and the weights it met, to look at them later; earlier ones are removed.</summary>

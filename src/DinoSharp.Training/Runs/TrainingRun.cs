@@ -1,8 +1,10 @@
 using System.Diagnostics;
+using System.Text.Json.Nodes;
 using DinoSharp.Training.Checkpoints;
 using DinoSharp.Training.Data;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Recipes;
+using DinoSharp.Training.Runs.Monitoring;
 using DinoSharp.Training.Views;
 using static TorchSharp.torch;
 
@@ -18,6 +20,7 @@ internal sealed class TrainingRun : IDisposable
     private readonly RunFolder _folder;
     private readonly ImageDataset _data;
     private readonly FrozenTeacher? _frozen;
+    private readonly FeatureMonitor? _monitor;
     private StudentTeacher[] _learners = [];
     private RunState _state = new(0, 0, 0);
     private long _refused;
@@ -32,9 +35,11 @@ internal sealed class TrainingRun : IDisposable
         try
         {
             _frozen = LoadFrozen(recipe, options.Device);
+            _monitor = recipe.Monitor.EverySteps is null ? null : FeatureMonitor.Open(recipe, _data, options.Device);
         }
         catch
         {
+            _frozen?.Dispose();
             _folder.Dispose();
             throw;
         }
@@ -45,15 +50,19 @@ internal sealed class TrainingRun : IDisposable
     public PretrainResult Run(CancellationToken cancel)
     {
         Begin();
-        using (var metrics = new MetricsLog(_folder.In("metrics.jsonl"), StepsBefore + _state.PhaseStep))
+        using (var figures = new RunFigures(_folder.Path, StepsBefore + _state.PhaseStep))
         {
             while (true)
             {
-                RunPhase(metrics, cancel);
+                RunPhase(figures, cancel);
                 if (_state.Phase == _recipe.Phases.Count - 1) break;
                 EnterNextPhase();
             }
+
+            LookAtFeatures(figures, _recipe.TotalSteps());
         }
+
+        LookAtCheckpoints();
 
         string[] teachers = [.. _learners.Select((learner, i) =>
         {
@@ -86,6 +95,7 @@ internal sealed class TrainingRun : IDisposable
     public void Dispose()
     {
         foreach (StudentTeacher learner in _learners) learner.Dispose();
+        _monitor?.Dispose();
         _frozen?.Dispose();
         _folder.Dispose();
     }
@@ -147,7 +157,7 @@ internal sealed class TrainingRun : IDisposable
         }
     }
 
-    private void RunPhase(MetricsLog metrics, CancellationToken cancel)
+    private void RunPhase(RunFigures figures, CancellationToken cancel)
     {
         PhaseRecipe phase = _recipe.Phases[_state.Phase];
         if (_state.PhaseStep >= phase.Steps) return;
@@ -161,13 +171,20 @@ internal sealed class TrainingRun : IDisposable
         {
             if (cancel.IsCancellationRequested) Stop(cancel);
             if (phase.Losses.Gram is { } gram && gram.Describe(_state.PhaseStep) is var described && described != anchor) Say($"step {StepsBefore + _state.PhaseStep}: the Gram teacher is {anchor = described}");
+            if (_state.PhaseStep == 0 || (StepsBefore + _state.PhaseStep) % _recipe.Monitor.EverySteps == 0)
+            {
+                clock.Stop(); // the pace is that of the steps
+                LookAtFeatures(figures, StepsBefore + _state.PhaseStep);
+                clock.Start();
+            }
+
             StepReport[] reports = Step(loader, cancel);
             _last = reports[0];
             long total = StepsBefore + _state.PhaseStep;
             double perSecond = (_state.PhaseStep - first) * phase.BatchImages / clock.Elapsed.TotalSeconds;
             double left = (_recipe.TotalSteps() - total) * clock.Elapsed.TotalSeconds / (_state.PhaseStep - first);
             var progress = new PretrainProgress(phase.Name, total, _recipe.TotalSteps(), reports[0], perSecond, loader.Report().WaitedShare, TimeSpan.FromSeconds(left), Environment.WorkingSet);
-            if (_state.PhaseStep % _recipe.Monitor.LogEverySteps == 0 || _state.PhaseStep == phase.Steps) Write(metrics, phase, progress, reports);
+            if (_state.PhaseStep % _recipe.Monitor.LogEverySteps == 0 || _state.PhaseStep == phase.Steps) Write(figures, phase, progress, reports);
             _progress?.Report(progress);
             if (total % _recipe.Checkpoints.EverySteps == 0 || _state.PhaseStep == phase.Steps) _folder.Save(_state, total, _recipe, _learners);
         }
@@ -219,22 +236,62 @@ internal sealed class TrainingRun : IDisposable
         cancel.ThrowIfCancellationRequested();
     }
 
-    private void Write(MetricsLog metrics, PhaseRecipe phase, PretrainProgress progress, StepReport[] reports)
+    private void Write(RunFigures figures, PhaseRecipe phase, PretrainProgress progress, StepReport[] reports)
     {
         for (int i = 0; i < reports.Length; i++)
         {
             StepReport r = reports[i];
-            metrics.Write(
+            figures.Write(RunFigures.Line(
             [
-                new("step", progress.TotalStep - 1), new("phase", phase.Name), new("student", _recipe.Students.Count == 0 ? null : _recipe.Students[i].Name),
+                new("step", progress.TotalStep - 1), new("phase", phase.Name), new("student", StudentName(i)),
                 new("total_loss", r.Losses.Total), new("dino_global_crops_loss", r.Losses.DinoGlobal), new("dino_local_crops_loss", r.Losses.DinoLocal),
                 new("ibot_loss", r.Losses.Ibot), new("koleo_loss", r.Losses.KoLeo), new("gram_loss", r.Losses.Gram), new("gram_loss_weight", r.Losses.GramWeight),
                 new("dino_local_loss_weight", r.Losses.LocalWeight), new("masked_gram_loss", r.Losses.GramMasked), new("unmasked_gram_loss", r.Losses.GramUnmasked),
                 new("lr", r.Values.LearningRate), new("last_layer_lr", r.Values.LastLayerLearningRate), new("wd", r.Values.WeightDecay), new("mom", r.Values.Momentum), new("teacher_temp", r.Values.TeacherTemperature),
                 new("backbone_grad_norm", r.GradientNorms.Backbone), new("dino_head_grad_norm", r.GradientNorms.DinoHead), new("ibot_head_grad_norm", r.GradientNorms.IbotHead),
                 new("refused", r.NonFinite), new("images_per_second", progress.ImagesPerSecond), new("loader_wait_share", progress.LoaderWaitShare), new("memory_bytes", progress.MemoryBytes),
-            ]);
+            ]));
         }
+    }
+
+    private string? StudentName(int learner) => _recipe.Students.Count == 0 ? null : _recipe.Students[learner].Name;
+
+    private void LookAtFeatures(RunFigures figures, long step)
+    {
+        for (int i = 0; _monitor is not null && i < _learners.Length; i++) figures.Write(Look(_learners[i].Teacher, step, i));
+    }
+
+    // Checkpoints from before the monitor was there, for a run that began without it.
+    private void LookAtCheckpoints()
+    {
+        if (_monitor is null) return;
+        long first = RunFigures.Read(_folder.Path).Where(line => line.ContainsKey(RunFigures.Locality)).Min(RunFigures.StepOf);
+        var lines = new List<JsonObject>();
+        foreach (long step in _folder.Store.Steps.Where(step => step < first))
+        {
+            for (int i = 0; i < _learners.Length; i++)
+            {
+                using Backbones.Backbone teacher = RunFolder.LoadTeacher(_folder.Store.PathOf(step), _recipe, i);
+                lines.Add(Look(teacher, step, i));
+            }
+        }
+
+        if (lines.Count > 0) RunFigures.Insert(_folder.Path, lines);
+    }
+
+    private JsonObject Look(Backbones.Backbone teacher, long step, int learner)
+    {
+        FeatureReading reading = _monitor!.Measure(teacher);
+        string picture = RunFigures.PictureOf(_folder.Path, step, StudentName(learner)), probes = Path.Combine(Path.GetDirectoryName(picture)!, "probes.png");
+        Directory.CreateDirectory(Path.GetDirectoryName(picture)!);
+        if (!File.Exists(probes)) _monitor.Pictures.Save(probes);
+        reading.Picture.Save(picture);
+        return RunFigures.Line(
+        [
+            new("step", step), new("student", StudentName(learner)), new(RunFigures.Locality, reading.Dense.Locality), new("patch_similarity_near", reading.Dense.Near),
+            new("patch_similarity_far", reading.Dense.Far), new("patch_half_distance", reading.Dense.HalfDistance), new("class_patch_similarity", reading.Dense.ClassToken),
+            new("patch_rank", reading.PatchRank), new("class_rank", reading.ClassRank), new("knn_top1", reading.KnnTop1),
+        ]);
     }
 
     private void Say(string message) => _log?.Report(message);

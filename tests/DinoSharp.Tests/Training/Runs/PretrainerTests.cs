@@ -20,7 +20,7 @@ public sealed class PretrainerTests : IDisposable
         batchImages: 3
         views: {globalSizePixels: 48, localSizePixels: 32, localCrops: 2}
         checkpoints: {everySteps: 4, keepLast: 2}
-        monitor: {logEverySteps: 1}
+        monitor: {logEverySteps: 1, everySteps: 3, probeSizePixels: 64, probeImages: 3}
         phases:
           - {name: first, steps: 5}
           - {name: gram, steps: 4, losses: {gram: {mode: refreshed, refreshEverySteps: 2, weight: 1}}}
@@ -47,6 +47,43 @@ public sealed class PretrainerTests : IDisposable
         Assert.Equal(whole.LastReport, parts.LastReport);
         Assert.Equal(Losses("whole"), Losses("parts"));
         Assert.Equal(12, Losses("whole").Count);
+        Assert.Equal([0, 3, 5, 6, 9, 12], Features("whole").Select(f => f.Step));
+        Assert.Equal(Features("whole"), Features("parts"));
+        AssertEventsAreTheFigures("whole");
+        AssertEventsAreTheFigures("parts");
+    }
+
+    [Fact]
+    public void LookingAtFeaturesChangesNoWeight()
+    {
+        PretrainResult watched = Run("watched"), alone = Run("alone", ["monitor.everySteps=null"]);
+        Assert.Equal(File.ReadAllBytes(alone.Teachers[0]), File.ReadAllBytes(watched.Teachers[0]));
+        Assert.Empty(Features("alone"));
+        Assert.False(Directory.Exists(_folder.File("alone", "monitor")));
+    }
+
+    [Fact]
+    public void ARunFromBeforeTheMonitorIsLookedAtFromItsCheckpoints()
+    {
+        Run("run", ["monitor.everySteps=null", "checkpoints.keepLast=10"]);
+        File.Delete(_folder.File("run", "events.out.tfevents.dinosharp"));
+        Run("run", ["checkpoints.keepLast=10"], resume: true);
+        Run("whole");
+        Assert.Equal([4, 5, 8, 9, 12], Features("run").Select(f => f.Step));
+        Assert.Equal(Features("whole").Where(f => f.Step is 5 or 9 or 12), Features("run").Where(f => f.Step is 5 or 9 or 12));
+        AssertEventsAreTheFigures("run");
+    }
+
+    [Fact]
+    public void NeighboursNameTheClassesOfLabelledImages()
+    {
+        const string Labelled = "monitor.labelled=Synthetic:size=64:count=30";
+        Run("run", ["phases=[{steps: 2}]", Labelled, "monitor.labelledTest=Synthetic:size=64:count=6:seed=9"]);
+        double[] top1 = [.. Lines("run").Where(line => line["knn_top1"] is not null).Select(line => (double)line["knn_top1"]!)];
+        Assert.Equal(2, top1.Length);
+        Assert.All(top1, t => Assert.Equal(Math.Round(t * 6) / 6, t, 9));
+        Assert.Contains("has no classes", Assert.Throws<DinoSharpException>(() => Run("none", ["monitor.labelled=" + Unlabelled()])).Message);
+        Assert.Contains("labelledTest is classified by labelled", Assert.Throws<DinoSharpException>(() => Run("none", ["monitor.labelledTest=" + Unlabelled()])).Message);
     }
 
     [Fact]
@@ -57,6 +94,8 @@ public sealed class PretrainerTests : IDisposable
         PretrainResult again = Run("killed", resume: true);
         Assert.Equal(File.ReadAllBytes(whole.Teachers[0]), File.ReadAllBytes(again.Teachers[0]));
         Assert.Equal(Losses("whole"), Losses("killed"));
+        Assert.Equal(Features("whole"), Features("killed"));
+        AssertEventsAreTheFigures("killed");
     }
 
     [Fact]
@@ -128,8 +167,38 @@ public sealed class PretrainerTests : IDisposable
         return Pretrainer.Run(recipe, new PretrainOptions { Resume = resume }, progress, log is null ? null : new Said(log), cancel);
     }
 
-    private List<(long Step, double Loss)> Losses(string output) =>
-        [.. File.ReadLines(_folder.File(output, "metrics.jsonl")).Select(line => JsonNode.Parse(line)!).Select(line => ((long)line["step"]!, (double)line["total_loss"]!))];
+    private List<(long Step, double Loss)> Losses(string output) => [.. Lines(output).Where(line => line["total_loss"] is not null).Select(line => ((long)line["step"]!, (double)line["total_loss"]!))];
+
+    private List<(long Step, double Locality, double Rank)> Features(string output) =>
+        [.. Lines(output).Where(line => line["patch_locality"] is not null).Select(line => ((long)line["step"]!, (double)line["patch_locality"]!, (double)line["patch_rank"]!))];
+
+    private JsonNode[] Lines(string output) => [.. File.ReadLines(_folder.File(output, "metrics.jsonl")).Select(line => JsonNode.Parse(line)!)];
+
+    // Every figure of the file of figures is an event with the same step, in the same order, and nothing else is.
+    private void AssertEventsAreTheFigures(string output)
+    {
+        Tensorboard.Event[] events = EventLogTests.Read(_folder.File(output, "events.out.tfevents.dinosharp"));
+        Assert.Equal("brain.Event:2", events[0].FileVersion);
+        JsonNode[] lines = Lines(output);
+        Assert.Equal(lines.Select(line => (long)line["step"]!), events.Skip(1).Select(e => e.Step));
+        Assert.Equal(lines.Select(line => (long)line["step"]!).Order(), lines.Select(line => (long)line["step"]!));
+        foreach ((JsonNode line, Tensorboard.Event written) in lines.Zip(events.Skip(1)))
+        {
+            foreach (string key in (string[])["total_loss", "patch_locality"])
+            {
+                Assert.Equal((float?)(double?)line[key], written.Summary.Value.SingleOrDefault(v => v.Tag.EndsWith("/" + key, StringComparison.Ordinal))?.SimpleValue);
+            }
+
+            Assert.Equal(line["patch_locality"] is not null, written.Summary.Value.Any(v => v.Tag == "features/dense" && v.Image.Width > 0));
+        }
+    }
+
+    private string Unlabelled()
+    {
+        string folder = Directory.CreateDirectory(_folder.File("plain")).FullName;
+        for (int i = 0; i < 3; i++) DinoSharp.Images.ImageBuffer.FromSamples<byte>(8, 8, 3, new byte[192]).Save(Path.Combine(folder, $"{i}.png"));
+        return folder;
+    }
 
     private sealed class Watch(Action<PretrainProgress> action) : IProgress<PretrainProgress>
     {
