@@ -21,6 +21,7 @@ internal static class Program
         new ChangeVerb(),
         new SegmentVerb(),
         IndexVerb.Create(),
+        EvalVerb.Create(),
         new TrainVerb(),
         new InfoVerb(),
         new ConvertVerb(),

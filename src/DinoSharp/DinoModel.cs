@@ -167,16 +167,11 @@ public sealed class DinoModel : IDisposable
     {
         Preprocessing how = Square(options.ImageSizePixels);
         how.RequireLegalSize();
-        return new EmbeddingPipeline(image => how.Apply(ImageFile.Read(image)), inputs => Embed(inputs, options)).Run(batches, cancel);
+        return new EmbeddingPipeline<ImageSource>(image => image.Name, image => how.Apply(ImageFile.Read(image)), inputs => Embed(inputs, options)).Run(batches, cancel);
     }
 
-    private static ImageBuffer Read(ImageSource image, CancellationToken cancel)
-    {
-        cancel.ThrowIfCancellationRequested();
-        return ImageFile.Read(image);
-    }
-
-    private float[][] Embed(IReadOnlyList<ImageTensor> inputs, EmbedOptions options)
+    /// <summary>One vector for each input; the inputs are of one size and stay the caller's.</summary>
+    internal float[][] Embed(IReadOnlyList<ImageTensor> inputs, EmbedOptions options)
     {
         if (inputs.Count == 0) return [];
         using var scope = NewDisposeScope();
@@ -185,6 +180,12 @@ public sealed class DinoModel : IDisposable
         Tensor vectors = options.Pooling.Pool(output.ClassToken, output.Patches, options.UnitLength).cpu().contiguous(); // [B, D] or [B, 2·D]
         if (!vectors.isfinite().all().item<bool>()) throw new DinoSharpException($"{Name} gives numbers that are not finite (NaN or infinity); the weights may be damaged: try 'dino info' on them");
         return [.. vectors.data<float>().ToArray().Chunk((int)vectors.shape[1])];
+    }
+
+    private static ImageBuffer Read(ImageSource image, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        return ImageFile.Read(image);
     }
 
     private ImageTensor RequireOwnNormalization(ImageTensor input) => input.Normalization.Equals(Preprocessing.Normalization)

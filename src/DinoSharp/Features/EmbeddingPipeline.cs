@@ -3,20 +3,22 @@ using DinoSharp.Images;
 namespace DinoSharp.Features;
 
 /// <summary>Batches of pictures one after the other: while one is computed, the next is decoded. At most two batches of pixels are in memory.</summary>
+/// <typeparam name="T">What stands for a picture before it is read.</typeparam>
+/// <param name="name">Path or name of a picture.</param>
 /// <param name="decode">From a picture to the network's input; runs on several threads at once.</param>
 /// <param name="embed">From inputs to vectors; runs on the caller's thread.</param>
-internal sealed class EmbeddingPipeline(Func<ImageSource, ImageTensor> decode, Func<IReadOnlyList<ImageTensor>, float[][]> embed)
+internal sealed class EmbeddingPipeline<T>(Func<T, string> name, Func<T, ImageTensor> decode, Func<IReadOnlyList<ImageTensor>, float[][]> embed)
 {
     /// <summary>Runs the batches.</summary>
     /// <param name="batches">Enumerated on the caller's thread, one batch ahead.</param>
     /// <param name="cancel">Stops between batches.</param>
     /// <returns>For each batch one result for each picture, in the order given.</returns>
-    public IEnumerable<IReadOnlyList<ImageEmbedding>> Run(IEnumerable<IReadOnlyList<ImageSource>> batches, CancellationToken cancel)
+    public IEnumerable<IReadOnlyList<ImageEmbedding>> Run(IEnumerable<IReadOnlyList<T>> batches, CancellationToken cancel)
     {
         Task<Decoded[]>? ahead = null;
         try
         {
-            foreach (IReadOnlyList<ImageSource> batch in batches)
+            foreach (IReadOnlyList<T> batch in batches)
             {
                 cancel.ThrowIfCancellationRequested();
                 Task<Decoded[]>? ready = ahead;
@@ -54,7 +56,7 @@ internal sealed class EmbeddingPipeline(Func<ImageSource, ImageTensor> decode, F
         }
     }
 
-    private Decoded[] Decode(IReadOnlyList<ImageSource> batch, CancellationToken cancel)
+    private Decoded[] Decode(IReadOnlyList<T> batch, CancellationToken cancel)
     {
         var decoded = new Decoded[batch.Count];
         try
@@ -63,11 +65,11 @@ internal sealed class EmbeddingPipeline(Func<ImageSource, ImageTensor> decode, F
             {
                 try
                 {
-                    decoded[i] = new Decoded(batch[i].Name, decode(batch[i]), null);
+                    decoded[i] = new Decoded(name(batch[i]), decode(batch[i]), null);
                 }
                 catch (ImageException e)
                 {
-                    decoded[i] = new Decoded(batch[i].Name, null, e);
+                    decoded[i] = new Decoded(name(batch[i]), null, e);
                 }
             });
             return decoded;

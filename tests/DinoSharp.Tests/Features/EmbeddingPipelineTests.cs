@@ -16,7 +16,8 @@ public class EmbeddingPipelineTests
     {
         using var secondDecoded = new ManualResetEventSlim();
         int batch = 0;
-        var pipeline = new EmbeddingPipeline(
+        var pipeline = new EmbeddingPipeline<ImageSource>(
+            image => image.Name,
             source =>
             {
                 if (source.Name == "second") secondDecoded.Set();
@@ -34,7 +35,7 @@ public class EmbeddingPipelineTests
     [Fact]
     public void EveryInputIsFreedWhateverHappens()
     {
-        var pipeline = new EmbeddingPipeline(Decode, Vectors);
+        var pipeline = new EmbeddingPipeline<ImageSource>(image => image.Name, Decode, Vectors);
         ImageSource[][] batches = [.. Enumerable.Repeat<ImageSource[]>([Picture, Picture, Picture], 4)];
         Assert.Equal(12, pipeline.Run(batches, default).Sum(batch => batch.Count));
         CheckAllAreFreed(12);
@@ -42,11 +43,11 @@ public class EmbeddingPipelineTests
         Assert.Single(pipeline.Run(batches, default).Take(1));
         CheckAllAreFreed(6);
 
-        Assert.Throws<DivideByZeroException>(() => new EmbeddingPipeline(Decode, _ => throw new DivideByZeroException()).Run(batches, default).Count());
+        Assert.Throws<DivideByZeroException>(() => new EmbeddingPipeline<ImageSource>(image => image.Name, Decode, _ => throw new DivideByZeroException()).Run(batches, default).Count());
         CheckAllAreFreed(6);
 
         int calls = 0;
-        Assert.ThrowsAny<Exception>(() => new EmbeddingPipeline(source => Interlocked.Increment(ref calls) == 5 ? throw new DivideByZeroException() : Decode(source), Vectors).Run(batches, default).Count());
+        Assert.ThrowsAny<Exception>(() => new EmbeddingPipeline<ImageSource>(image => image.Name, source => Interlocked.Increment(ref calls) == 5 ? throw new DivideByZeroException() : Decode(source), Vectors).Run(batches, default).Count());
         CheckAllAreFreed(null);
 
         using var stop = new CancellationTokenSource();
@@ -57,7 +58,7 @@ public class EmbeddingPipelineTests
     [Fact]
     public void BatchesOfBrokenPicturesOnlyAndOfNoneAreFine()
     {
-        var pipeline = new EmbeddingPipeline(source => throw new ImageException(source.Name, "broken"), Vectors);
+        var pipeline = new EmbeddingPipeline<ImageSource>(image => image.Name, source => throw new ImageException(source.Name, "broken"), Vectors);
         IReadOnlyList<ImageEmbedding>[] results = [.. pipeline.Run([[Picture], [], [Picture, Picture]], default)];
         Assert.Equal([1, 0, 2], results.Select(batch => batch.Count));
         Assert.All(results.SelectMany(batch => batch), result => Assert.Equal("broken", result.Error!.Cause));

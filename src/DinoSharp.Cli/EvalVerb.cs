@@ -1,0 +1,19 @@
+using System.CommandLine;
+using DinoSharp.Cli.Evaluating;
+
+namespace DinoSharp.Cli;
+
+/// <summary><c>dino eval</c>: the paper's protocols, one command each.</summary>
+internal static class EvalVerb
+{
+    /// <summary>The protocols.</summary>
+    public static EvaluationVerb[] Tasks() => [new EvalKnnVerb()];
+
+    /// <summary>The verb with its own verbs.</summary>
+    public static Command Create()
+    {
+        var eval = new Command("eval", "Measure a backbone on your data by the protocols of the paper");
+        foreach (EvaluationVerb task in Tasks()) eval.Add(task);
+        return eval;
+    }
+}

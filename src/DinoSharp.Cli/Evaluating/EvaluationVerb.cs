@@ -1,0 +1,87 @@
+using System.CommandLine;
+using System.Text;
+using DinoSharp.Cli.Embedding;
+using DinoSharp.Evaluation;
+using DinoSharp.Images;
+using DinoSharp.Training.Protocols;
+
+namespace DinoSharp.Cli.Evaluating;
+
+/// <summary>What an evaluation gives.</summary>
+/// <param name="Result">The numbers.</param>
+/// <param name="Rows">The table for a person, its header first.</param>
+/// <param name="Skipped">Pictures that could not be read.</param>
+/// <param name="Picture">Draws what there is to see; null if nothing is.</param>
+internal sealed record Evaluation(EvaluationResult Result, IReadOnlyList<string[]> Rows, IReadOnlyList<SkippedInput> Skipped, Func<ImageBuffer>? Picture = null);
+
+/// <summary>One protocol of <c>dino eval</c>. It measures; showing and saving is the same for all: a table or JSON, and with <c>--out</c> a folder with results.json and a picture.</summary>
+internal abstract class EvaluationVerb : Verb
+{
+    private readonly Option<string> _model;
+    private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for results.json, with the score of every item, and a picture [default: only print]", HelpName = "FOLDER" };
+
+    /// <param name="name">What the user types after <c>dino eval</c>.</param>
+    /// <param name="description">One sentence.</param>
+    /// <param name="modelMore">What else <c>--model</c> can be, if anything.</param>
+    /// <param name="examples">Command lines.</param>
+    protected EvaluationVerb(string name, string description, string? modelMore, params string[] examples)
+        : base(name, description, examples)
+    {
+        _model = SharedOptions.Model();
+        if (modelMore is not null) _model.Description += modelMore;
+        Add(_model);
+        Add(_out);
+    }
+
+    /// <summary>Measures.</summary>
+    /// <param name="model">What is measured.</param>
+    /// <param name="arguments">The options of the protocol.</param>
+    /// <param name="output">For progress and warnings.</param>
+    /// <param name="cancel">Stops it.</param>
+    public abstract Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel);
+
+    /// <inheritdoc/>
+    protected sealed override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        string? folder = arguments.GetValue(_out);
+        if (File.Exists(folder)) throw new DinoSharpException($"--out {folder}: this is a file, a folder was expected");
+        Evaluation evaluation = await EvaluateAsync(arguments.GetValue(_model)!, arguments, output, cancel);
+        EvaluationResult result = evaluation.Result;
+        ConfidenceInterval interval = result.Interval;
+        object summary = new
+        {
+            task = result.Task,
+            model = result.Model,
+            data = result.Data,
+            settings = result.Settings,
+            metrics = result.Metrics,
+            interval = new { metric = result.Headline, value = interval.Value, low = interval.Low, high = interval.High, level = interval.Level },
+            n = result.Items.Count,
+            skipped = evaluation.Skipped.Select(s => new { path = s.Path, reason = s.Reason }),
+        };
+        List<string> written = [];
+        if (folder is not null)
+        {
+            Directory.CreateDirectory(folder);
+            string file = Path.Combine(folder, "results.json");
+            ImageWriter.WriteWhole(file, Encoding.UTF8.GetBytes(Output.ToJson(new { summary, items = result.Items.Select((name, i) => new { item = name, score = result.Score([i]) }) }) + "\n"));
+            written.Add(file);
+            if (evaluation.Picture is { } draw) written.Add(SavedPicture(draw(), Path.Combine(folder, result.Task + ".png")));
+        }
+
+        output.Show(summary, [.. Output.Columns(evaluation.Rows), Headline(result, interval), .. written]);
+        return evaluation.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+
+    private static string Headline(EvaluationResult result, ConfidenceInterval interval) =>
+        FormattableString.Invariant($"{result.Headline} {Percent(interval.Value)} (95 % interval {Percent(interval.Low)} to {Percent(interval.High)}, n = {result.Items.Count})");
+
+    /// <summary>A share as the literature prints it.</summary>
+    protected static string Percent(double share) => FormattableString.Invariant($"{100 * share:0.0}");
+
+    private static string SavedPicture(ImageBuffer picture, string path)
+    {
+        picture.Save(path);
+        return path;
+    }
+}
