@@ -1,6 +1,5 @@
 using System.CommandLine;
 using DinoSharp.Features;
-using DinoSharp.Images;
 using DinoSharp.Cli.Embedding;
 using DinoSharp.Training.Data;
 using DinoSharp.Training.Protocols;

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using DinoSharp.Images;
 using DinoSharp.Probes;
 using DinoSharp.Training.Protocols;
 
