@@ -13,6 +13,7 @@ internal sealed class AttentionVerb : Verb
 
     private readonly Argument<string> _image = new("image") { Description = "The picture" };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.attention.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<int> _layer = SharedOptions.Layer();
@@ -27,6 +28,7 @@ internal sealed class AttentionVerb : Verb
     {
         Add(_image);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_size);
         Add(_layer);
@@ -37,7 +39,7 @@ internal sealed class AttentionVerb : Verb
     {
         if (arguments.GetValue(_out) is { } path) OutputNames.Require(path, OutputNames.Pictures, [arguments.GetValue(_image)!]);
         Photo photo = Photo.Read([arguments.GetValue(_image)!])[0];
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         int layer = LayerSelection.Create([arguments.GetValue(_layer)]).Resolve(model.Backbone.Config.LayerCount)[0];
         var options = new ExtractOptions { ImageSizePixels = arguments.GetValue(_size)!.Height };
         HeatMap[] heads = await Task.Run(() => model.Attention(photo.Pixels, layer, options, cancel), CancellationToken.None);

@@ -20,6 +20,7 @@ internal sealed class ChangeVerb : Verb
     private readonly Option<int> _tolerance = new("--tolerance") { Description = "Patches by which the pictures may be shifted against each other", HelpName = "PATCHES", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the masks of a folder, named as the pictures [default: BEFORE.change here]", HelpName = "FOLDER" };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet: before, after, distance, change [default: BEFORE.change.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<int> _layer = SharedOptions.Layer();
@@ -39,6 +40,7 @@ internal sealed class ChangeVerb : Verb
         Add(_tolerance);
         Add(_masks);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_size);
         Add(_layer);
@@ -49,7 +51,7 @@ internal sealed class ChangeVerb : Verb
         string before = arguments.GetValue(_before)!;
         bool many = Directory.Exists(before);
         List<Pair> pairs = Pairs(before, arguments.GetValue(_after)!, arguments.GetValue(_labels));
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
         await output.WithProgressAsync("comparing", pairs.Count, progress => Task.Run(() =>
         {

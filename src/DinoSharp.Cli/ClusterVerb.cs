@@ -21,6 +21,7 @@ internal sealed class ClusterVerb : Verb
     private readonly Option<int> _seed = new("--seed") { Description = "Of the random starts", HelpName = "N", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _masks = new("--masks") { Description = "Also write each picture's clusters as a palette PNG, values 1 to K, into this folder", HelpName = "FOLDER" };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.cluster.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<int> _layer = SharedOptions.Layer();
@@ -41,6 +42,7 @@ internal sealed class ClusterVerb : Verb
         Add(_seed);
         Add(_masks);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_size);
         Add(_layer);
@@ -51,7 +53,7 @@ internal sealed class ClusterVerb : Verb
         string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
         int k = arguments.GetValue(_k);
         string? folder = arguments.GetValue(_masks);
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
 
         // One picture needs one pass; more need a second, because keeping the patches of a folder would fill the memory.

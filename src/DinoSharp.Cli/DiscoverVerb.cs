@@ -14,6 +14,7 @@ internal sealed class DiscoverVerb : Verb
     private readonly Argument<string[]> _images = new("images") { Description = "Pictures, folders or globs", Arity = ArgumentArity.OneOrMore };
     private readonly Option<double> _threshold = new("--threshold") { Description = "Patches with a cosine similarity above this are joined; try 0 to 0.4", HelpName = "COS", DefaultValueFactory = _ => new TokenCutOptions().Threshold };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet: picture and box, saliency [default: NAME.discover.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<int> _layer = SharedOptions.Layer();
@@ -24,6 +25,7 @@ internal sealed class DiscoverVerb : Verb
         Add(_images);
         Add(_threshold);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_size);
         Add(_layer);
@@ -32,7 +34,7 @@ internal sealed class DiscoverVerb : Verb
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
         var found = new List<(string Path, DiscoveredObject Object)>();

@@ -20,6 +20,7 @@ internal sealed class EmbedVerb : Verb
     private readonly Argument<string[]> _paths = new("paths") { Description = "Files, folders (with all below them), globs such as 'photos/**/*.jpg', and tar shards (.tar, .tar.gz)", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string> _out = new("--out", "-o") { Description = "Result: .parquet, .npy, .safetensors or .jsonl; .npy and .safetensors get a .paths.jsonl beside them", HelpName = "FILE", Required = true };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string> _pooling = new("--pooling") { Description = "What the vector is made of: the class token, the mean of the patches, both, or their generalised mean", DefaultValueFactory = _ => "class" };
     private readonly Option<bool> _raw = new("--no-normalize") { Description = "Keep the vectors as they are instead of dividing each by its length" };
     private readonly Option<int?> _size = SharedOptions.Size("Side of the square to which each picture is resized [default: what the weights were made for, mostly 224 or 256]");
@@ -46,6 +47,7 @@ internal sealed class EmbedVerb : Verb
         Add(_paths);
         Add(_out);
         Add(_model);
+        Add(_compute);
         Add(_pooling);
         Add(_raw);
         Add(_size);
@@ -66,7 +68,7 @@ internal sealed class EmbedVerb : Verb
             ImageSizePixels = arguments.GetValue(_size),
             BatchSize = arguments.GetValue(_batch),
         };
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var run = new EmbeddingRun(model, options, inputs, path);
         long? total = inputs.Count(cancel);
         var time = Stopwatch.StartNew();

@@ -16,6 +16,7 @@ internal sealed class ExtractVerb : Verb
 
     private readonly Argument<string[]> _images = new("images") { Description = "Pictures", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("A .safetensors or .npy file (the latter with a .npy.json beside it), or a folder if there are several pictures [default: NAME.features.safetensors here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<bool> _square = new("--square") { Description = "Resize to a square of that size, whatever the aspect" };
@@ -44,6 +45,7 @@ internal sealed class ExtractVerb : Verb
     {
         Add(_images);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_size);
         Add(_square);
@@ -61,7 +63,7 @@ internal sealed class ExtractVerb : Verb
     {
         string[] images = arguments.GetValue(_images)!;
         string[] files = Files(images, arguments.GetValue(_out)); // before the model is loaded, so that a wrong place is told at once
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var options = new ExtractOptions
         {
             ImageSizePixels = arguments.GetValue(_size)!.Height,

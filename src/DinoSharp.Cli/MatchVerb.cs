@@ -18,6 +18,7 @@ internal sealed class MatchVerb : Verb
     private readonly Option<double> _minScore = new("--min-score") { Description = "Drop pairs below this cosine similarity", HelpName = "COS", DefaultValueFactory = _ => -1 };
     private readonly Option<bool> _refine = new("--refine") { Description = "Interpolate places on B between patches, instead of giving the middles of patches" };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The picture of the matches [default: A.match.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<int> _layer = SharedOptions.Layer();
@@ -29,7 +30,7 @@ internal sealed class MatchVerb : Verb
             "dino match left.jpg right.jpg --model dinov3-vits16",
             "dino match left.jpg right.jpg --mask-a left-mask.png --mask-b right-mask.png --spacing 100 --model dinov3-vits16 --json")
     {
-        foreach (Symbol symbol in (Symbol[])[_a, _b, _maskA, _maskB, _dense, _spacing, _minScore, _refine, _model, _out, _size, _layer])
+        foreach (Symbol symbol in (Symbol[])[_a, _b, _maskA, _maskB, _dense, _spacing, _minScore, _refine, _model, _compute, _out, _size, _layer])
         {
             if (symbol is Argument argument) Add(argument);
             else Add((Option)symbol);
@@ -40,7 +41,7 @@ internal sealed class MatchVerb : Verb
     {
         Photo[] photos = Photo.Read([arguments.GetValue(_a)!, arguments.GetValue(_b)!]);
         ImageBuffer? maskA = Read(arguments.GetValue(_maskA)), maskB = Read(arguments.GetValue(_maskB));
-        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
+        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
         IReadOnlyList<PatchMatch> matches = PatchMatcher.Match(maps[0], maps[1], new()
         {
             ForegroundA = Mask(maskA, maps[0]),

@@ -10,6 +10,7 @@ internal sealed class PcaVerb : Verb
 {
     private readonly Argument<string[]> _images = new("images") { Description = "Pictures; equal colours mean equal things in all of them", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet; with --no-sheet the picture, or a folder if there are several [default: NAME.pca.png or pca.png here]");
     private readonly Option<bool> _noSheet = new("--no-sheet") { Description = "Only the coloured pictures, each in the size of its original, instead of one sheet beside the originals" };
     private readonly Option<string[]> _mask = new("--mask")
@@ -31,6 +32,7 @@ internal sealed class PcaVerb : Verb
     {
         Add(_images);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_noSheet);
         Add(_mask);
@@ -51,7 +53,7 @@ internal sealed class PcaVerb : Verb
         bool folder = arguments.GetValue(_noSheet) && images.Length > 1;
         if (arguments.GetValue(_out) is { } path && !folder) OutputNames.Require(path, OutputNames.Pictures, images);
         Photo[] photos = Photo.Read(images);
-        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
+        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
         PatchMask[]? masks = Masks(arguments.GetValue(_mask) ?? [], maps);
         Pca pca = Pca.Fit(maps, 3, masks);
         PcaMap[] coloured = [.. maps.Select((map, i) => pca.Project(map, foreground: masks?[i]))];

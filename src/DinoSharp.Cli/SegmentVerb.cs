@@ -16,6 +16,7 @@ internal sealed class SegmentVerb : Verb
     private readonly Option<int> _unlabelled = new("--unlabelled") { Description = "Id of mask pixels that are not labelled, as around scribbles", HelpName = "ID", DefaultValueFactory = _ => 255 };
     private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the results, palette PNGs named as the pictures [default: segments here]", HelpName = "FOLDER" };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.segment.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<int> _layer = SharedOptions.Layer();
@@ -32,6 +33,7 @@ internal sealed class SegmentVerb : Verb
         Add(_unlabelled);
         Add(_masks);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_size);
         Add(_layer);
@@ -43,7 +45,7 @@ internal sealed class SegmentVerb : Verb
         string[] files = PhotoFeatures.Files(arguments.GetValue(_targets)!);
         string folder = arguments.GetValue(_masks) ?? "segments";
         LabelMap[] painted = [.. pairs.Select(pair => MaskExamples.Read(pair.Mask))];
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
         using PatchClassifier classifier = await output.WithProgressAsync("learning", pairs.Count, progress => Task.Run(() =>
         {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 using DinoSharp.Backbones;
 
@@ -33,6 +34,15 @@ internal static class SharedOptions
         return option;
     }
 
+    /// <summary>Precision of the matrix products.</summary>
+    public static Option<ComputeType> Compute() => new("--compute")
+    {
+        Description = "Arithmetic: float32 (exact), bfloat16, int8, or auto: the fastest here whose features stay within 1.5 % of float32 on a probe picture",
+        HelpName = "TYPE",
+        CustomParser = result => Enum.TryParse(result.Tokens[0].Value, ignoreCase: true, out ComputeType type) && Enum.IsDefined(type) && !char.IsAsciiDigit(result.Tokens[0].Value[0]) ? type : Unknown(result),
+        DefaultValueFactory = _ => ComputeType.Float32,
+    };
+
     /// <summary>Which layer to look at.</summary>
     public static Option<int> Layer() => new("--layer") { Description = "Layer: 0 is the first, -1 the last", HelpName = "N", DefaultValueFactory = _ => -1 };
 
@@ -46,6 +56,12 @@ internal static class SharedOptions
                 result.AddError($"--size {word.Value}: expected a number of pixels above 0");
         });
         return option;
+    }
+
+    private static ComputeType Unknown(ArgumentResult result)
+    {
+        result.AddError($"--compute {result.Tokens[0].Value}: expected float32, bfloat16, int8 or auto");
+        return default;
     }
 
     /// <summary>Where the result goes; null: the verb's own default.</summary>

@@ -15,6 +15,7 @@ internal sealed class SimilarVerb : Verb
     private readonly Option<Place> _at = Place.Option("The place, in pixels of the upright picture from its upper left corner");
     private readonly Option<int> _count = new("--count") { Description = "How many results to show", HelpName = "N", DefaultValueFactory = _ => 10 };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet: query and results with the place found [default: NAME.similar.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<int> _layer = SharedOptions.Layer();
@@ -31,6 +32,7 @@ internal sealed class SimilarVerb : Verb
         Add(_at);
         Add(_count);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_size);
         Add(_layer);
@@ -42,7 +44,7 @@ internal sealed class SimilarVerb : Verb
         Photo query = Photo.Read([arguments.GetValue(_query)!])[0];
         Place at = arguments.GetValue(_at);
         PatchGeometry.Whole(query.Pixels.Width, query.Pixels.Height).PatchAt(at.X, at.Y, 1, 1); // outside of the picture: an error before the model is loaded
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
         PatchMap map = features.Extract(query, cancel);
         (int row, int column) = map.Geometry.PatchAt(at.X, at.Y, map.Height, map.Width);

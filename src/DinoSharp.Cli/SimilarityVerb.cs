@@ -12,6 +12,7 @@ internal sealed class SimilarityVerb : Verb
     private readonly Argument<string[]> _others = new("others") { Description = "More pictures to search", Arity = ArgumentArity.ZeroOrMore };
     private readonly Option<Place> _at = Place.Option("The place, in pixels of the upright picture from its upper left corner");
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.similarity.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<int> _layer = SharedOptions.Layer();
@@ -27,6 +28,7 @@ internal sealed class SimilarityVerb : Verb
         Add(_others);
         Add(_at);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_size);
         Add(_layer);
@@ -39,7 +41,7 @@ internal sealed class SimilarityVerb : Verb
         Photo[] photos = Photo.Read(images);
         (int x, int y) = arguments.GetValue(_at);
         PatchGeometry.Whole(photos[0].Pixels.Width, photos[0].Pixels.Height).PatchAt(x, y, 1, 1); // outside of the picture: an error before the model is loaded
-        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
+        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
         (int row, int column) = maps[0].PatchAt(x, y);
         HeatMap[] heats = [.. maps.Select(map => map.SimilarityTo(maps[0][row, column]))];
         SavedPicture saved = SavedPicture.Save(Sheet(photos, heats, x, y), arguments.GetValue(_out) ?? new OutputNames().For(photos[0].Path, "similarity.png"));

@@ -28,6 +28,7 @@ internal sealed class TrackVerb : Verb
     private readonly Option<double> _temperature = new("--temperature") { Description = "Temperature of the votes", HelpName = "T", DefaultValueFactory = _ => Published.Temperature };
     private readonly Option<MaskUpsampling> _upsampling = new("--upsampling") { Description = "From patches to pixels: Bilinear as in the paper, or NearestStretched as in the example notebook", DefaultValueFactory = _ => MaskUpsampling.Bilinear };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
 
     public TrackVerb()
         : base(
@@ -52,6 +53,7 @@ internal sealed class TrackVerb : Verb
         Add(_temperature);
         Add(_upsampling);
         Add(_model);
+        Add(_compute);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
@@ -69,7 +71,7 @@ internal sealed class TrackVerb : Verb
         };
         using FrameSource source = await FrameSource.OpenAsync(path, cancel);
         string[]? truth = arguments.GetValue(_truth) is { } truths ? TrueMasks(truths, source) : null;
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         Directory.CreateDirectory(folder);
         var time = Stopwatch.StartNew();
         (List<ImageBuffer> pictures, List<byte[]>? masks) = await output.WithProgressAsync(

@@ -20,7 +20,7 @@ public sealed class DinoModel : IDisposable
     private readonly Device _device;
 
     private DinoModel(string name, ModelLoader.Loaded loaded, Device? device) =>
-        (Name, Backbone, Preprocessing, Engine, Fingerprint, _device) = (name, loaded.Backbone, loaded.Preprocessing, loaded.Engine, loaded.Fingerprint, device ?? CPU);
+        (Name, Backbone, Preprocessing, Route, Fingerprint, _device) = (name, loaded.Backbone, loaded.Preprocessing, loaded.Route, loaded.Fingerprint, device ?? CPU);
 
     /// <summary>What was asked for: the path, the name of published weights, or <c>random:…</c>.</summary>
     public string Name { get; }
@@ -31,8 +31,13 @@ public sealed class DinoModel : IDisposable
     /// <summary>What makes a picture the network's input when an embedding is computed; the normalisation belongs to the weights.</summary>
     public Preprocessing Preprocessing { get; }
 
-    /// <summary>What computes: the instruction set of our own kernels, or libtorch and why.</summary>
-    public string Engine { get; }
+    /// <summary>What computes: the instruction set of our own kernels, or libtorch, and why.</summary>
+    public string Engine => Route.Description;
+
+    /// <summary>The precision in use; where <see cref="ComputeType.Auto"/> was asked for, what was chosen.</summary>
+    public ComputeType Compute => Route.Compute;
+
+    private InferenceRoute Route { get; }
 
     /// <summary>Tells weights apart without reading them: path, size and time of the file.</summary>
     internal string Fingerprint { get; }

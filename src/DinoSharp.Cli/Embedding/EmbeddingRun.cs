@@ -138,6 +138,7 @@ internal sealed class EmbeddingRun(DinoModel model, EmbedOptions options, InputI
     {
         ["model"] = model.Name,
         ["weights"] = model.Fingerprint,
+        ["compute"] = model.Compute.ToString(),
         ["pooling"] = options.Pooling.ToString(),
         ["unitLength"] = options.UnitLength ? "true" : "false",
         ["imageSizePixels"] = options.ImageSizePixels?.ToString(CultureInfo.InvariantCulture) ?? "default",

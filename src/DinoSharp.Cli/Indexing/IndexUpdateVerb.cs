@@ -13,6 +13,7 @@ internal sealed class IndexUpdateVerb : Verb
     private readonly Argument<string[]> _paths = new("paths") { Description = "Folders (with all below them), files or globs", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string> _out = new("--out", "-o") { Description = "Folder of the index", HelpName = "INDEX", Required = true };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<int?> _size = SharedOptions.Size("Side of the square to which each picture is resized [default: what the weights were made for]");
     private readonly Option<int> _batch = new("--batch") { Description = "Pictures computed at once", HelpName = "N", DefaultValueFactory = _ => 8 };
 
@@ -26,6 +27,7 @@ internal sealed class IndexUpdateVerb : Verb
         Add(_paths);
         Add(_out);
         Add(_model);
+        Add(_compute);
         Add(_size);
         Add(_batch);
     }
@@ -36,7 +38,7 @@ internal sealed class IndexUpdateVerb : Verb
         InputImages inputs = InputImages.Find(arguments.GetValue(_paths)!);
         if (inputs.Skipped.FirstOrDefault() is { } missing) throw new DinoSharpException($"{missing.Path}: {missing.Reason}");
         string[] files = [.. inputs.Read().Select(input => input.Name).Where(File.Exists)]; // an index names files, so members of tar shards have no place in it
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var options = new EmbedOptions { ImageSizePixels = arguments.GetValue(_size) };
         var settings = new IndexSettings(model.Name, model.Fingerprint, options.Pooling.ToString(), options.ImageSizePixels);
         var time = Stopwatch.StartNew();

@@ -31,14 +31,15 @@ internal sealed record Photo(string Path, ImageBuffer Pixels)
     /// <summary>The patch features of several pictures in one layer.</summary>
     /// <param name="photos">The pictures.</param>
     /// <param name="modelName">Which model to load for it.</param>
+    /// <param name="compute">Precision of the matrix products.</param>
     /// <param name="size">Size of the network's input.</param>
     /// <param name="layer">Index of the layer, negative from the end.</param>
     /// <param name="output">Shows the progress.</param>
     /// <param name="cancel">Stops between pictures.</param>
     /// <returns>One map per picture, and the layer counted from 0.</returns>
-    public static async Task<(PatchMap[] Maps, int Layer)> ExtractAsync(IReadOnlyList<Photo> photos, string modelName, PictureSize size, int layer, Output output, CancellationToken cancel)
+    public static async Task<(PatchMap[] Maps, int Layer)> ExtractAsync(IReadOnlyList<Photo> photos, string modelName, ComputeType compute, PictureSize size, int layer, Output output, CancellationToken cancel)
     {
-        using DinoModel model = DinoModel.Load(modelName, cancel: cancel);
+        using DinoModel model = DinoModel.Load(modelName, new DinoModelOptions { Compute = compute }, cancel);
         LayerSelection wanted = [layer];
         int index = wanted.Resolve(model.Backbone.Config.LayerCount)[0];
         var options = new ExtractOptions { ImageSizePixels = size.Height, Layers = wanted };

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace DinoSharp.Training.Pretraining;
 
 /// <summary>Number format of the forward and backward passes. Weights, moments, losses and targets are always float32.</summary>
-public enum ComputeType
+public enum TrainingComputeType
 {
     /// <summary>float32.</summary>
     Float32,
@@ -40,7 +40,7 @@ public sealed record StudentTeacherConfig
     public int MicroBatches { get; init; } = 1;
 
     /// <summary>Number format of the passes.</summary>
-    public ComputeType Compute { get; init; }
+    public TrainingComputeType Compute { get; init; }
 
     /// <summary>Keep only the input of each block for the backward pass and compute the rest again: less memory, more time, the same numbers.</summary>
     public bool RecomputeActivations { get; init; }
@@ -48,7 +48,7 @@ public sealed record StudentTeacherConfig
     /// <summary>Seed of the fresh weights and of every random number of the student.</summary>
     public ulong Seed { get; init; }
 
-    internal ScalarType ComputeScalar => Compute == ComputeType.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
+    internal ScalarType ComputeScalar => Compute == TrainingComputeType.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
 
     /// <summary>Throws if a value cannot work or two contradict each other.</summary>
     /// <param name="worldSize">Number of processes.</param>

@@ -34,7 +34,7 @@ public sealed record PhaseRecipe
     public int MicroBatches { get; init; } = 1;
 
     /// <summary>Number format of the passes.</summary>
-    public ComputeType Compute { get; init; }
+    public TrainingComputeType Compute { get; init; }
 
     /// <summary>Keep only the input of each block for the backward pass and compute the rest again.</summary>
     public bool RecomputeActivations { get; init; }

@@ -53,7 +53,7 @@ public sealed record RunEstimate(long BackboneParameters, long HeadParameters, I
     {
         // Student, gradients, two moments, teacher; another backbone for a separate Gram anchor.
         long weights = 4 * ((5 * (backbone + heads)) + (phase.Losses.Gram is { Mode: not GramMode.MovingTeacher } ? backbone : 0));
-        int bytes = phase.Compute == ComputeType.BFloat16 ? 2 : 4, images = phase.BatchImages / phase.MicroBatches;
+        int bytes = phase.Compute == TrainingComputeType.BFloat16 ? 2 : 4, images = phase.BatchImages / phase.MicroBatches;
         double largest = phase.ViewsOfAllResolutions().Max(views =>
         {
             (int layers, int registers) = recipe.Backbone is VisionTransformerConfig vit ? (vit.Depth, vit.Registers + 1) : (8, 1);

@@ -32,10 +32,12 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <param name="random">A CPU generator; equal seeds give equal weights.</param>
     public abstract void Initialize(Generator random);
 
-    /// <summary>Brings the weights into the form that this processor computes fastest in float32. Call it once they are loaded: later changes of the weights are
+    /// <summary>Brings the weights into the form that this processor computes fastest. Call it once they are loaded: later changes of the weights are
     /// not seen by inference until it is called again. It takes a copy of the weights; training and masked passes go on using the originals.</summary>
-    /// <returns>The route that inference takes from now on, in words.</returns>
-    public virtual string PrepareForInference() => "libtorch";
+    /// <param name="compute">The precision of the large matrix products.</param>
+    /// <returns>The route that inference takes from now on.</returns>
+    /// <exception cref="DinoSharpException">There are no kernels of that precision for this processor or network; <see cref="ComputeType.Auto"/> never fails.</exception>
+    public abstract InferenceRoute PrepareForInference(ComputeType compute = ComputeType.Float32);
 
     /// <summary>The normalised class token. [B, D]</summary>
     /// <param name="input">Normalised images [B, C, H, W].</param>

@@ -36,6 +36,11 @@ public sealed class ConvNeXt : Backbone
     }
 
     /// <inheritdoc/>
+    public override InferenceRoute PrepareForInference(ComputeType compute = ComputeType.Float32) => compute is ComputeType.Float32 or ComputeType.Auto
+        ? new(ComputeType.Float32, "libtorch (a ConvNeXt)")
+        : throw new DinoSharpException($"there are no {compute} kernels for a ConvNeXt yet. Take Auto, or Float32");
+
+    /// <inheritdoc/>
     public override BackboneOutput ForwardFeatures(Tensor images, Tensor? masks = null) => Forward(images, null);
 
     /// <inheritdoc/>

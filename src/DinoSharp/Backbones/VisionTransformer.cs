@@ -52,11 +52,12 @@ public sealed class VisionTransformer : Backbone
     private int PrefixCount => 1 + _config.Registers;
 
     /// <inheritdoc/>
-    public override string PrepareForInference()
+    public override InferenceRoute PrepareForInference(ComputeType compute = ComputeType.Float32)
     {
         _engine?.Dispose();
-        _engine = VisionTransformerEngine.TryCreate(this, out string reason);
-        return _engine is null ? $"libtorch ({reason})" : reason;
+        _engine = null;
+        (_engine, InferenceRoute route) = EngineChoice.For(this, compute, RouteMemory.OfUser());
+        return route;
     }
 
     /// <inheritdoc/>
@@ -156,18 +157,31 @@ public sealed class VisionTransformer : Backbone
         }
     }
 
+    /// <summary>The final norms. [B, N, D]</summary>
+    internal Tensor NormalizeTokens(Tensor x)
+    {
+        (Tensor prefix, Tensor patches) = Normalize(x, localCrops: false);
+        return cat([prefix, patches], 1); // [B, N, D]
+    }
+
     // Tokens after each wanted block, before the final norm, each [B, N, D].
     private Tensor[] Run(Tensor images, Tensor? masks, int[] wanted)
     {
         Check(images, _config.PatchSize);
-        if (_engine is not null && masks is null && !is_grad_enabled() && images.dtype == ScalarType.Float32 && images.device_type == TorchSharp.DeviceType.CPU) return _engine.Forward(images, wanted);
+        if (_engine is not null && masks is null && !is_grad_enabled() && _engine.Takes(images)) return _engine.Forward(images, wanted);
+        return RunLayers(images, wanted, masks);
+    }
+
+    /// <summary>Tokens after each wanted block by the layers themselves, whatever engine there is; before the final norm, each [B, N, D].</summary>
+    internal Tensor[] RunLayers(Tensor images, int[] wanted, Tensor? masks = null, RotaryTables? rope = null)
+    {
         using var scope = NewDisposeScope();
         Tensor x = Embed(images, masks, training: false); // [B, N, D]
-        using RotaryTables rope = Tables(images);
+        using RotaryTables? own = rope is null ? Tables(images) : null;
         var tokens = new List<Tensor>();
         for (int i = 0; i <= wanted[^1]; i++)
         {
-            Tensor next = _blocks[i].Forward(x, rope);
+            Tensor next = _blocks[i].Forward(x, rope ?? own!);
             if (!tokens.Contains(x)) x.Dispose(); // without gradients nothing else holds the input of a block
             x = next;
             if (wanted.Contains(i)) tokens.Add(x);

@@ -75,7 +75,7 @@ internal sealed record Libtorch(
 
     /// <summary>Why the native libraries beside the program do not load; null if they do or if there are none and TorchSharp must look elsewhere.</summary>
     /// <remarks>Asked before TorchSharp is, because TorchSharp answers a failure by copying all of libtorch and by printing its search to stdout.</remarks>
-    private static string? LoadError()
+    internal static string? LoadError()
     {
         (string torch, string bridge) = OperatingSystem.IsWindows() ? ("torch_cpu.dll", "LibTorchSharp.dll")
             : OperatingSystem.IsMacOS() ? ("libtorch_cpu.dylib", "libLibTorchSharp.dylib") : ("libtorch_cpu.so", "libLibTorchSharp.so");

@@ -14,8 +14,9 @@ namespace DinoSharp.Diagnostics;
 /// <param name="Libtorch">The native library that computes.</param>
 /// <param name="ImageLibrary">The native library that decodes pictures.</param>
 /// <param name="Caches">Where weights are looked for.</param>
+/// <param name="Routes">What computes each precision here.</param>
 internal sealed record SystemReport(
-    string Version, string OperatingSystem, string Runtime, Processor Processor, Memory Memory, Libtorch Libtorch, ImageLibrary ImageLibrary, Caches Caches)
+    string Version, string OperatingSystem, string Runtime, Processor Processor, Memory Memory, Libtorch Libtorch, ImageLibrary ImageLibrary, Caches Caches, ComputeRoutes Routes)
 {
     /// <summary>Version of the library and, where it was built from a repository, the commit.</summary>
     public static string LibraryVersion { get; } = ShortenCommit(
@@ -23,7 +24,7 @@ internal sealed record SystemReport(
 
     /// <summary>Looks at the machine this process runs on.</summary>
     public static SystemReport Collect() => new(
-        LibraryVersion, $"{RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})", RuntimeInformation.FrameworkDescription, Processor.Inspect(), Memory.Inspect(), Libtorch.Inspect(), ImageLibrary.Inspect(), Caches.Inspect());
+        LibraryVersion, $"{RuntimeInformation.OSDescription} ({RuntimeInformation.RuntimeIdentifier})", RuntimeInformation.FrameworkDescription, Processor.Inspect(), Memory.Inspect(), Libtorch.Inspect(), ImageLibrary.Inspect(), Caches.Inspect(), ComputeRoutes.Inspect());
 
     /// <summary>What keeps the library from working here or slows it down, with what to do; empty if all is well.</summary>
     public IReadOnlyList<Advice> Advice => [.. Advise()];

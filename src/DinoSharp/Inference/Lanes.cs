@@ -42,6 +42,15 @@ internal unsafe interface ILanes<V>
     public static abstract V Scale(V x, V n);
 
     public static abstract V Sqrt(V a);
+
+    /// <summary>Lanes of 32 bits as integers, converted.</summary>
+    public static abstract V FromIntegers(V bits);
+
+    /// <summary>Two bfloat16 numbers in each lane, the first in the lower half; rounded to nearest.</summary>
+    public static abstract V PackHalves(V first, V second);
+
+    /// <summary>Four unsigned bytes in each lane, the first lowest, of numbers in [0, 255]; rounded to nearest.</summary>
+    public static abstract V PackBytes(V first, V second, V third, V fourth);
 }
 
 /// <summary>AVX-512: 16 floats, 32 registers.</summary>
@@ -91,6 +100,17 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Sqrt(Vector512<float> a) => Avx512F.Sqrt(a);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> FromIntegers(Vector512<float> bits) => Vector512.ConvertToSingle(bits.AsInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> PackHalves(Vector512<float> first, Vector512<float> second) =>
+        (((first.AsUInt32() + Vector512.Create(0x8000u)) >>> 16) | ((second.AsUInt32() + Vector512.Create(0x8000u)) & Vector512.Create(0xFFFF0000u))).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> PackBytes(Vector512<float> first, Vector512<float> second, Vector512<float> third, Vector512<float> fourth) =>
+        (Avx512F.ConvertToVector512Int32(first) | (Avx512F.ConvertToVector512Int32(second) << 8) | (Avx512F.ConvertToVector512Int32(third) << 16) | (Avx512F.ConvertToVector512Int32(fourth) << 24)).AsSingle();
 }
 
 /// <summary>AVX2 with FMA: 8 floats, 16 registers.</summary>
@@ -141,4 +161,15 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Sqrt(Vector256<float> a) => Avx.Sqrt(a);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> FromIntegers(Vector256<float> bits) => Vector256.ConvertToSingle(bits.AsInt32());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> PackHalves(Vector256<float> first, Vector256<float> second) =>
+        (((first.AsUInt32() + Vector256.Create(0x8000u)) >>> 16) | ((second.AsUInt32() + Vector256.Create(0x8000u)) & Vector256.Create(0xFFFF0000u))).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> PackBytes(Vector256<float> first, Vector256<float> second, Vector256<float> third, Vector256<float> fourth) =>
+        (Avx.ConvertToVector256Int32(first) | (Avx.ConvertToVector256Int32(second) << 8) | (Avx.ConvertToVector256Int32(third) << 16) | (Avx.ConvertToVector256Int32(fourth) << 24)).AsSingle();
 }

@@ -1,8 +1,10 @@
+using System.Runtime.InteropServices;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Inference;
 
-/// <summary>Weights of a linear layer in the order the tile reads them: <c>[group of rows][input][row]</c>, with a layer scale folded in.</summary>
+/// <summary>Weights of a linear layer in the order the tile reads them: <c>[group of rows][step][row]</c>, with a layer scale folded in. A step is one float32
+/// input, two in bfloat16 or four in bytes.</summary>
 internal sealed unsafe class PackedLinear : IDisposable
 {
     private readonly NativeBuffer _memory = new();
@@ -11,33 +13,52 @@ internal sealed unsafe class PackedLinear : IDisposable
     /// <param name="bias">[outputs], or null for zero.</param>
     /// <param name="scale">Factor per output [outputs], or null.</param>
     /// <param name="rows">Rows of a tile.</param>
-    public PackedLinear(Tensor weight, Tensor? bias, Tensor? scale, int rows)
+    /// <param name="type">Not <see cref="ComputeType.Auto"/>.</param>
+    public PackedLinear(Tensor weight, Tensor? bias, Tensor? scale, int rows, ComputeType type = ComputeType.Float32)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
         Tensor w = weight.to(ScalarType.Float32).flatten(1); // [outputs, inputs]
         Tensor b = bias is null ? zeros(w.shape[0]) : bias.to(ScalarType.Float32); // [outputs]
         if (scale is not null) (w, b) = (w * scale.unsqueeze(-1), b * scale);
-        (Outputs, Inputs, Rows) = ((int)w.shape[0], (int)w.shape[1], rows);
+        (Outputs, Inputs, Rows, Type) = ((int)w.shape[0], (int)w.shape[1], rows, type);
         long padded = (long)Groups * rows;
-        float* start = _memory.Get(padded * (Inputs + 1));
-        Bias = start;
-        Weights = start + padded;
+        Bias = _memory.Get(padded * (Steps + 3));
+        Scales = Bias + padded;
+        Sums = Scales + padded;
+        Weights = Sums + padded;
         b.data<float>().CopyTo(new Span<float>(Bias, Outputs));
-        Tensor packed = nn.functional.pad(w, [0, 0, 0, padded - Outputs]).view(Groups, rows, Inputs).transpose(1, 2).contiguous(); // [groups, inputs, rows]
+        w = nn.functional.pad(w, [0, ((long)Steps * InputsOfStep(type)) - Inputs, 0, padded - Outputs]); // [groups · rows, steps · inputs of a step]
+        if (type == ComputeType.BFloat16) w = w.to(ScalarType.BFloat16);
+        if (type == ComputeType.Int8)
+        {
+            // The largest weight of an output becomes 127. The offset of a token's numbers meets the sum of the weights as they are used.
+            Tensor unit = w.abs().amax([1], keepdim: true) / 127; // [groups · rows, 1]
+            w = (w / unit.clamp_min(float.Epsilon)).round().clamp(-127, 127); // [groups · rows, steps · 4]
+            unit.view(-1).data<float>().CopyTo(new Span<float>(Scales, (int)padded));
+            (w.sum(1, keepdim: true) * unit).view(-1).data<float>().CopyTo(new Span<float>(Sums, (int)padded));
+            w = w.to(ScalarType.Int8);
+        }
+
+        Tensor packed = w.view(Groups, rows, Steps, InputsOfStep(type)).transpose(1, 2).contiguous(); // [groups, steps, rows, inputs of a step]
         // A tensor over our own memory would outlive it in the wrong order; a copy in pieces stays within the range of a span.
         for (int g = 0; g < Groups; g++)
         {
             using Tensor group = packed[g].view(-1);
-            group.data<float>().CopyTo(new Span<float>(Weights + ((long)g * Inputs * rows), Inputs * rows));
+            group.bytes.CopyTo(MemoryMarshal.AsBytes(new Span<float>(Weights + ((long)g * Steps * rows), Steps * rows)));
         }
     }
+
+    public ComputeType Type { get; }
 
     public int Outputs { get; }
 
     public int Inputs { get; }
 
     public int Rows { get; }
+
+    /// <summary>Lanes of 32 bits that hold the inputs of a token.</summary>
+    public int Steps => StepsOf(Inputs, Type);
 
     /// <summary>Groups of <see cref="Rows"/> outputs.</summary>
     public int Groups => (Outputs + Rows - 1) / Rows;
@@ -46,5 +67,15 @@ internal sealed unsafe class PackedLinear : IDisposable
 
     public float* Weights { get; }
 
+    /// <summary>Bytes only: what one unit of a weight is worth, per output.</summary>
+    public float* Scales { get; }
+
+    /// <summary>Bytes only: the sum of the weights of an output.</summary>
+    public float* Sums { get; }
+
+    public static int StepsOf(int inputs, ComputeType type) => (inputs + InputsOfStep(type) - 1) / InputsOfStep(type);
+
     public void Dispose() => _memory.Dispose();
+
+    private static int InputsOfStep(ComputeType type) => type switch { ComputeType.Int8 => 4, ComputeType.BFloat16 => 2, _ => 1 };
 }

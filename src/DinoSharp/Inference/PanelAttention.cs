@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace DinoSharp.Inference;
 
 /// <summary>Rotary positions and attention on panels, without ever holding more scores than one block of keys for one panel of queries.</summary>
@@ -11,16 +13,10 @@ internal static unsafe class PanelAttention<L, V>
 {
     private const int KeyBlock = 128;
 
-    /// <summary>Rotates queries and keys in place and lays the values of each head out by token: <c>[image][head][token][E]</c>.</summary>
-    /// <param name="workers">All of them.</param>
-    /// <param name="qkv">Rows [Q | K | V], each head-major.</param>
-    /// <param name="shape">Images, heads and tokens.</param>
-    /// <param name="cos">[E/2][vectors of an image][lanes]</param>
-    /// <param name="sin">The same shape.</param>
-    /// <param name="values">Receives the values.</param>
-    public static void Prepare(Workers workers, Panels qkv, AttentionShape shape, float* cos, float* sin, float* values)
+    // Rotates queries and keys in place and lays the values of each head out by token: [image][head][token][E].
+    private static void Prepare(Workers workers, Panels qkv, AttentionShape shape, float* cos, float* sin, float* values)
     {
-        workers.Phase(shape.Images * shape.Heads, task =>
+        workers.Phase(shape.Images * shape.Heads, [MethodImpl(Kernels.Hot)] (task) =>
         {
             int image = task / shape.Heads, head = task % shape.Heads, e = shape.HeadWidth, half = e / 2;
             float* target = values + ((long)task * shape.Tokens * e);
@@ -52,9 +48,17 @@ internal static unsafe class PanelAttention<L, V>
         });
     }
 
-    /// <summary>softmax(q kᵀ / √E) v for every head, written head-major.</summary>
-    public static void Attend(Workers workers, Panels qkv, AttentionShape shape, float* values, Panels mixed)
+    /// <summary>Rotates queries and keys, then softmax(q kᵀ / √E) v for every head, written head-major.</summary>
+    /// <param name="workers">All of them.</param>
+    /// <param name="qkv">Rows [Q | K | V], each head-major; queries and keys are rotated in place.</param>
+    /// <param name="shape">Images, heads and tokens.</param>
+    /// <param name="cos">[E/2][vectors of an image][lanes]</param>
+    /// <param name="sin">The same shape.</param>
+    /// <param name="values">Room for the values [B, A, N, E].</param>
+    /// <param name="mixed">Receives the result.</param>
+    public static void Attend(Workers workers, Panels qkv, AttentionShape shape, float* cos, float* sin, float* values, Panels mixed)
     {
+        Prepare(workers, qkv, shape, cos, sin, values);
         // A panel may hold queries of two images; each image takes its own vectors of it.
         int panelsPerImage = (shape.Vectors + 4) / 3;
         workers.Phase(shape.Images * shape.Heads * panelsPerImage, task =>
@@ -66,11 +70,13 @@ internal static unsafe class PanelAttention<L, V>
         });
     }
 
+    [MethodImpl(Kernels.Hot)]
     private static void Head(Panels qkv, AttentionShape shape, int imageStart, int head, int query, int vectors, float* values, Panels mixed)
     {
         int e = shape.HeadWidth, width = qkv.Width, n = L.Count;
         float* queries = qkv.Vector(query, head * e);
-        float* scores = stackalloc float[KeyBlock * width], output = stackalloc float[e * width], max = stackalloc float[width], sum = stackalloc float[width];
+        float* memory = stackalloc float[((KeyBlock + e + 2) * width) + 16];
+        float* scores = PanelOperations<L, V>.Aligned(memory), output = scores + (KeyBlock * width), max = output + (e * width), sum = max + width;
         V scale = L.All(1f / MathF.Sqrt(e));
         for (int j = 0; j < vectors; j++)
         {
@@ -103,6 +109,7 @@ internal static unsafe class PanelAttention<L, V>
     }
 
     // One vector of queries against a block of keys: scores become weights relative to the running maximum; earlier results are scaled down to it.
+    [MethodImpl(Kernels.Hot)]
     private static void Softmax(float* scores, int count, int step, V scale, float* max, float* sum, float* output, int outputRows)
     {
         V before = L.Load(max), largest = before;

@@ -23,31 +23,47 @@ internal static unsafe class PanelOperations<L, V>
     where V : struct
 {
     /// <summary>A linear layer over all tokens.</summary>
-    public static void Linear(Workers workers, PackedLinear w, Panels x, Panels y, Epilogue epilogue)
+    /// <param name="workers">All of them.</param>
+    /// <param name="w">The weights; their type is the precision of the product.</param>
+    /// <param name="x">Tokens in.</param>
+    /// <param name="room">Where tokens are packed; see <see cref="Operand{L,V}.FloatsFor"/>. Unused in float32.</param>
+    /// <param name="y">Tokens out.</param>
+    /// <param name="epilogue">What becomes of the result.</param>
+    public static void Linear(Workers workers, PackedLinear w, Panels x, float* room, Panels y, Epilogue epilogue)
     {
+        Operand<L, V> operand = Operand<L, V>.Pack(workers, x, w.Type, room);
         // Small tasks keep the workers even; a task still reads each panel once for several groups of weights.
         int perTask = Math.Clamp(w.Groups / (6 * workers.Count), 1, 16), tasks = (w.Groups + perTask - 1) / perTask;
-        workers.Phase(tasks, task =>
+        workers.Phase(tasks, [MethodImpl(Kernels.Hot)] (task) =>
         {
-            float* tile = stackalloc float[8 * 48];
+            float* tile = stackalloc float[(8 * 48) + 16];
+            tile = Aligned(tile);
             int end = Math.Min(w.Groups, (task + 1) * perTask);
             for (int panel = 0; panel < x.Count; panel++)
             {
                 int vectors = x.VectorsOf(panel);
+                float* tokens = operand.Panels.Panel(panel);
                 for (int g = task * perTask; g < end; g++)
                 {
-                    Tile<L, V>.Multiply(vectors, w.Inputs, w.Weights + ((long)g * w.Inputs * w.Rows), w.Rows, x.Panel(panel), x.Width, tile, x.Width, accumulate: false);
+                    float* weights = w.Weights + ((long)g * w.Steps * w.Rows);
                     int rows = Math.Min(w.Rows, w.Outputs - (g * w.Rows));
+                    if (w.Type == ComputeType.BFloat16) DotTile<L, V>.Halves(vectors, w.Steps, weights, w.Rows, tokens, tile, accumulate: false);
+                    else if (w.Type == ComputeType.Int8) DotTile<L, V>.Bytes(vectors, w.Steps, weights, w.Rows, tokens, tile);
+                    else Tile<L, V>.Multiply(vectors, w.Steps, weights, w.Rows, tokens, x.Width, tile, x.Width, accumulate: false);
+                    if (w.Type == ComputeType.Int8) Rescale(tile, rows, vectors, w, g * w.Rows, operand, 3 * panel);
                     Finish(tile, rows, vectors, w.Bias + (g * w.Rows), y.Panel(panel) + ((long)g * w.Rows * y.Width), y.Width, epilogue);
                 }
             }
         });
     }
 
+    /// <summary>The next address at a multiple of 64 bytes: a vector across two cache lines is read twice.</summary>
+    public static float* Aligned(float* memory) => (float*)(((nint)memory + 63) & ~63);
+
     /// <summary>Layer norm (bias given) or root-mean-square norm (bias null) over the features of each token.</summary>
     public static void Norm(Workers workers, float* weight, float* bias, double epsilon, Panels x, Panels y)
     {
-        workers.Phase(x.Vectors, v =>
+        workers.Phase(x.Vectors, [MethodImpl(Kernels.Hot)] (v) =>
         {
             float* source = x.Vector(v, 0), target = y.Vector(v, 0);
             int step = x.Width;
@@ -68,7 +84,7 @@ internal static unsafe class PanelOperations<L, V>
     /// <summary>SwiGLU's gate: the first half of the rows becomes SiLU(first) · second.</summary>
     public static void Gate(Workers workers, Panels both, Panels gated)
     {
-        workers.Phase(both.Vectors, v =>
+        workers.Phase(both.Vectors, [MethodImpl(Kernels.Hot)] (v) =>
         {
             float* first = both.Vector(v, 0), second = both.Vector(v, gated.Features), target = gated.Vector(v, 0);
             for (int f = 0; f < gated.Features; f++)
@@ -102,6 +118,25 @@ internal static unsafe class PanelOperations<L, V>
         return total;
     }
 
+    // Integers become Σ weight · (offset + scale · byte).
+    [MethodImpl(Kernels.Hot)]
+    private static void Rescale(float* tile, int rows, int vectors, PackedLinear w, int row, Operand<L, V> operand, int vector)
+    {
+        int step = 3 * L.Count;
+        for (int j = 0; j < vectors; j++)
+        {
+            V scale = operand.Scale(vector + j), offset = operand.Offset(vector + j);
+            float* at = tile + (j * L.Count);
+            for (int r = row; r < row + rows; r++)
+            {
+                V product = L.Multiply(L.Multiply(scale, L.All(w.Scales[r])), L.FromIntegers(L.Load(at)));
+                L.Store(at, L.Fma(offset, L.All(w.Sums[r]), product));
+                at += step;
+            }
+        }
+    }
+
+    [MethodImpl(Kernels.Hot)]
     private static void Finish(float* tile, int rows, int vectors, float* bias, float* y, int step, Epilogue epilogue)
     {
         for (int r = 0; r < rows; r++)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using DinoSharp.Backbones;
 using DinoSharp.Layers;
@@ -6,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Inference;
 
-/// <summary>Float32 inference of a vision transformer on x64 processors with AVX2 or AVX-512, written for two to a few cores.</summary>
+/// <summary>Inference of a vision transformer on x64 processors with AVX2 or AVX-512, written for two to a few cores.</summary>
 /// <remarks>A snapshot of the weights: later changes of the network are not seen. Measured figures and what was tried: docs/performance.md.</remarks>
 internal abstract class VisionTransformerEngine : IDisposable
 {
@@ -17,17 +18,22 @@ internal abstract class VisionTransformerEngine : IDisposable
     private protected Workers Workers { get; }
 
     /// <summary>Packs the weights of a network, or returns null with the reason why this processor or this network must use the general path.</summary>
-    public static VisionTransformerEngine? TryCreate(VisionTransformer network, out string reason)
+    /// <param name="network">The network.</param>
+    /// <param name="type">Precision of the large products; not <see cref="ComputeType.Auto"/>.</param>
+    /// <param name="reason">The kernels in words, or why there are none.</param>
+    public static VisionTransformerEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason)
     {
         var config = (VisionTransformerConfig)network.Config;
-        reason = Lanes512.IsSupported ? "AVX-512" : Lanes256.IsSupported ? "AVX2" : "this processor has neither AVX2 nor AVX-512";
-        if (!Lanes256.IsSupported) return null;
+        if (!Kernels.Has(type, out reason)) return null;
         if (config.Rotary.Precision != RotaryPrecision.Float32) reason = "rotary tables in bfloat16";
         else if (config.HeadWidth % 8 != 0) reason = $"a head of {config.HeadWidth} channels is no multiple of 8";
         else if (network.parameters().Any(p => p.dtype != ScalarType.Float32 || p.device_type != DeviceType.CPU)) reason = "weights that are not float32 on the CPU";
-        else return Lanes512.IsSupported ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        else return Kernels.AreWide(type) ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type);
         return null;
     }
+
+    /// <summary>Whether images are what this engine computes.</summary>
+    public virtual bool Takes(Tensor images) => images.dtype == ScalarType.Float32 && images.device_type == DeviceType.CPU;
 
     /// <summary>Tokens after chosen blocks, before the final norm.</summary>
     /// <param name="images">Float32 images on the CPU [B, C, H, W].</param>
@@ -51,15 +57,17 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEn
     private readonly PackedLinear _patchEmbedding;
     private readonly PackedBlock[] _blocks;
     private readonly float[] _prefix; // class token and registers [1 + R, D]
-    private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _values = new(), _tables = new();
+    private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _values = new(), _packed = new(), _tables = new();
+    private readonly ComputeType _type;
 
-    public VisionTransformerEngine(VisionTransformer network)
+    public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
-        (_network, _config) = (network, (VisionTransformerConfig)network.Config);
+        (_network, _config, _type) = (network, (VisionTransformerConfig)network.Config, type);
+        // Pixels go in with all their bits: two to four per cent of the arithmetic, and every later number depends on it.
         _patchEmbedding = new PackedLinear(network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
-        _blocks = [.. network.Blocks.Select(block => new PackedBlock(block, L.Rows))];
+        _blocks = [.. network.Blocks.Select(block => new PackedBlock(block, L.Rows, type))];
         _prefix = network.PrefixTokens().contiguous().data<float>().ToArray();
     }
 
@@ -78,7 +86,8 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEn
             float* narrow = Room(_narrow, Math.Max(d, down)), wide = Room(_wide, Math.Max(Math.Max(3 * d, up), _patchEmbedding.Inputs));
             Panels x = Over(Room(_x, d), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
             Panels patches = Over(wide, _patchEmbedding.Inputs), qkv = Over(wide, 3 * d), feed = Over(wide, up);
-            float* values = _values.Get((long)batch * tokens * d);
+            bool halves = _type != ComputeType.Float32 && DotTile<L, V>.SupportsHalves;
+            float* values = _values.Get(halves ? HalfAttention<L, V>.FloatsFor(shape) : (long)batch * tokens * d), room = _packed.Get(Operand<L, V>.FloatsFor(Math.Max(d, down), vectors, _type));
             long tableSize = (long)(_config.HeadWidth / 2) * shape.Vectors * L.Count;
             float* cos = _tables.Get(2 * tableSize), sin = cos + tableSize;
             FillTables(cos, sin, h, w, shape);
@@ -88,21 +97,21 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEn
                 long imageSize = images.shape[1] * images.shape[2] * images.shape[3];
                 (int height, int width) = ((int)images.shape[2], (int)images.shape[3]);
                 Workers.Phase(batch * h, task => Unfold(pixels + (task / h * imageSize), height, width, task % h, w, patches, task / h * shape.Vectors * L.Count + prefix + (task % h * w)));
-                PanelOperations<L, V>.Linear(Workers, _patchEmbedding, patches, x, Epilogue.Store);
+                PanelOperations<L, V>.Linear(Workers, _patchEmbedding, patches, room, x, Epilogue.Store);
                 Workers.Phase(batch, image => SetPrefix(x, image * shape.Vectors * L.Count));
                 int done = 0;
                 for (int i = 0; i <= blocks[^1]; i++)
                 {
                     PackedBlock block = _blocks[i];
                     PanelOperations<L, V>.Norm(Workers, block.Norm1.Weight, block.Norm1.Bias, _config.NormEpsilon, x, normed);
-                    PanelOperations<L, V>.Linear(Workers, block.Qkv, normed, qkv, Epilogue.Store);
-                    PanelAttention<L, V>.Prepare(Workers, qkv, shape, cos, sin, values);
-                    PanelAttention<L, V>.Attend(Workers, qkv, shape, values, mixed);
-                    PanelOperations<L, V>.Linear(Workers, block.Projection, mixed, x, Epilogue.Add);
+                    PanelOperations<L, V>.Linear(Workers, block.Qkv, normed, room, qkv, Epilogue.Store);
+                    if (halves) HalfAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
+                    else PanelAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
+                    PanelOperations<L, V>.Linear(Workers, block.Projection, mixed, room, x, Epilogue.Add);
                     PanelOperations<L, V>.Norm(Workers, block.Norm2.Weight, block.Norm2.Bias, _config.NormEpsilon, x, normed);
-                    PanelOperations<L, V>.Linear(Workers, block.Up, normed, feed, block.Gated ? Epilogue.Store : Epilogue.Gelu);
+                    PanelOperations<L, V>.Linear(Workers, block.Up, normed, room, feed, block.Gated ? Epilogue.Store : Epilogue.Gelu);
                     if (block.Gated) PanelOperations<L, V>.Gate(Workers, feed, gated);
-                    PanelOperations<L, V>.Linear(Workers, block.Down, block.Gated ? gated : feed, x, Epilogue.Add);
+                    PanelOperations<L, V>.Linear(Workers, block.Down, block.Gated ? gated : feed, room, x, Epilogue.Add);
                     if (blocks[done] != i) continue;
                     Tensor result = results[done++];
                     Workers.Phase(batch, image => Collect(x, image * shape.Vectors * L.Count, result, image, tokens));
@@ -121,10 +130,11 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEn
     {
         _patchEmbedding.Dispose();
         foreach (PackedBlock block in _blocks) block.Dispose();
-        foreach (NativeBuffer buffer in new[] { _x, _narrow, _wide, _values, _tables }) buffer.Dispose();
+        foreach (NativeBuffer buffer in new[] { _x, _narrow, _wide, _values, _packed, _tables }) buffer.Dispose();
     }
 
     // One row of patches of one image becomes columns of inputs (channel, row, column), as the convolution's weights are ordered.
+    [MethodImpl(Kernels.Hot)]
     private void Unfold(float* image, int height, int width, int patchRow, int columns, Panels target, int firstLane)
     {
         int p = _config.PatchSize;
@@ -155,6 +165,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEn
         }
     }
 
+    [MethodImpl(Kernels.Hot)]
     private void Collect(Panels x, int firstLane, Tensor target, int image, int tokens)
     {
         fixed (byte* raw = target.bytes)
@@ -169,6 +180,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEn
     }
 
     // Class and register tokens are not rotated: cosine 1, sine 0. So is the padding.
+    [MethodImpl(Kernels.Hot)]
     private void FillTables(float* cos, float* sin, int h, int w, AttentionShape shape)
     {
         using var scope = NewDisposeScope();
@@ -193,24 +205,24 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEn
 /// <summary>The weights of one block, packed.</summary>
 internal sealed unsafe class PackedBlock : IDisposable
 {
-    public PackedBlock(Block block, int rows)
+    public PackedBlock(Block block, int rows, ComputeType type)
     {
         using var scope = NewDisposeScope();
         Norm1 = new PackedNorm(block.Norm1);
         Norm2 = new PackedNorm(block.Norm2);
-        Qkv = new PackedLinear(block.Attention.Qkv.Weight, block.Attention.Qkv.EffectiveBias(), null, rows);
-        Projection = new PackedLinear(block.Attention.Projection.Weight, block.Attention.Projection.Bias, block.Scale1?.Gamma, rows);
+        Qkv = new PackedLinear(block.Attention.Qkv.Weight, block.Attention.Qkv.EffectiveBias(), null, rows, type);
+        Projection = new PackedLinear(block.Attention.Projection.Weight, block.Attention.Projection.Bias, block.Scale1?.Gamma, rows, type);
         switch (block.FeedForward)
         {
             case Mlp mlp:
-                Up = new PackedLinear(mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows);
-                Down = new PackedLinear(mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows);
+                Up = new PackedLinear(mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows, type);
+                Down = new PackedLinear(mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows, type);
                 break;
             case SwiGlu gated:
                 Gated = true;
                 Tensor? bias = gated.W1.Bias is null ? null : cat([gated.W1.Bias, gated.W2.Bias!]); // [2 hidden]
-                Up = new PackedLinear(cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows);
-                Down = new PackedLinear(gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows);
+                Up = new PackedLinear(cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows, type);
+                Down = new PackedLinear(gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows, type);
                 break;
             default:
                 throw new InvalidOperationException($"no packed form of {block.FeedForward.GetType().Name}");

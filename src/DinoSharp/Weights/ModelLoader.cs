@@ -18,9 +18,9 @@ internal static class ModelLoader
     /// <summary>What a name stands for.</summary>
     /// <param name="Backbone">The network; the caller owns it.</param>
     /// <param name="Preprocessing">What makes a picture its input.</param>
-    /// <param name="Engine">What computes it.</param>
+    /// <param name="Route">What computes it.</param>
     /// <param name="Fingerprint">Tells weights apart without reading them: path, length and time of the file.</param>
-    public sealed record Loaded(Backbone Backbone, Preprocessing Preprocessing, string Engine, string Fingerprint);
+    public sealed record Loaded(Backbone Backbone, Preprocessing Preprocessing, InferenceRoute Route, string Fingerprint);
 
     /// <summary>Loads a model.</summary>
     /// <param name="model">A path, a name or <c>random:NAME[:SEED]</c>.</param>
@@ -46,7 +46,16 @@ internal static class ModelLoader
         Preprocessing preprocessing = PreprocessingOf(weights) with { Normalization = normalization, PatchSizePixels = weights.Config.PatchSizePixels };
         if (normalization.Channels != weights.Config.InputChannels)
             throw new DinoSharpException($"{file.FullName} takes pictures of {weights.Config.InputChannels} channels, but the normalisation has {normalization.Channels}");
-        return Finish(weights.CreateBackbone(options.Device, cancel), preprocessing, $"{file.FullName} {file.Length} {file.LastWriteTimeUtc:O}");
+        Backbone backbone = weights.CreateBackbone(options.Device, cancel);
+        try
+        {
+            return Finish(backbone, preprocessing, $"{file.FullName} {file.Length} {file.LastWriteTimeUtc:O}", options.Compute);
+        }
+        catch
+        {
+            backbone.Dispose();
+            throw;
+        }
     }
 
     private static Loaded Random(string name, DinoModelOptions options)
@@ -62,7 +71,7 @@ internal static class ModelLoader
             // Drawn on the CPU, so that every device gets the same numbers.
             backbone.Initialize(new Generator(seed));
             if (options.Device is { } device) backbone.to(device);
-            return Finish(backbone, ModelCard with { Normalization = options.Normalization ?? NormalizationOf(preset), PatchSizePixels = preset.Config.PatchSizePixels }, $"{RandomPrefix}{preset.Name}:{seed}");
+            return Finish(backbone, ModelCard with { Normalization = options.Normalization ?? NormalizationOf(preset), PatchSizePixels = preset.Config.PatchSizePixels }, $"{RandomPrefix}{preset.Name}:{seed}", options.Compute);
         }
         catch
         {
@@ -71,12 +80,13 @@ internal static class ModelLoader
         }
     }
 
-    private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, string fingerprint)
+    private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, string fingerprint, ComputeType compute)
     {
-        // Our own kernels keep a second, packed copy of the weights; where that does not fit, libtorch computes.
-        long bytes = backbone.parameters().Sum(parameter => parameter.numel() * parameter.element_size());
-        string engine = bytes < Memory.Inspect().AvailableBytes / 2 ? backbone.PrepareForInference() : "libtorch (too little memory for a packed copy of the weights)";
-        return new Loaded(backbone, preprocessing, engine, fingerprint);
+        // Our own kernels keep a second, packed copy of the weights; where that does not fit, libtorch computes. Auto holds several while it compares.
+        long bytes = backbone.parameters().Sum(parameter => parameter.numel() * parameter.element_size()) * (compute == ComputeType.Auto ? 2 : 1);
+        bool fits = bytes < Memory.Inspect().AvailableBytes / 2 || compute is ComputeType.BFloat16 or ComputeType.Int8;
+        InferenceRoute route = fits ? backbone.PrepareForInference(compute) : new(ComputeType.Float32, "libtorch (too little memory for a packed copy of the weights)");
+        return new Loaded(backbone, preprocessing, route, fingerprint);
     }
 
     // Each project has its own way to prepare pictures, and its users expect the numbers that go with it.

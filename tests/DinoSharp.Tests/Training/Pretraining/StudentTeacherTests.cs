@@ -50,7 +50,7 @@ public sealed class StudentTeacherTests : IDisposable
     public void BFloat16StaysNearFloat32AndKeepsFloat32Weights()
     {
         (StepReport full, _) = Gradients(TinyLearner.Config);
-        (StepReport half, Dictionary<string, Tensor> gradients) = Gradients(TinyLearner.Config with { Compute = ComputeType.BFloat16 });
+        (StepReport half, Dictionary<string, Tensor> gradients) = Gradients(TinyLearner.Config with { Compute = TrainingComputeType.BFloat16 });
         Assert.InRange(half.Losses.Total / full.Losses.Total, 0.98, 1.02);
         Assert.NotEqual(full.Losses.Total, half.Losses.Total); // it must have computed something else
         Assert.InRange(half.GradientNorms.Backbone / full.GradientNorms.Backbone, 0.8, 1.25);

@@ -1,0 +1,98 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace DinoSharp.Inference;
+
+/// <summary>The tile for reduced precision: <see cref="Tile{L,V}"/> where each 32-bit lane holds four bytes or two bfloat16 numbers, whose products are summed.</summary>
+/// <typeparam name="L">The lanes.</typeparam>
+/// <typeparam name="V">The vector type.</typeparam>
+internal static unsafe class DotTile<L, V>
+    where L : struct, ILanes<V>
+    where V : struct
+{
+    /// <summary>Whether bytes can be multiplied: AVX-512 VNNI, or AVX-VNNI on 256 bits.</summary>
+    public static bool SupportsBytes => L.Count == 16 ? DotCode.SupportsBytes : AvxVnni.IsSupported;
+
+    /// <summary>Whether bfloat16 numbers can be multiplied: AVX-512 BF16.</summary>
+    public static bool SupportsHalves => L.Count == 16 && DotCode.SupportsHalves;
+
+    /// <summary>Signed bytes of A times unsigned bytes of B; int32 sums in C.</summary>
+    /// <param name="vectors">Vectors a row, 1 to 3.</param>
+    /// <param name="depth">Steps of four bytes, at least 1.</param>
+    /// <param name="a">A row of <see cref="ILanes{V}.Rows"/> lanes for each step.</param>
+    /// <param name="aStep">Lanes from one step of A to the next.</param>
+    /// <param name="b">Three vectors for each step.</param>
+    /// <param name="c">The tile, three vectors to a row.</param>
+    public static void Bytes(int vectors, int depth, float* a, int aStep, float* b, float* c)
+    {
+        if (L.Count == 16) DotCode.Bytes(vectors, depth, a, aStep, b, c);
+        else if (vectors == 3) Rows4x3(depth, (int*)a, aStep, (byte*)b, (int*)c);
+        else for (int j = 0; j < vectors; j++) Rows4x1(depth, (int*)a, aStep, (byte*)b + (32 * j), (int*)c + (8 * j));
+    }
+
+    /// <summary>bfloat16 numbers of A and B; float32 sums in C.</summary>
+    /// <param name="vectors">Vectors a row, 1 to 3.</param>
+    /// <param name="depth">Steps of two numbers, at least 1.</param>
+    /// <param name="a">A row of lanes for each step.</param>
+    /// <param name="aStep">Lanes from one step of A to the next.</param>
+    /// <param name="b">Three vectors for each step.</param>
+    /// <param name="c">The tile, three vectors to a row.</param>
+    /// <param name="accumulate">Add to what is in C.</param>
+    public static void Halves(int vectors, int depth, float* a, int aStep, float* b, float* c, bool accumulate) => DotCode.Halves(vectors, depth, a, aStep, b, c, accumulate);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Rows4x3(int depth, int* a, int aStep, byte* b, int* c)
+    {
+        Vector256<int> c00 = default, c01 = default, c02 = default, c10 = default, c11 = default, c12 = default, c20 = default, c21 = default, c22 = default, c30 = default, c31 = default, c32 = default;
+        for (int k = 0; k < depth; k++)
+        {
+            Vector256<byte> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 32), b2 = Vector256.Load(b + 64);
+            Vector256<sbyte> x = Vector256.Create(a[0]).AsSByte();
+            (c00, c01, c02) = (Dot(c00, b0, x), Dot(c01, b1, x), Dot(c02, b2, x));
+            x = Vector256.Create(a[1]).AsSByte();
+            (c10, c11, c12) = (Dot(c10, b0, x), Dot(c11, b1, x), Dot(c12, b2, x));
+            x = Vector256.Create(a[2]).AsSByte();
+            (c20, c21, c22) = (Dot(c20, b0, x), Dot(c21, b1, x), Dot(c22, b2, x));
+            x = Vector256.Create(a[3]).AsSByte();
+            (c30, c31, c32) = (Dot(c30, b0, x), Dot(c31, b1, x), Dot(c32, b2, x));
+            a += aStep;
+            b += 96;
+        }
+
+        Store3(c, c00, c01, c02);
+        Store3(c + 24, c10, c11, c12);
+        Store3(c + 48, c20, c21, c22);
+        Store3(c + 72, c30, c31, c32);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Rows4x1(int depth, int* a, int aStep, byte* b, int* c)
+    {
+        Vector256<int> c0 = default, c1 = default, c2 = default, c3 = default;
+        for (int k = 0; k < depth; k++)
+        {
+            Vector256<byte> b0 = Vector256.Load(b);
+            (c0, c1) = (Dot(c0, b0, Vector256.Create(a[0]).AsSByte()), Dot(c1, b0, Vector256.Create(a[1]).AsSByte()));
+            (c2, c3) = (Dot(c2, b0, Vector256.Create(a[2]).AsSByte()), Dot(c3, b0, Vector256.Create(a[3]).AsSByte()));
+            a += aStep;
+            b += 96;
+        }
+
+        c0.Store(c);
+        c1.Store(c + 24);
+        c2.Store(c + 48);
+        c3.Store(c + 72);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Dot(Vector256<int> sum, Vector256<byte> unsigned, Vector256<sbyte> signed) => AvxVnni.MultiplyWideningAndAdd(sum, unsigned, signed);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store3(int* c, Vector256<int> x, Vector256<int> y, Vector256<int> z)
+    {
+        x.Store(c);
+        y.Store(c + 8);
+        z.Store(c + 16);
+    }
+}

@@ -1,0 +1,44 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace DinoSharp.Inference;
+
+/// <summary>Which kernels of ours this processor can run.</summary>
+internal static class Kernels
+{
+    /// <summary>For methods in which the time goes: compiled in full before their first run, because a program that embeds one picture never reaches the second tier.</summary>
+    public const MethodImplOptions Hot = MethodImplOptions.AggressiveOptimization;
+
+    /// <summary>Whether there are kernels for a precision.</summary>
+    /// <param name="type">Not <see cref="ComputeType.Auto"/>.</param>
+    /// <param name="words">The instruction sets in use, or what is missing.</param>
+    public static bool Has(ComputeType type, out string words)
+    {
+        bool wide = AreWide(type);
+        words = type switch
+        {
+            _ when !Lanes256.IsSupported => "this processor has neither AVX2 nor AVX-512",
+            ComputeType.Float32 => wide ? "AVX-512" : "AVX2",
+            ComputeType.BFloat16 => wide ? "AVX-512 BF16" : DotCode.Missing("AVX-512 BF16"),
+            ComputeType.Int8 when wide => DotCode.SupportsHalves ? "AVX-512 VNNI, attention AVX-512 BF16" : "AVX-512 VNNI, attention float32",
+            ComputeType.Int8 => DotTile<Lanes256, Vector256<float>>.SupportsBytes ? "AVX-VNNI, attention float32" : DotCode.Missing("VNNI"),
+            _ => throw new ArgumentOutOfRangeException(nameof(type), type, null),
+        };
+        return Lanes256.IsSupported && (type == ComputeType.Float32 || wide || (type == ComputeType.Int8 && DotTile<Lanes256, Vector256<float>>.SupportsBytes));
+    }
+
+    /// <summary>The instruction sets in use, or what is missing.</summary>
+    public static string Words(ComputeType type)
+    {
+        Has(type, out string words);
+        return words;
+    }
+
+    /// <summary>Whether the kernels work on 512 bits.</summary>
+    public static bool AreWide(ComputeType type) => Lanes512.IsSupported && type switch
+    {
+        ComputeType.BFloat16 => DotCode.SupportsHalves,
+        ComputeType.Int8 => DotCode.SupportsBytes,
+        _ => true,
+    };
+}

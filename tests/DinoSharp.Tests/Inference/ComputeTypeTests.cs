@@ -1,0 +1,186 @@
+using System.Runtime.Intrinsics;
+using DinoSharp.Backbones;
+using DinoSharp.Inference;
+using DinoSharp.Layers;
+using TorchSharp.Modules;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Tests.Inference;
+
+/// <summary>Reduced precision against float32: networks of every kind, sizes that fill no panel or block of keys evenly, and weights that bytes cannot hold.</summary>
+public sealed class ComputeTypeTests : IDisposable
+{
+    private static readonly VisionTransformerConfig Tiny = new() { Width = 48, Depth = 3, Heads = 3, FeedForwardWidth = 100, LayerScale = 0.5 };
+
+    private static readonly Dictionary<string, VisionTransformerConfig> Configs = new()
+    {
+        ["mlp"] = Tiny,
+        ["swiglu, rms norm, no registers, no layer scale"] = Tiny with { FeedForward = FeedForwardKind.SwiGlu, FeedForwardWidth = 74, Norm = NormKind.RmsNorm, Registers = 0, LayerScale = null },
+        ["no biases, one register, patch 8, five channels"] = Tiny with { QkvBias = false, ProjectionBias = false, FeedForwardBias = false, Registers = 1, PatchSize = 8, InputChannels = 5 },
+        ["heads of 64"] = Tiny with { Width = 128, Heads = 2, FeedForwardWidth = 255 },
+        ["heads of 8"] = Tiny with { Width = 32, Heads = 4 },
+    };
+
+    private readonly TemporaryFolder _folder = new();
+
+    public static TheoryData<string, ComputeType, bool> Kinds()
+    {
+        var data = new TheoryData<string, ComputeType, bool>();
+        foreach (string name in Configs.Keys)
+        {
+            data.Add(name, ComputeType.BFloat16, true);
+            data.Add(name, ComputeType.Int8, true);
+            data.Add(name, ComputeType.Int8, false);
+        }
+
+        return data;
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void StaysNearFloat32(string kind, ComputeType type, bool wide)
+    {
+        RequireKernels(type, wide);
+        using var random = new Generator(11);
+        using VisionTransformer network = Network(Configs[kind], random);
+        using VisionTransformerEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type);
+        foreach ((int batch, int rows, int columns) in new[] { (1, 1, 1), (1, 4, 5), (3, 3, 7), (5, 2, 3), (1, 17, 19) })
+        {
+            using Tensor images = randn([batch, Configs[kind].InputChannels, rows * Configs[kind].PatchSize, columns * Configs[kind].PatchSize], generator: random);
+            FeatureError error = FeatureError.Measure(network, engine, images);
+            // Bytes round by up to a half unit, which averages out over hundreds of inputs, not over 48: such networks are over the limits, and Auto refuses them.
+            (double relative, double cosine) = type == ComputeType.Int8 ? (4e-2, 0.998) : (FeatureError.RelativeLimit, FeatureError.CosineLimit);
+            Assert.True(error.Relative > 0 && error.Relative <= relative && error.WorstCosine >= cosine, $"{batch} x {rows} x {columns}: {error}");
+        }
+    }
+
+    [Theory]
+    [InlineData(ComputeType.BFloat16)]
+    [InlineData(ComputeType.Int8)]
+    public void KeepsTheLimitsOnViTSmall(ComputeType type)
+    {
+        using var random = new Generator(3);
+        using VisionTransformer network = Network((VisionTransformerConfig)Presets.Find("vits16").Config with { Depth = 6 }, random);
+        using VisionTransformerEngine? engine = VisionTransformerEngine.TryCreate(network, type, out string reason);
+        Assert.SkipWhen(engine is null, reason);
+        using Tensor images = randn([1, 3, 224, 240], generator: random);
+        FeatureError error = FeatureError.Measure(network, engine!, images);
+        Assert.True(error.IsWithinLimits, error.ToString());
+    }
+
+    [Fact]
+    public void AnImageGivesTheSameBitsInEveryBatch()
+    {
+        RequireKernels(ComputeType.Int8, wide: true);
+        using var random = new Generator(5);
+        using VisionTransformer network = Network(Tiny, random);
+        using var engine = new VisionTransformerEngine<Lanes512, Vector512<float>>(network, ComputeType.Int8);
+        using var scope = NewDisposeScope();
+        Tensor images = randn([4, 3, 80, 112], generator: random);
+        Tensor together = engine.Forward(images, [2])[0];
+        for (int i = 0; i < 4; i++) Assert.True(engine.Forward(images.narrow(0, i, 1), [2])[0].equal(together.narrow(0, i, 1)).all().item<bool>());
+    }
+
+    [Fact]
+    public void LibtorchComputesBFloat16WhereThereAreNoKernels()
+    {
+        using var random = new Generator(6);
+        using VisionTransformer network = Network(Tiny, random);
+        using var engine = new LibtorchEngine(network);
+        using Tensor images = randn([2, 3, 48, 64], generator: random);
+        FeatureError error = FeatureError.Measure(network, engine, images);
+        Assert.True(error.Relative > 0 && error.IsWithinLimits, error.ToString());
+    }
+
+    /// <summary>One channel a thousand times larger than the others leaves bytes nothing for those.</summary>
+    [Fact]
+    public void AutoRefusesWhatBreaksTheLimits()
+    {
+        RequireKernels(ComputeType.Int8, wide: false);
+        using var random = new Generator(8);
+        using VisionTransformer network = Network(Tiny with { Width = 128, Heads = 2, FeedForwardWidth = 512 }, random);
+        using (no_grad())
+        {
+            foreach (Block block in network.Blocks)
+            {
+                foreach ((Parameter norm, Parameter next) in new (Parameter, Parameter)[] { (block.Norm1.Weight, block.Attention.Qkv.Weight), (block.Norm2.Weight, ((Mlp)block.FeedForward).Fc1.Weight) })
+                {
+                    norm.narrow(0, 5, 1).mul_(1000).Dispose();
+                    next.narrow(1, 5, 1).div_(1000).Dispose();
+                }
+            }
+        }
+
+        using VisionTransformerEngine bytes = VisionTransformerEngine.TryCreate(network, ComputeType.Int8, out _)!;
+        using Tensor images = randn([1, 3, 96, 96], generator: random);
+        Assert.False(FeatureError.Measure(network, bytes, images).IsWithinLimits);
+        (VisionTransformerEngine? engine, InferenceRoute route) = EngineChoice.For(network, ComputeType.Auto, null);
+        using (engine) Assert.True(route.Compute != ComputeType.Int8, route.Description);
+        Assert.Contains("Int8: relative error", route.Description);
+        Assert.Contains("over the limits", route.Description);
+    }
+
+    [Fact]
+    public void AutoRemembersItsChoiceForTheseWeightsOnly()
+    {
+        using var random = new Generator(9);
+        using VisionTransformer network = Network(Tiny, random);
+        var memory = new RouteMemory(_folder.File("cache", "routes.json"));
+        (VisionTransformerEngine? first, InferenceRoute route) = EngineChoice.For(network, ComputeType.Auto, memory);
+        first?.Dispose();
+        Assert.Contains("chosen by auto", route.Description);
+        Choice kept = Assert.Single(memory.OfThisMachine());
+        Assert.Equal(route.Compute, kept.Compute);
+
+        // What is remembered is what is taken, whatever a measurement would say now.
+        memory.Keep(kept with { Compute = ComputeType.Float32, Libtorch = true });
+        (VisionTransformerEngine? again, InferenceRoute remembered) = EngineChoice.For(network, ComputeType.Auto, memory);
+        Assert.Null(again);
+        Assert.Equal(ComputeType.Float32, remembered.Compute);
+        Assert.Contains("on an earlier load", remembered.Description);
+
+        using (no_grad()) network.Blocks[1].Norm1.Weight.add_(1).Dispose();
+        Assert.NotEqual(kept.Key, RouteMemory.KeyOf(network));
+        File.WriteAllText(memory.Path, "{ not json");
+        Assert.Empty(memory.OfThisMachine());
+        memory.Keep(kept);
+        Assert.Single(memory.OfThisMachine());
+    }
+
+    [Fact]
+    public void AModelTellsItsPrecision()
+    {
+        using var tiny = new TinyModel();
+        using DinoModel exact = DinoModel.Load(tiny.Path), reduced = DinoModel.Load(tiny.Path, new DinoModelOptions { Compute = ComputeType.BFloat16 });
+        Assert.Equal((ComputeType.Float32, ComputeType.BFloat16), (exact.Compute, reduced.Compute));
+        float[] a = exact.Embed(TinyModel.Picture()), b = reduced.Embed(TinyModel.Picture());
+        Assert.NotEqual(a, b);
+        Assert.InRange(a.Zip(b, (x, y) => x * y).Sum(), FeatureError.CosineLimit, 1.0001);
+    }
+
+    private static void RequireKernels(ComputeType type, bool wide)
+    {
+        bool supported = wide
+            ? Lanes512.IsSupported && (type == ComputeType.Int8 ? DotTile<Lanes512, Vector512<float>>.SupportsBytes : DotTile<Lanes512, Vector512<float>>.SupportsHalves)
+            : Lanes256.IsSupported && DotTile<Lanes256, Vector256<float>>.SupportsBytes;
+        Assert.SkipUnless(supported, $"this processor or system has no {type} kernels on {(wide ? 512 : 256)} bits");
+    }
+
+    private static VisionTransformer Network(VisionTransformerConfig config, Generator random)
+    {
+        var network = new VisionTransformer(config);
+        network.Initialize(random);
+        using var quiet = no_grad();
+        foreach ((string name, Parameter parameter) in network.named_parameters())
+        {
+            if (name.EndsWith(".gamma", StringComparison.Ordinal)) parameter.uniform_(0.1, 0.5, random);
+            else if (name.EndsWith(".bias", StringComparison.Ordinal)) parameter.normal_(0, 0.1, random);
+            else if (parameter.dim() == 2) parameter.normal_(0, 1 / Math.Sqrt(parameter.shape[1]), random);
+        }
+
+        return network;
+    }
+}

@@ -1,0 +1,103 @@
+using System.Runtime.Intrinsics;
+using DinoSharp.Inference;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Tests.Inference;
+
+/// <summary>A linear layer in every precision against plain loops over the numbers as they are rounded: odd inputs, outputs and tokens, every epilogue.</summary>
+public sealed unsafe class LinearTests
+{
+    public static TheoryData<ComputeType, bool> Kinds() => new()
+    {
+        { ComputeType.Float32, true }, { ComputeType.Float32, false }, { ComputeType.BFloat16, true }, { ComputeType.Int8, true }, { ComputeType.Int8, false },
+    };
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void EqualsPlainLoops(ComputeType type, bool wide)
+    {
+        if (wide) Check<Lanes512, Vector512<float>>(type);
+        else Check<Lanes256, Vector256<float>>(type);
+    }
+
+    private static void Check<L, V>(ComputeType type)
+        where L : struct, ILanes<V>
+        where V : struct
+    {
+        bool supported = (L.Count == 16 ? Lanes512.IsSupported : Lanes256.IsSupported)
+            && type switch { ComputeType.Int8 => DotTile<L, V>.SupportsBytes, ComputeType.BFloat16 => DotTile<L, V>.SupportsHalves, _ => true };
+        Assert.SkipUnless(supported, $"this processor or system has no {type} kernels on {32 * L.Count} bits");
+        var random = new Random(4);
+        var workers = new Workers(2);
+        foreach ((int inputs, int outputs, int vectors) in new[] { (1, 1, 1), (3, 5, 2), (17, 9, 3), (48, 33, 4), (130, 64, 5), (384, 24, 7) })
+        {
+            foreach (Epilogue epilogue in Enum.GetValues<Epilogue>())
+            {
+                int tokens = vectors * L.Count;
+                float[,] x = Fill(inputs, tokens, 1), before = Fill(outputs, tokens, 1), weights = Fill(outputs, inputs, 0.5);
+                float[] bias = [.. Enumerable.Range(0, outputs).Select(_ => random.NextSingle() - 0.5f)];
+                using var scope = NewDisposeScope();
+                using var w = new PackedLinear(tensor(weights), tensor(bias), null, L.Rows, type);
+                using NativeBuffer xMemory = new(), yMemory = new(), room = new();
+                var xPanels = new Panels(xMemory.Get(Panels.FloatsFor(inputs, vectors, L.Count)), inputs, vectors, L.Count);
+                var yPanels = new Panels(yMemory.Get(Panels.FloatsFor(outputs, vectors, L.Count)), outputs, vectors, L.Count);
+                for (int t = 0; t < tokens; t++)
+                {
+                    for (int i = 0; i < inputs; i++) xPanels.Vector(t / L.Count, i)[t % L.Count] = x[i, t];
+                    for (int o = 0; o < outputs; o++) yPanels.Vector(t / L.Count, o)[t % L.Count] = before[o, t];
+                }
+
+                PanelOperations<L, V>.Linear(workers, w, xPanels, room.Get(Operand<L, V>.FloatsFor(inputs, vectors, type) + 1), yPanels, epilogue);
+                Round(weights, x, type);
+                for (int o = 0; o < outputs; o++)
+                {
+                    for (int t = 0; t < tokens; t++)
+                    {
+                        double sum = bias[o];
+                        for (int i = 0; i < inputs; i++) sum += (double)weights[o, i] * x[i, t];
+                        if (epilogue == Epilogue.Add) sum += before[o, t];
+                        // A byte that falls between two values may be rounded either way: a unit of one input in the worst case.
+                        double limit = type == ComputeType.Int8 ? 4e-3 : 2e-5;
+                        if (epilogue == Epilogue.Gelu) sum = 0.5 * sum * (1 + tensor(sum * Math.Sqrt(0.5)).erf().item<double>());
+                        float got = yPanels.Vector(t / L.Count, o)[t % L.Count];
+                        Assert.True(Math.Abs(got - sum) <= limit, $"{inputs} to {outputs}, {epilogue}, output {o}, token {t}: {got}, expected {sum}");
+                    }
+                }
+            }
+        }
+
+        float[,] Fill(int rows, int columns, double size)
+        {
+            float[,] numbers = new float[rows, columns];
+            for (int r = 0; r < rows; r++)
+            {
+                for (int c = 0; c < columns; c++) numbers[r, c] = (float)(((random.NextDouble() * 2) - 1) * size);
+            }
+
+            return numbers;
+        }
+    }
+
+    // The same rounding in plain code: weights per output, tokens (columns) by their smallest and largest number.
+    private static void Round(float[,] weights, float[,] x, ComputeType type)
+    {
+        for (int o = 0; o < weights.GetLength(0); o++)
+        {
+            float unit = Enumerable.Range(0, weights.GetLength(1)).Max(i => Math.Abs(weights[o, i])) / 127;
+            for (int i = 0; i < weights.GetLength(1); i++) weights[o, i] = type switch { ComputeType.Int8 => MathF.Round(weights[o, i] / unit) * unit, ComputeType.BFloat16 => HalfEven(weights[o, i]), _ => weights[o, i] };
+        }
+
+        for (int t = 0; t < x.GetLength(1); t++)
+        {
+            float[] token = [.. Enumerable.Range(0, x.GetLength(0)).Select(i => x[i, t])];
+            float least = token.Min(), unit = Math.Max((token.Max() - least) / 255, 1e-30f);
+            for (int i = 0; i < token.Length; i++) x[i, t] = type switch { ComputeType.Int8 => least + (MathF.Round((token[i] - least) / unit) * unit), ComputeType.BFloat16 => Half(token[i]), _ => token[i] };
+        }
+
+        // Weights are rounded by libtorch (a tie to even), activations by adding a half.
+        static float HalfEven(float value) => BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits(value) + 0x7FFF + (BitConverter.SingleToUInt32Bits(value) >> 16 & 1)) & 0xFFFF0000);
+
+        static float Half(float value) => BitConverter.UInt32BitsToSingle((BitConverter.SingleToUInt32Bits(value) + 0x8000) & 0xFFFF0000);
+    }
+}
