@@ -49,7 +49,7 @@ internal sealed class OfficialMapping(OfficialValues c)
             Name = "train",
             Steps = c.Long("optim.epochs") * _epoch,
             BatchImages = c.WholeNumber("train.batch_size_per_gpu"),
-            Compute = format == "fp32" ? ComputeType.Float32 : ComputeType.BFloat16,
+            Compute = format == "fp32" ? TrainingComputeType.Float32 : TrainingComputeType.BFloat16,
             RecomputeActivations = c.Flag("train.checkpointing"),
             Views = views.Read(),
             Resolutions = views.Resolutions(),
