@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using DinoSharp.Diagnostics;
+using DinoSharp.Training.Data;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Recipes;
 using DinoSharp.Training.Recipes.Official;
@@ -97,6 +98,7 @@ internal sealed class TrainVerb : Verb
         long available = SystemReport.Collect().Memory.AvailableBytes;
         if (recipe.About.Processes > 1) yield return $"written for {recipe.About.Processes} processes of {recipe.Phases[0].BatchImages} images; `dino train` runs one";
         yield return $"backbone {estimate.BackboneParameters:N0} parameters, heads {estimate.HeadParameters:N0}";
+        yield return Data(recipe.Data);
         foreach (PhaseEstimate phase in estimate.Phases)
         {
             string time = phase.SecondsPerStep is double s ? $"{Number(s)} s per step, {TimeSpan.FromSeconds(s * phase.Steps):d\\.hh\\:mm\\:ss} in all on this machine as busy as it is now" : "not tried here: too large, or distilled";
@@ -113,6 +115,19 @@ internal sealed class TrainVerb : Verb
         }
 
         yield return $"{official.Keys.Count(k => k.Fate == KeyFate.Used)} keys used, {official.Keys.Count(k => k.Fate == KeyFate.Ignored)} ignored, {official.Keys.Count(k => k.Fate == KeyFate.Refused)} refused";
+    }
+
+    // A recipe may be looked at where its data are not.
+    private static string Data(string description)
+    {
+        try
+        {
+            return $"data: {ImageDataset.Open(description).Count:N0} images";
+        }
+        catch (DinoSharpException e)
+        {
+            return $"data: NOT usable here: {e.Message}";
+        }
     }
 
     private static string Number(double value) => value.ToString("G4", CultureInfo.InvariantCulture);

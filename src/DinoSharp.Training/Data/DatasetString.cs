@@ -110,7 +110,7 @@ internal static partial class DatasetString
     {
         if (Directory.Exists(path))
         {
-            bool onlyTars = Directory.EnumerateFiles(path, "*.tar").Any() && !Directory.EnumerateFiles(path).Any(ImageFolder.IsImage) && !Directory.EnumerateDirectories(path).Any(d => !Path.GetFileName(d).StartsWith('.'));
+            bool onlyTars = Directory.EnumerateFiles(path, "*.tar").Any() && !Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories).Any(ImageFolder.IsImage);
             return onlyTars ? TarShards.Open(path, reading) : ImageFolder.Open(path, reading: reading);
         }
 

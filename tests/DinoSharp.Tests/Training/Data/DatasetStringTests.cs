@@ -25,6 +25,18 @@ public sealed class DatasetStringTests : IDisposable
     }
 
     [Fact]
+    public void AFolderOfTarFilesMayHoldOtherFoldersWithoutPictures()
+    {
+        string shards = _folder.File("shards");
+        Directory.CreateDirectory(Path.Combine(shards, "licenses"));
+        File.WriteAllText(Path.Combine(shards, "licenses", "CC0.txt"), "text");
+        using (var tar = new TarWriter(File.Create(Path.Combine(shards, "a.tar")), TarEntryFormat.Ustar)) Entry(tar, "1.png", Png(1));
+        Assert.IsType<TarDataset>(ImageDataset.Open(shards));
+        File.WriteAllBytes(Path.Combine(shards, "licenses", "logo.png"), Png(2));
+        Assert.IsNotType<TarDataset>(ImageDataset.Open(shards));
+    }
+
+    [Fact]
     public void SumsHaveWeights()
     {
         var mixed = Assert.IsType<MixedDataset>(ImageDataset.Open("0.75 * Synthetic:count=10 + 0.25*Synthetic:seed=1:count=30"));
