@@ -19,6 +19,10 @@ public sealed record ProjectionHeadConfig
     /// <summary>Number of linear layers before the prototypes, at least 1.</summary>
     public int Layers { get; init; } = 3;
 
+    /// <summary>Standard deviation of the fresh prototypes, and so of the first logits. At the 0.02 of the original a teacher says almost the same of every image until the prototypes
+    /// have grown, for which a short run has no time; 0.1 starts where unit-length prototypes (DINO, DINOv2) would.</summary>
+    public double PrototypeStd { get; init; } = 0.02;
+
     /// <summary>Number of parameters on a backbone of a given width.</summary>
     /// <param name="width">Token width D.</param>
     public long ParameterCount(long width) =>
@@ -32,6 +36,7 @@ internal sealed class ProjectionHead : nn.Module<Tensor, Tensor>
 {
     [ComponentName(Name = "mlp")] private readonly nn.Module<Tensor, Tensor> _mlp;
     [ComponentName(Name = "last_layer")] private readonly Linear _prototypes;
+    private readonly double _prototypeStd;
 
     /// <param name="width">Token width D.</param>
     /// <param name="config">Sizes.</param>
@@ -54,6 +59,7 @@ internal sealed class ProjectionHead : nn.Module<Tensor, Tensor>
         var last = new Linear(inputs, config.BottleneckDim, bias, device);
         _mlp = layers.Count == 0 ? last : nn.Sequential([.. layers, last]);
         _prototypes = new Linear(config.BottleneckDim, config.Prototypes, bias: false, device);
+        _prototypeStd = config.PrototypeStd;
         RegisterComponents();
     }
 
@@ -76,7 +82,7 @@ internal sealed class ProjectionHead : nn.Module<Tensor, Tensor>
     /// <summary>The second part: logits of unit-length vectors. [n, K]</summary>
     public Tensor Logits(Tensor bottleneck) => _prototypes.call(bottleneck);
 
-    /// <summary>Draws fresh weights: normal 0.02 (the original cuts it at 100 standard deviations), biases 0, norms 1.</summary>
+    /// <summary>Draws fresh weights: normal 0.02, the prototypes as configured (the original cuts it at 100 standard deviations), biases 0, norms 1.</summary>
     public void Initialize(Generator random)
     {
         using var quiet = no_grad();
@@ -84,7 +90,7 @@ internal sealed class ProjectionHead : nn.Module<Tensor, Tensor>
         {
             if (name.EndsWith("bias", StringComparison.Ordinal)) parameter.zero_();
             else if (parameter.dim() == 1) parameter.fill_(1);
-            else parameter.normal_(0, 0.02, random);
+            else parameter.normal_(0, name.StartsWith("last_layer", StringComparison.Ordinal) ? _prototypeStd : 0.02, random);
         }
     }
 }

@@ -70,6 +70,7 @@ public sealed record StudentTeacherConfig
         foreach (ProjectionHeadConfig head in (ProjectionHeadConfig[])[Heads.Dino, Heads.Ibot])
         {
             Require(head.Prototypes >= 1 && head.BottleneckDim >= 1 && head.HiddenDim >= 1 && head.Layers >= 1, $"sizes of a projection head must be positive, found {head}");
+            Require(head.PrototypeStd > 0 && double.IsFinite(head.PrototypeStd), $"prototypeStd must be a positive number, found {head.PrototypeStd}");
         }
 
         Optimizer.Validate(Steps);
