@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using DinoSharp.Backbones;
 using DinoSharp.Cli.Embedding;
 using DinoSharp.Cli.Pictures;
@@ -20,20 +19,7 @@ internal sealed class ExtractVerb : Verb
     private readonly Option<string?> _out = SharedOptions.Out("A .safetensors or .npy file (the latter with a .npy.json beside it), or a folder if there are several pictures [default: NAME.features.safetensors here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
     private readonly Option<bool> _square = new("--square") { Description = "Resize to a square of that size, whatever the aspect" };
-    private readonly Option<int[]> _layers = new("--layers")
-    {
-        Description = "Layers: 0 is the first, -1 the last; several with commas",
-        HelpName = "N,N",
-        DefaultValueFactory = _ => [-1],
-        CustomParser = result =>
-        {
-            string[] words = [.. result.Tokens.SelectMany(token => token.Value.Split(','))];
-            if (words.All(word => int.TryParse(word, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _))) return [.. words.Select(word => int.Parse(word, CultureInfo.InvariantCulture))];
-            result.AddError($"--layers {string.Join(' ', words)}: expected whole numbers with commas between, such as --layers -4,-1");
-            return [-1];
-        },
-    };
-
+    private readonly Option<int[]> _layers = SharedOptions.Layers("Layers: 0 is the first, -1 the last; several with commas", -1);
     private readonly Option<bool> _raw = new("--no-norm") { Description = "Leave out the final norm of the network" };
 
     public ExtractVerb()

@@ -22,6 +22,8 @@ internal static class Program
         new SegmentVerb(),
         IndexVerb.Create(),
         EvalVerb.Create(),
+        FitVerb.Create(),
+        new PredictVerb(),
         new TrainVerb(),
         new InfoVerb(),
         new ConvertVerb(),

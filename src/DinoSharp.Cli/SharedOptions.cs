@@ -46,6 +46,23 @@ internal static class SharedOptions
     /// <summary>Which layer to look at.</summary>
     public static Option<int> Layer() => new("--layer") { Description = "Layer: 0 is the first, -1 the last", HelpName = "N", DefaultValueFactory = _ => -1 };
 
+    /// <summary>Which layers to look at.</summary>
+    /// <param name="description">For the help.</param>
+    /// <param name="byDefault">The layers if none are named; empty: the verb decides.</param>
+    public static Option<int[]> Layers(string description, params int[] byDefault) => new("--layers")
+    {
+        Description = description,
+        HelpName = "N,N",
+        DefaultValueFactory = _ => byDefault,
+        CustomParser = result =>
+        {
+            string[] words = [.. result.Tokens.SelectMany(token => token.Value.Split(','))];
+            if (words.All(word => int.TryParse(word, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _))) return [.. words.Select(word => int.Parse(word, CultureInfo.InvariantCulture))];
+            result.AddError($"--layers {string.Join(' ', words)}: expected whole numbers with commas between, such as --layers -4,-1");
+            return byDefault;
+        },
+    };
+
     /// <summary>Size of the model's input; null: the verb's own default.</summary>
     public static Option<int?> Size(string description)
     {

@@ -1,3 +1,5 @@
+using DinoSharp.Images;
+
 namespace DinoSharp.Evaluation;
 
 /// <summary>How often each true class was taken for each class. Rows are the truth, columns the prediction. [K, K]</summary>
@@ -51,6 +53,15 @@ public sealed class ConfusionMatrix
 
     /// <summary>Mean F1 over the classes that occur.</summary>
     public double MacroF1 => Mean(F1);
+
+    /// <summary>The matrix as a picture: rows are the truth, columns the prediction, each cell shaded by its share of the row.</summary>
+    /// <param name="classes">Names of the classes. [K]</param>
+    /// <exception cref="ArgumentException">There are fewer or more names than classes.</exception>
+    public ImageBuffer ToPicture(IReadOnlyList<string> classes)
+    {
+        if (classes.Count != Classes) throw new ArgumentException($"{classes.Count} names are given for {Classes} classes", nameof(classes));
+        return ConfusionPicture.Draw(this, classes);
+    }
 
     private static double Mean(IEnumerable<double> values) => values.Where(v => !double.IsNaN(v)).DefaultIfEmpty(double.NaN).Average();
 

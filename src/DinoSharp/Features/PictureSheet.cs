@@ -11,7 +11,7 @@ internal static class PictureSheet
 
     /// <summary>One picture of a sheet.</summary>
     /// <param name="Picture">8-bit RGB.</param>
-    /// <param name="Label">Above it: digits and the words head and mean.</param>
+    /// <param name="Label">A short text above it.</param>
     public sealed record Panel(ImageBuffer Picture, string? Label = null);
 
     /// <summary>Rows from the top, panels from the left.</summary>

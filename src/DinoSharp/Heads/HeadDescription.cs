@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using DinoSharp.Heads.Classification;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Images;
 using DinoSharp.Weights;
@@ -27,6 +28,8 @@ internal sealed record HeadDescription
     public DptReadout Readout { get; init; }
 
     public bool MeanPatch { get; init; } = true;
+
+    public NeighborRule? Neighbors { get; init; }
 
     public IReadOnlyDictionary<string, double> Metrics { get; init; } = new Dictionary<string, double>();
 
@@ -60,7 +63,8 @@ internal sealed record HeadDescription
         if (Classes is not null) json["classes"] = new JsonArray([.. Classes.Select(c => (JsonNode)c)]);
         if (Bins is not null) json["bins"] = new JsonObject { ["min"] = Bins.MinMeters, ["max"] = Bins.MaxMeters, ["spacing"] = Bins.Spacing.ToString(), ["weighting"] = Bins.Weighting.ToString() };
         if (Kind == HeadKind.DptDepth) json["readout"] = Readout.ToString();
-        if (Kind == HeadKind.LinearClassifier) json["mean_patch"] = MeanPatch;
+        if (Kind is HeadKind.LinearClassifier or HeadKind.NearestNeighbors) json["mean_patch"] = MeanPatch;
+        if (Neighbors is not null) json["neighbors"] = new JsonObject { ["count"] = Neighbors.Count, ["temperature"] = Neighbors.Temperature, ["unknown_below"] = Neighbors.UnknownBelow };
         return json.ToJsonString();
     }
 
@@ -101,6 +105,7 @@ internal sealed record HeadDescription
                 Bins = json["bins"] is { } b ? new DepthBins(Value<double>(b, "min"), Value<double>(b, "max"), Choice<BinSpacing>(b, "spacing"), Choice<BinWeighting>(b, "weighting")) : null,
                 Readout = json["readout"] is null ? DptReadout.Ignore : Choice<DptReadout>(json, "readout"),
                 MeanPatch = json["mean_patch"]?.GetValue<bool>() ?? true,
+                Neighbors = json["neighbors"] is { } n ? new NeighborRule(Value<int>(n, "count"), Value<double>(n, "temperature"), n["unknown_below"]?.GetValue<double>()) : null,
                 Metrics = json["metrics"] is JsonObject m ? m.ToDictionary(e => e.Key, e => e.Value!.GetValue<double>()) : new Dictionary<string, double>(),
             };
         }

@@ -59,6 +59,7 @@ internal sealed class HeadLoader
     private Head Build() => _weights.Kind switch
     {
         HeadKind.LinearClassifier => Classifier(),
+        HeadKind.NearestNeighbors => Neighbors(),
         HeadKind.LinearSegmentation => LinearSegmentation(),
         HeadKind.LinearDepth => LinearDepth(),
         HeadKind.DptDepth => DptDepth(),
@@ -76,6 +77,15 @@ internal sealed class HeadLoader
         bool meanPatch = _description?.MeanPatch ?? width > read;
         RequireWidth(width, read + (meanPatch ? _backbone.Config.LayerWidth(input.Layers[^1]) : 0));
         return new ImageClassifier(_backbone, input, new Linear(width, classes, _weights.Has("bias"), _device), Names(classes, 1000, ClassNames.ImageNet), meanPatch);
+    }
+
+    private ImageClassifier Neighbors()
+    {
+        if (_description is not { Neighbors: { } rule, Classes: { } classes }) throw new TensorFileException(_weights.File.Path, "holds vectors of labelled pictures without saying what their classes are; fit the head again");
+        int samples = _weights.Axis("neighbor_features", 0), width = _weights.Axis("neighbor_features", 1);
+        int read = _description.Input.Layers.Sum(_backbone.Config.LayerWidth);
+        RequireWidth(width, read + (_description.MeanPatch ? _backbone.Config.LayerWidth(_description.Input.Layers[^1]) : 0));
+        return new ImageClassifier(_backbone, _description.Input, new NeighborHead(samples, width, classes.Count, rule, _device), Names(classes.Count, 0, ClassNames.Numbered(0)), _description.MeanPatch);
     }
 
     private Segmentor LinearSegmentation()

@@ -22,6 +22,32 @@ public static class Subsets
         return ([.. Enumerable.Range(0, labels.Count).Where(i => !held.Contains(i))], [.. held.Order()]);
     }
 
+    /// <summary>The same with whole groups (patients, events): a group is held out while one of its classes still wants samples, and stays if a class would be left without any.</summary>
+    /// <param name="labels">Class of each sample.</param>
+    /// <param name="groups">Group of each sample; null: each sample alone.</param>
+    /// <param name="share">Share of each class, for example 0.2.</param>
+    /// <param name="seed">Of the shuffle.</param>
+    /// <returns>Indices of both parts, ascending. A class that lies in one group alone is not held out.</returns>
+    public static (int[] Train, int[] Validation) HoldOut(IReadOnlyList<int> labels, IReadOnlyList<string>? groups, double share, int seed = 0)
+    {
+        if (groups is null) return HoldOut(labels, share, seed);
+        if (share is not (> 0 and < 1)) throw new DinoSharpException($"the share to hold out lies between 0 and 1, found {share}");
+        if (groups.Count != labels.Count) throw new DinoSharpException($"{groups.Count} groups are given for {labels.Count} labels");
+        using var random = new Generator((ulong)seed);
+        int[][] members = [.. Enumerable.Range(0, labels.Count).GroupBy(i => groups[i]).Select(g => g.ToArray())];
+        Dictionary<int, int> left = labels.GroupBy(l => l).ToDictionary(c => c.Key, c => c.Count()), wanted = left.ToDictionary(c => c.Key, c => Math.Max(1, (int)(share * c.Value)));
+        var held = new HashSet<int>();
+        foreach (int g in Permutation(members.Length, random))
+        {
+            (int Class, int Count)[] counts = [.. members[g].GroupBy(i => labels[i]).Select(c => (c.Key, c.Count()))];
+            if (!counts.Any(c => wanted[c.Class] > 0) || counts.Any(c => left[c.Class] <= c.Count)) continue;
+            foreach ((int of, int count) in counts) (left[of], wanted[of]) = (left[of] - count, wanted[of] - count);
+            held.UnionWith(members[g]);
+        }
+
+        return ([.. Enumerable.Range(0, labels.Count).Where(i => !held.Contains(i))], [.. held.Order()]);
+    }
+
     /// <summary>A few samples of every class.</summary>
     /// <param name="labels">Class of each sample.</param>
     /// <param name="perClass">How many of each class; below 1: this share of the class, at least one.</param>

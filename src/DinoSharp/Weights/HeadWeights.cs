@@ -8,6 +8,9 @@ public enum HeadKind
     /// <summary>One linear layer on the class token and the mean patch.</summary>
     LinearClassifier,
 
+    /// <summary>Vectors of labelled pictures, of which the nearest vote.</summary>
+    NearestNeighbors,
+
     /// <summary>Batch norm and one linear layer at each patch: classes.</summary>
     LinearSegmentation,
 
@@ -38,6 +41,7 @@ public sealed class HeadWeights : IDisposable
         (HeadKind.DinoText, "text_model.backbone.token_embedding.weight", null),
         (HeadKind.DptDepth, "reassemble_blocks.projects.0.conv.weight", null),
         (HeadKind.DptDepth, "reassemble_stage.layers.0.projection.weight", NameMap.HuggingFaceCanopyHead),
+        (HeadKind.NearestNeighbors, "neighbor_features", null),
         (HeadKind.LinearDepth, "conv_depth.weight", null),
         (HeadKind.LinearSegmentation, "conv.weight", null),
         (HeadKind.LinearClassifier, "weight", null),
@@ -77,7 +81,7 @@ public sealed class HeadWeights : IDisposable
                 if (Prefix(file, kind, marker) is { } prefix) return new HeadWeights(file, kind, prefix, names);
             }
 
-            throw new TensorFileException(path, $"holds no head that is known (linear, DPT, Mask2Former, DETR or dino.txt); it has {file.Entries.Count} tensors, such as {string.Join(", ", file.Entries.Keys.Take(5))}");
+            throw new TensorFileException(path, $"holds no head that is known (linear, nearest neighbours, DPT, Mask2Former, DETR or dino.txt); it has {file.Entries.Count} tensors, such as {string.Join(", ", file.Entries.Keys.Take(5))}");
         }
         catch
         {

@@ -21,6 +21,14 @@ public sealed class Classification
     /// <summary>The likeliest class.</summary>
     public ClassScore Top => Ranked[0];
 
+    /// <summary>Cosine similarity to the nearest picture that was learnt from; null for a linear classifier, which keeps none.</summary>
+    public double? Similarity { get; internal init; }
+
+    /// <summary>Whether the picture is too unlike everything that was enrolled. Never for a classifier without a threshold.</summary>
+    public bool IsUnknown => Similarity < UnknownBelow;
+
+    internal double? UnknownBelow { get; init; }
+
     /// <summary>The likeliest classes.</summary>
     /// <param name="count">How many.</param>
     public IEnumerable<ClassScore> Best(int count) => Ranked.Take(count);

@@ -1,0 +1,66 @@
+using System.CommandLine;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Evaluation;
+using DinoSharp.Images;
+
+namespace DinoSharp.Cli.Fitting;
+
+/// <summary>Options that every <c>dino fit</c> has.</summary>
+internal sealed class FitOptions
+{
+    private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<string> _out = new("--out", "-o") { Description = "The head: a .safetensors file", HelpName = "FILE", Required = true };
+    private readonly Option<string?> _picture = new("--picture") { Description = "Where the picture of the result goes [default: beside the head]", HelpName = "FILE" };
+    private readonly Option<int[]> _layers;
+    private readonly Option<int?> _size;
+    private readonly Option<int> _seed = new("--seed") { Description = "Of every random choice", HelpName = "N", DefaultValueFactory = _ => 0 };
+    private readonly Option<string?> _cache = new("--cache") { Description = "Folder in which features are kept, so that a second run need not compute them [default: features in DINOSHARP_CACHE]", HelpName = "FOLDER" };
+
+    public FitOptions(Verb verb, string layers, string size)
+    {
+        _layers = SharedOptions.Layers(layers);
+        _size = SharedOptions.Size(size);
+        foreach (Option option in (Option[])[_out, _model, _layers, _size, _seed, _cache, _picture]) verb.Add(option);
+    }
+
+    /// <summary>Which weights.</summary>
+    public string Model(ParseResult arguments) => arguments.GetValue(_model)!;
+
+    /// <summary>The layers that were named; empty if none were.</summary>
+    public int[] Layers(ParseResult arguments) => arguments.GetValue(_layers)!;
+
+    /// <summary>Size of the model's input; null if none was named.</summary>
+    public int? Size(ParseResult arguments) => arguments.GetValue(_size);
+
+    /// <summary>Of every random choice.</summary>
+    public int Seed(ParseResult arguments) => arguments.GetValue(_seed);
+
+    /// <summary>Folder of the features; null for the usual one.</summary>
+    public string? Cache(ParseResult arguments) => arguments.GetValue(_cache);
+
+    /// <summary>Where head and picture go; refuses what cannot work before anything is computed.</summary>
+    /// <param name="arguments">The command line.</param>
+    /// <param name="kind">What the picture shows, for its name.</param>
+    public (string Head, string Picture) Outputs(ParseResult arguments, string kind)
+    {
+        string head = arguments.GetValue(_out)!;
+        OutputNames.Require(head, [".safetensors"], []);
+        string picture = arguments.GetValue(_picture) ?? Path.ChangeExtension(head, kind + ".png");
+        OutputNames.Require(picture, OutputNames.Pictures, []);
+        return (head, picture);
+    }
+
+    /// <summary>An interval as JSON shows it.</summary>
+    public static object Interval(ConfidenceInterval interval) => new { low = interval.Low, high = interval.High, interval.Level };
+
+    /// <summary>A share and its interval in per cent.</summary>
+    public static string Percent(ConfidenceInterval i) => FormattableString.Invariant($"{100 * i.Value:0.0} % [{100 * i.Low:0.0}, {100 * i.High:0.0}]");
+
+    /// <summary>Warns about pictures that were left out, a few by name.</summary>
+    public static ExitCode Report(Output output, IReadOnlyList<ImageException> unreadable)
+    {
+        foreach (ImageException error in unreadable.Take(20)) output.Warn($"skipped {error.Name}: {error.Cause}");
+        if (unreadable.Count > 20) output.Warn($"skipped {unreadable.Count - 20} more pictures");
+        return unreadable.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+}
