@@ -25,7 +25,7 @@ internal static class Measure
         {
             // Long enough for the tiered compiler to be done.
             var warmUp = Stopwatch.StartNew();
-            for (int i = 0; i < 3 || (warmUp.Elapsed.TotalSeconds < 0.3 && i < 200); i++) subject.Run();
+            for (int i = 0; i < 1 || (i < 3 && warmUp.Elapsed.TotalSeconds < 2) || (warmUp.Elapsed.TotalSeconds < 0.3 && i < 200); i++) subject.Run();
         }
 
         List<double>[] times = [.. subjects.Select(_ => new List<double>())];
@@ -33,7 +33,7 @@ internal static class Measure
         using var process = Process.GetCurrentProcess();
         double total = secondsEach * subjects.Count;
         var clock = Stopwatch.StartNew();
-        for (int round = 0; round < 5 || clock.Elapsed.TotalSeconds < total; round++)
+        for (int round = 0; round < 3 || (round < 5 && clock.Elapsed.TotalSeconds < 4 * total) || clock.Elapsed.TotalSeconds < total; round++)
         {
             for (int s = 0; s < subjects.Count; s++)
             {

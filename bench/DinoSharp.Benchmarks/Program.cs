@@ -1,17 +1,28 @@
 using DinoSharp.Benchmarks;
+using static TorchSharp.torch;
+
+// What a program that only needs libtorch takes to start; see StartBenchmark.
+if (args is [StartBenchmark.OnlyLibtorch])
+{
+    zeros(1).Dispose();
+    return 0;
+}
 
 // Each benchmark is a name here and a file beside this one; it writes its results to bench/results/<processor>/<name>.md.
 var benchmarks = new Dictionary<string, Action<Report>>
 {
+    ["convnext"] = ConvNeXtBenchmark.Run,
     ["forward"] = ForwardBenchmark.Run,
+    ["forward-rest"] = ForwardBenchmark.RunRest,
     ["heads"] = HeadBenchmark.Run,
     ["images"] = ImageBenchmark.Run,
+    ["start"] = StartBenchmark.Run,
     ["views"] = ViewsBenchmark.Run,
 };
 
 if (args.Length == 0 || args.Any(name => !benchmarks.ContainsKey(name)))
 {
-    Console.Error.WriteLine($"usage: dotnet run -c Release --project bench/DinoSharp.Benchmarks -- NAME…   names: {string.Join(", ", benchmarks.Keys)}");
+    Console.Error.WriteLine($"usage: bench/run NAME…   names: {string.Join(", ", benchmarks.Keys)}");
     return 2;
 }
 

@@ -17,7 +17,7 @@ internal sealed class Report
     {
         _name = name;
         Write(FormattableString.Invariant($"# {name}\n"));
-        Write("Written by `dotnet run -c Release --project bench/DinoSharp.Benchmarks`; do not edit.\n");
+        Write("Written by `bench/run`; do not edit.\n");
         Table(["", ""],
         [
             ["date", DateTime.UtcNow.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture)],

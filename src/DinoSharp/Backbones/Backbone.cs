@@ -1,3 +1,4 @@
+using DinoSharp.Inference;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Backbones;
@@ -16,6 +17,9 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
 
     /// <summary>What the network was built from.</summary>
     public BackboneConfig Config { get; }
+
+    /// <summary>What computes when nothing is trained; null: the modules.</summary>
+    private protected InferenceEngine? Engine { get; private set; }
 
     /// <summary>Builds the network that a configuration describes, with unset weights.</summary>
     /// <param name="config">A <see cref="VisionTransformerConfig"/> or a <see cref="ConvNeXtConfig"/>.</param>
@@ -37,7 +41,13 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <param name="compute">The precision of the large matrix products.</param>
     /// <returns>The route that inference takes from now on.</returns>
     /// <exception cref="DinoSharpException">There are no kernels of that precision for this processor or network; <see cref="ComputeType.Auto"/> never fails.</exception>
-    public abstract InferenceRoute PrepareForInference(ComputeType compute = ComputeType.Float32);
+    public InferenceRoute PrepareForInference(ComputeType compute = ComputeType.Float32)
+    {
+        Engine?.Dispose();
+        Engine = null;
+        (Engine, InferenceRoute route) = EngineChoice.For(this, compute, RouteMemory.OfUser());
+        return route;
+    }
 
     /// <summary>The normalised class token. [B, D]</summary>
     /// <param name="input">Normalised images [B, C, H, W].</param>
@@ -66,11 +76,27 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <param name="normalize">Apply the final norm to each layer (the published heads do); a ConvNeXt has one for its last stage only.</param>
     public abstract LayerFeatures[] GetLayers(Tensor images, LayerSelection layers, bool normalize = true);
 
+    /// <summary>An engine of our own kernels, or null with the reason why there is none.</summary>
+    internal abstract InferenceEngine? TryCreateEngine(ComputeType type, out string reason);
+
+    /// <summary>What layers give by the modules themselves, whatever engine there is; before the final norm.</summary>
+    internal abstract Tensor[] RunLayers(Tensor images, int[] wanted);
+
+    /// <summary>The final norm over what the last layer gives. [B, N, D]</summary>
+    internal abstract Tensor NormalizeTokens(Tensor last);
+
     /// <summary>Throws if images do not fit this backbone.</summary>
     private protected void Check(Tensor images, int smallestSide)
     {
         if (images.dim() != 4) throw new DinoSharpException($"images must be [B, C, H, W], found [{string.Join(", ", images.shape)}]");
         if (images.shape[1] != Config.InputChannels) throw new DinoSharpException($"the backbone takes {Config.InputChannels} channels, the images have {images.shape[1]}");
         if (images.shape[2] < smallestSide || images.shape[3] < smallestSide) throw new DinoSharpException($"images of {images.shape[3]}x{images.shape[2]} pixels are smaller than one {smallestSide}x{smallestSide} patch");
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing) Engine?.Dispose();
+        base.Dispose(disposing);
     }
 }

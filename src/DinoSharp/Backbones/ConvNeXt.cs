@@ -1,3 +1,4 @@
+using DinoSharp.Inference;
 using DinoSharp.Layers;
 using TorchSharp.Modules;
 using TorchSharp.Utils;
@@ -36,11 +37,6 @@ public sealed class ConvNeXt : Backbone
     }
 
     /// <inheritdoc/>
-    public override InferenceRoute PrepareForInference(ComputeType compute = ComputeType.Float32) => compute is ComputeType.Float32 or ComputeType.Auto
-        ? new(ComputeType.Float32, "libtorch (a ConvNeXt)")
-        : throw new DinoSharpException($"there are no {compute} kernels for a ConvNeXt yet. Take Auto, or Float32");
-
-    /// <inheritdoc/>
     public override BackboneOutput ForwardFeatures(Tensor images, Tensor? masks = null) => Forward(images, null);
 
     /// <inheritdoc/>
@@ -53,15 +49,8 @@ public sealed class ConvNeXt : Backbone
         int[] wanted = layers.Resolve(4);
         using var scope = NewDisposeScope();
         Check(images, 32);
-        var features = new List<LayerFeatures>();
-        Tensor x = images;
-        for (int s = 0; s <= wanted[^1]; s++)
-        {
-            x = Stage(x, s, null); // [B, C, h, w]
-            if (wanted.Contains(s)) features.Add(Layer(x, s, images, normalize && s == 3));
-        }
-
-        return [.. features.Select(f => f.MoveToOuterDisposeScope())];
+        Tensor[] maps = Run(images, wanted); // each [B, C, h, w]
+        return [.. wanted.Zip(maps).Select(pair => Layer(pair.Second, pair.First, images, normalize && pair.First == 3).MoveToOuterDisposeScope())];
     }
 
     /// <inheritdoc/>
@@ -83,11 +72,42 @@ public sealed class ConvNeXt : Backbone
         using var scope = NewDisposeScope();
         Check(images, 32);
         Tensor x = images;
-        for (int s = 0; s < 4; s++) x = Stage(x, s, random, recompute); // [B, C, h, w]
+        if (random is null) x = Run(images, [3])[0]; // [B, C, h, w]
+        else for (int s = 0; s < 4; s++) x = Stage(x, s, random, recompute); // [B, C, h, w]
         Tensor patches = x.flatten(2).transpose(1, 2); // [B, P, D]
-        Tensor tokens = _norm.call(cat([x.mean([2, 3]).unsqueeze(1), patches], 1)); // [B, 1 + P, D]
+        Tensor tokens = NormalizeTokens(x); // [B, 1 + P, D]
         return new BackboneOutput(tokens.select(1, 0), tokens.narrow(1, 1, 0), tokens.narrow(1, 1, patches.shape[1]), patches).MoveToOuterDisposeScope();
     }
+
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason) => ConvNeXtEngine.TryCreate(this, type, out reason);
+
+    internal override Tensor[] RunLayers(Tensor images, int[] wanted)
+    {
+        using var scope = NewDisposeScope();
+        var maps = new List<Tensor>();
+        Tensor x = images;
+        for (int s = 0; s <= wanted[^1]; s++)
+        {
+            x = Stage(x, s, null); // [B, C, h, w]
+            if (wanted.Contains(s)) maps.Add(x);
+        }
+
+        return [.. maps.Select(map => map.MoveToOuterDisposeScope())];
+    }
+
+    internal override Tensor NormalizeTokens(Tensor last)
+    {
+        using var scope = NewDisposeScope();
+        return _norm.call(cat([last.mean([2, 3]).unsqueeze(1), last.flatten(2).transpose(1, 2)], 1)).MoveToOuterDisposeScope(); // [B, 1 + P, D]
+    }
+
+    internal IEnumerable<ConvNeXtBlock> Blocks(int stage) => _stages[stage];
+
+    internal (Convolution Convolution, Norm Norm) Downsample(int stage) =>
+        _downsamples[stage] is ConvNeXtStem stem ? (stem.Convolution, stem.Norm) : (((ConvNeXtDownsample)_downsamples[stage]).Convolution, ((ConvNeXtDownsample)_downsamples[stage]).Norm);
+
+    private Tensor[] Run(Tensor images, int[] wanted) =>
+        Engine is not null && !is_grad_enabled() && Engine.Takes(images) ? Engine.Forward(images, wanted) : RunLayers(images, wanted);
 
     private Tensor Stage(Tensor x, int stage, Generator? random, bool recompute = false)
     {

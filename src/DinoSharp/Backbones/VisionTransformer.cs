@@ -19,7 +19,6 @@ public sealed class VisionTransformer : Backbone
     [ComponentName(Name = "cls_norm")] private readonly Norm? _classNorm;
     [ComponentName(Name = "local_cls_norm")] private readonly Norm? _localClassNorm;
     private readonly VisionTransformerConfig _config;
-    private VisionTransformerEngine? _engine;
 
     /// <summary>Builds the network with unset weights.</summary>
     /// <param name="config">Shape and options.</param>
@@ -50,15 +49,6 @@ public sealed class VisionTransformer : Backbone
     internal PatchEmbedding PatchEmbedding => _patchEmbedding;
 
     private int PrefixCount => 1 + _config.Registers;
-
-    /// <inheritdoc/>
-    public override InferenceRoute PrepareForInference(ComputeType compute = ComputeType.Float32)
-    {
-        _engine?.Dispose();
-        _engine = null;
-        (_engine, InferenceRoute route) = EngineChoice.For(this, compute, RouteMemory.OfUser());
-        return route;
-    }
 
     /// <inheritdoc/>
     public override BackboneOutput ForwardFeatures(Tensor images, Tensor? masks = null)
@@ -157,8 +147,11 @@ public sealed class VisionTransformer : Backbone
         }
     }
 
-    /// <summary>The final norms. [B, N, D]</summary>
-    internal Tensor NormalizeTokens(Tensor x)
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason) => VisionTransformerEngine.TryCreate(this, type, out reason);
+
+    internal override Tensor[] RunLayers(Tensor images, int[] wanted) => RunLayers(images, wanted, null, null);
+
+    internal override Tensor NormalizeTokens(Tensor x)
     {
         (Tensor prefix, Tensor patches) = Normalize(x, localCrops: false);
         return cat([prefix, patches], 1); // [B, N, D]
@@ -168,12 +161,12 @@ public sealed class VisionTransformer : Backbone
     private Tensor[] Run(Tensor images, Tensor? masks, int[] wanted)
     {
         Check(images, _config.PatchSize);
-        if (_engine is not null && masks is null && !is_grad_enabled() && _engine.Takes(images)) return _engine.Forward(images, wanted);
-        return RunLayers(images, wanted, masks);
+        if (Engine is not null && masks is null && !is_grad_enabled() && Engine.Takes(images)) return Engine.Forward(images, wanted);
+        return RunLayers(images, wanted, masks, null);
     }
 
-    /// <summary>Tokens after each wanted block by the layers themselves, whatever engine there is; before the final norm, each [B, N, D].</summary>
-    internal Tensor[] RunLayers(Tensor images, int[] wanted, Tensor? masks = null, RotaryTables? rope = null)
+    /// <summary>Tokens after each wanted block by the layers themselves, with angles from elsewhere if given; before the final norm, each [B, N, D].</summary>
+    internal Tensor[] RunLayers(Tensor images, int[] wanted, Tensor? masks, RotaryTables? rope)
     {
         using var scope = NewDisposeScope();
         Tensor x = Embed(images, masks, training: false); // [B, N, D]
@@ -211,11 +204,4 @@ public sealed class VisionTransformer : Backbone
     private int GridHeight(Tensor images) => (int)(images.shape[2] / _config.PatchSize);
 
     private int GridWidth(Tensor images) => (int)(images.shape[3] / _config.PatchSize);
-
-    /// <inheritdoc/>
-    protected override void Dispose(bool disposing)
-    {
-        if (disposing) _engine?.Dispose();
-        base.Dispose(disposing);
-    }
 }

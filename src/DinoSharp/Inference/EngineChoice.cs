@@ -18,22 +18,22 @@ internal static class EngineChoice
     /// <param name="compute">What was asked for.</param>
     /// <param name="memory">Where choices of <see cref="ComputeType.Auto"/> are kept; null: nowhere.</param>
     /// <exception cref="DinoSharpException">This processor or this network has no such kernels.</exception>
-    public static (VisionTransformerEngine? Engine, InferenceRoute Route) For(VisionTransformer network, ComputeType compute, RouteMemory? memory)
+    public static (InferenceEngine? Engine, InferenceRoute Route) For(Backbone network, ComputeType compute, RouteMemory? memory)
     {
         if (compute == ComputeType.Auto) return Automatic(network, memory);
-        if (VisionTransformerEngine.TryCreate(network, compute, out string words) is { } engine) return (engine, new(compute, words));
+        if (network.TryCreateEngine(compute, out string words) is { } engine) return (engine, new(compute, words));
         return compute switch
         {
             ComputeType.Float32 => (null, new(compute, $"libtorch ({words})")),
-            ComputeType.BFloat16 => (new LibtorchEngine(network), new(compute, $"libtorch in bfloat16 ({words})")),
+            ComputeType.BFloat16 when network is VisionTransformer vit => (new LibtorchEngine(vit), new(compute, $"libtorch in bfloat16 ({words})")),
             _ => throw new DinoSharpException($"there are no {compute} kernels for this: {words}. Take Auto, or Float32"),
         };
     }
 
-    private static (VisionTransformerEngine? Engine, InferenceRoute Route) Automatic(VisionTransformer network, RouteMemory? memory)
+    private static (InferenceEngine? Engine, InferenceRoute Route) Automatic(Backbone network, RouteMemory? memory)
     {
         string key = RouteMemory.KeyOf(network);
-        if (memory?.Find(key) is { } known && Create(network, known.Compute, known.Libtorch, out VisionTransformerEngine? remembered)) return (remembered, known.ToRoute(" on an earlier load"));
+        if (memory?.Find(key) is { } known && Create(network, known.Compute, known.Libtorch, out InferenceEngine? remembered)) return (remembered, known.ToRoute(" on an earlier load"));
         var tried = new List<Trial>();
         try
         {
@@ -42,7 +42,7 @@ internal static class EngineChoice
             Tensor probe = ProbeImage.Draw(network).to(network.parameters().First().device); // [1, C, H, W]
             foreach ((ComputeType type, bool libtorch) in Candidates(network))
             {
-                if (!Create(network, type, libtorch, out VisionTransformerEngine? engine)) continue;
+                if (!Create(network, type, libtorch, out InferenceEngine? engine)) continue;
                 FeatureError error = engine is null ? new(0, 1) : FeatureError.Measure(network, engine, probe);
                 if (error.IsWithinLimits) tried.Add(new(type, libtorch, engine, error));
                 else
@@ -71,31 +71,32 @@ internal static class EngineChoice
     }
 
     // By instruction sets: bfloat16 through libtorch is several times slower than float32 where the processor cannot multiply it.
-    private static IEnumerable<(ComputeType Type, bool Libtorch)> Candidates(VisionTransformer network)
+    private static IEnumerable<(ComputeType Type, bool Libtorch)> Candidates(Backbone network)
     {
         yield return (ComputeType.Float32, true);
         yield return (ComputeType.Float32, false);
         yield return (ComputeType.BFloat16, false);
         yield return (ComputeType.Int8, false);
+        if (network is not VisionTransformer) yield break;
         bool onProcessor = network.parameters().First().device_type == TorchSharp.DeviceType.CPU;
         if (!onProcessor || Processor.Inspect().InstructionSets.Any(set => set is "amx_bf16" or "avx512_bf16")) yield return (ComputeType.BFloat16, true);
     }
 
-    private static bool Create(VisionTransformer network, ComputeType type, bool libtorch, out VisionTransformerEngine? engine)
+    private static bool Create(Backbone network, ComputeType type, bool libtorch, out InferenceEngine? engine)
     {
         engine = null;
         if (libtorch)
         {
-            if (type == ComputeType.BFloat16) engine = new LibtorchEngine(network);
+            if (type == ComputeType.BFloat16) engine = new LibtorchEngine((VisionTransformer)network);
             return true;
         }
 
-        engine = VisionTransformerEngine.TryCreate(network, type, out _);
+        engine = network.TryCreateEngine(type, out _);
         return engine is not null;
     }
 
     // Interleaved, so that a busy moment meets all alike; the fastest run of each counts.
-    private static void Measure(VisionTransformer network, List<Trial> tried, Tensor probe)
+    private static void Measure(Backbone network, List<Trial> tried, Tensor probe)
     {
         int[] last = [network.Config.LayerCount - 1];
         Trial[] timed = [.. tried.Where(t => t.Error.IsWithinLimits)];
@@ -127,13 +128,14 @@ internal static class EngineChoice
         return string.Join("; ", [$"{kernels}, {why}", .. others]);
     }
 
-    private static string Describe(VisionTransformer network)
+    private static string Describe(Backbone network)
     {
-        var config = (VisionTransformerConfig)network.Config;
-        return $"transformer of {config.Depth} blocks of width {config.Width}";
+        return network.Config is VisionTransformerConfig config
+            ? $"transformer of {config.Depth} blocks of width {config.Width}"
+            : $"ConvNeXt of {((ConvNeXtConfig)network.Config).Depths} blocks of widths {((ConvNeXtConfig)network.Config).Dims}";
     }
 
-    private sealed record Trial(ComputeType Type, bool Libtorch, VisionTransformerEngine? Engine, FeatureError Error)
+    private sealed record Trial(ComputeType Type, bool Libtorch, InferenceEngine? Engine, FeatureError Error)
     {
         public double Milliseconds { get; set; } = double.MaxValue;
 

@@ -18,7 +18,7 @@ internal readonly record struct FeatureError(double Relative, double WorstCosine
     public bool IsWithinLimits => Relative <= RelativeLimit && WorstCosine >= CosineLimit;
 
     /// <summary>Compares an engine with the network it was made from.</summary>
-    public static FeatureError Measure(VisionTransformer network, VisionTransformerEngine engine, Tensor images)
+    public static FeatureError Measure(Backbone network, InferenceEngine engine, Tensor images)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();

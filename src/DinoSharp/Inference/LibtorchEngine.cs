@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace DinoSharp.Inference;
 
 /// <summary>The layers themselves on a bfloat16 copy of the weights, for GPUs and for processors where libtorch's bfloat16 is good (AMX). Tokens come back in float32.</summary>
-internal sealed class LibtorchEngine : VisionTransformerEngine
+internal sealed class LibtorchEngine : InferenceEngine
 {
     private readonly VisionTransformer _original, _copy;
 
@@ -23,11 +23,11 @@ internal sealed class LibtorchEngine : VisionTransformerEngine
 
     public override bool Takes(Tensor images) => images.dtype == ScalarType.Float32;
 
-    public override Tensor[] Forward(Tensor images, IReadOnlyList<int> blocks)
+    public override Tensor[] Forward(Tensor images, IReadOnlyList<int> layers)
     {
         using var scope = NewDisposeScope();
         using RotaryTables rope = _original.Tables(images); // angles need the original precision
-        Tensor[] tokens = _copy.RunLayers(images.to(ScalarType.BFloat16), [.. blocks], rope: rope); // each [B, N, D]
+        Tensor[] tokens = _copy.RunLayers(images.to(ScalarType.BFloat16), [.. layers], null, rope); // each [B, N, D]
         return [.. tokens.Select(x => x.to(ScalarType.Float32).MoveToOuterDisposeScope())];
     }
 

@@ -6,11 +6,11 @@ namespace DinoSharp.Inference;
 /// <summary>A picture to try precisions on: edges, a slope and texture of several sizes, in the range that normalised photographs have.</summary>
 internal static class ProbeImage
 {
-    /// <summary>14 × 14 patches. [1, C, H, W]</summary>
-    public static Tensor Draw(VisionTransformer network)
+    /// <summary>14 × 14 patches for a transformer, 224 × 224 pixels for a ConvNeXt. [1, C, H, W]</summary>
+    public static Tensor Draw(Backbone network)
     {
-        var config = (VisionTransformerConfig)network.Config;
-        int side = 14 * config.PatchSize;
+        BackboneConfig config = network.Config;
+        int side = config is VisionTransformerConfig vit ? 14 * vit.PatchSize : 224;
         float[] pixels = new float[config.InputChannels * side * side];
         for (int c = 0, i = 0; c < config.InputChannels; c++)
         {

@@ -35,7 +35,7 @@ internal sealed class RouteMemory(string path)
     }
 
     /// <summary>Tells machine, version, network and weights apart: of each parameter the first 64 KiB are looked at.</summary>
-    public static string KeyOf(VisionTransformer network)
+    public static string KeyOf(Backbone network)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(Encoding.UTF8.GetBytes(network.Config.ToString()!));

@@ -9,19 +9,13 @@ namespace DinoSharp.Inference;
 
 /// <summary>Inference of a vision transformer on x64 processors with AVX2 or AVX-512, written for two to a few cores.</summary>
 /// <remarks>A snapshot of the weights: later changes of the network are not seen. Measured figures and what was tried: docs/performance.md.</remarks>
-internal abstract class VisionTransformerEngine : IDisposable
+internal static class VisionTransformerEngine
 {
-    private static readonly Lazy<Workers> SharedWorkers = new(() => new Workers(get_num_threads()));
-
-    private protected VisionTransformerEngine() => Workers = SharedWorkers.Value;
-
-    private protected Workers Workers { get; }
-
     /// <summary>Packs the weights of a network, or returns null with the reason why this processor or this network must use the general path.</summary>
     /// <param name="network">The network.</param>
     /// <param name="type">Precision of the large products; not <see cref="ComputeType.Auto"/>.</param>
     /// <param name="reason">The kernels in words, or why there are none.</param>
-    public static VisionTransformerEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason)
+    public static InferenceEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason)
     {
         var config = (VisionTransformerConfig)network.Config;
         if (!Kernels.Has(type, out reason)) return null;
@@ -31,24 +25,12 @@ internal abstract class VisionTransformerEngine : IDisposable
         else return Kernels.AreWide(type) ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type);
         return null;
     }
-
-    /// <summary>Whether images are what this engine computes.</summary>
-    public virtual bool Takes(Tensor images) => images.dtype == ScalarType.Float32 && images.device_type == DeviceType.CPU;
-
-    /// <summary>Tokens after chosen blocks, before the final norm.</summary>
-    /// <param name="images">Float32 images on the CPU [B, C, H, W].</param>
-    /// <param name="blocks">Indices of blocks, ascending.</param>
-    /// <returns>For each block a new tensor [B, N, D].</returns>
-    public abstract Tensor[] Forward(Tensor images, IReadOnlyList<int> blocks);
-
-    /// <inheritdoc/>
-    public abstract void Dispose();
 }
 
 /// <summary>The engine for one width of vectors.</summary>
 /// <typeparam name="L">The lanes.</typeparam>
 /// <typeparam name="V">The vector type.</typeparam>
-internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEngine
+internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     where L : struct, ILanes<V>
     where V : struct
 {
@@ -70,6 +52,8 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : VisionTransformerEn
         _blocks = [.. network.Blocks.Select(block => new PackedBlock(block, L.Rows, type))];
         _prefix = network.PrefixTokens().contiguous().data<float>().ToArray();
     }
+
+    private static Workers Workers => Workers.Shared;
 
     public override Tensor[] Forward(Tensor images, IReadOnlyList<int> blocks)
     {

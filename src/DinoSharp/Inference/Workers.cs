@@ -10,6 +10,8 @@ internal sealed class Workers
 {
     private static readonly long AwakeTicks = Stopwatch.Frequency / 5000; // 200 µs
 
+    private static readonly Lazy<Workers> Process = new(() => new Workers(TorchSharp.torch.get_num_threads()));
+
     private readonly SemaphoreSlim _wake = new(0);
     private Work? _current;
     private int _sleeping;
@@ -20,6 +22,9 @@ internal sealed class Workers
         Count = count;
         for (int i = 1; i < count; i++) new Thread(Help) { IsBackground = true, Name = $"DinoSharp worker {i}" }.Start();
     }
+
+    /// <summary>Those of all engines, as many as libtorch has threads.</summary>
+    public static Workers Shared => Process.Value;
 
     /// <summary>Threads, the caller's included.</summary>
     public int Count { get; }

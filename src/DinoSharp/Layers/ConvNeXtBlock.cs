@@ -32,6 +32,14 @@ internal sealed class ConvNeXtBlock : nn.Module
 
     internal Convolution Depthwise => _depthwise;
 
+    internal Norm Norm => _norm;
+
+    internal Linear Expand => _expand;
+
+    internal Linear Contract => _contract;
+
+    internal Parameter? Gamma => _gamma;
+
     /// <summary>Inference, or training with stochastic depth.</summary>
     /// <param name="x">[B, C, h, w]</param>
     /// <param name="random">Source of the dropped samples in training; null: nothing is dropped.</param>
@@ -70,6 +78,10 @@ internal sealed class ConvNeXtStem : nn.Module<Tensor, Tensor>
         RegisterComponents();
     }
 
+    public Convolution Convolution => _conv;
+
+    public Norm Norm => _norm;
+
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
@@ -90,6 +102,10 @@ internal sealed class ConvNeXtDownsample : nn.Module<Tensor, Tensor>
         _conv = new Convolution(inputs, outputs, kernel: 2, stride: 2, device: device);
         RegisterComponents();
     }
+
+    public Convolution Convolution => _conv;
+
+    public Norm Norm => _norm;
 
     public override Tensor forward(Tensor x)
     {

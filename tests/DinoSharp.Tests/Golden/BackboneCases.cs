@@ -104,6 +104,13 @@ internal static class ConvNeXtCases
             if (call.Op == "backward") Backward(call, model);
             else if (!BackboneCalls.TryRun(call, model)) throw new InvalidOperationException($"no handler for {call.Op}");
         }
+
+        model.PrepareForInference();
+        foreach (GoldenCall call in golden.Calls.Where(c => c.Op != "backward"))
+        {
+            using var scope = NewDisposeScope();
+            BackboneCalls.TryRun(call, model);
+        }
     }
 
     private static void Backward(GoldenCall call, ConvNeXt model)

@@ -46,7 +46,7 @@ public sealed class ComputeTypeTests : IDisposable
         RequireKernels(type, wide);
         using var random = new Generator(11);
         using VisionTransformer network = Network(Configs[kind], random);
-        using VisionTransformerEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type);
+        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type);
         foreach ((int batch, int rows, int columns) in new[] { (1, 1, 1), (1, 4, 5), (3, 3, 7), (5, 2, 3), (1, 17, 19) })
         {
             using Tensor images = randn([batch, Configs[kind].InputChannels, rows * Configs[kind].PatchSize, columns * Configs[kind].PatchSize], generator: random);
@@ -64,7 +64,7 @@ public sealed class ComputeTypeTests : IDisposable
     {
         using var random = new Generator(3);
         using VisionTransformer network = Network((VisionTransformerConfig)Presets.Find("vits16").Config with { Depth = 6 }, random);
-        using VisionTransformerEngine? engine = VisionTransformerEngine.TryCreate(network, type, out string reason);
+        using InferenceEngine? engine = VisionTransformerEngine.TryCreate(network, type, out string reason);
         Assert.SkipWhen(engine is null, reason);
         using Tensor images = randn([1, 3, 224, 240], generator: random);
         FeatureError error = FeatureError.Measure(network, engine!, images);
@@ -114,10 +114,10 @@ public sealed class ComputeTypeTests : IDisposable
             }
         }
 
-        using VisionTransformerEngine bytes = VisionTransformerEngine.TryCreate(network, ComputeType.Int8, out _)!;
+        using InferenceEngine bytes = VisionTransformerEngine.TryCreate(network, ComputeType.Int8, out _)!;
         using Tensor images = randn([1, 3, 96, 96], generator: random);
         Assert.False(FeatureError.Measure(network, bytes, images).IsWithinLimits);
-        (VisionTransformerEngine? engine, InferenceRoute route) = EngineChoice.For(network, ComputeType.Auto, null);
+        (InferenceEngine? engine, InferenceRoute route) = EngineChoice.For(network, ComputeType.Auto, null);
         using (engine) Assert.True(route.Compute != ComputeType.Int8, route.Description);
         Assert.Contains("Int8: relative error", route.Description);
         Assert.Contains("over the limits", route.Description);
@@ -129,7 +129,7 @@ public sealed class ComputeTypeTests : IDisposable
         using var random = new Generator(9);
         using VisionTransformer network = Network(Tiny, random);
         var memory = new RouteMemory(_folder.File("cache", "routes.json"));
-        (VisionTransformerEngine? first, InferenceRoute route) = EngineChoice.For(network, ComputeType.Auto, memory);
+        (InferenceEngine? first, InferenceRoute route) = EngineChoice.For(network, ComputeType.Auto, memory);
         first?.Dispose();
         Assert.Contains("chosen by auto", route.Description);
         Choice kept = Assert.Single(memory.OfThisMachine());
@@ -137,7 +137,7 @@ public sealed class ComputeTypeTests : IDisposable
 
         // What is remembered is what is taken, whatever a measurement would say now.
         memory.Keep(kept with { Compute = ComputeType.Float32, Libtorch = true });
-        (VisionTransformerEngine? again, InferenceRoute remembered) = EngineChoice.For(network, ComputeType.Auto, memory);
+        (InferenceEngine? again, InferenceRoute remembered) = EngineChoice.For(network, ComputeType.Auto, memory);
         Assert.Null(again);
         Assert.Equal(ComputeType.Float32, remembered.Compute);
         Assert.Contains("on an earlier load", remembered.Description);

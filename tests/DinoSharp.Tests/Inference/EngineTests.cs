@@ -45,7 +45,7 @@ public sealed class EngineTests
             foreach (var parameter in network.parameters()) parameter.normal_(0, 0.3, random);
         }
 
-        using VisionTransformerEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
         using var quiet = no_grad();
         foreach ((int batch, int rows, int columns) in new[] { (1, 1, 1), (1, 4, 5), (3, 3, 7), (2, 12, 12), (5, 2, 3), (1, 14, 15) })
         {
@@ -70,7 +70,7 @@ public sealed class EngineTests
         using var network = new VisionTransformer(Tiny);
         using var random = new Generator(5);
         network.Initialize(random);
-        using VisionTransformerEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
         using var scope = NewDisposeScope();
         Tensor images = randn([4, 3, 80, 112], generator: random);
         Tensor together = engine.Forward(images, [2])[0];

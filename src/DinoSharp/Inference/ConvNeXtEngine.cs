@@ -1,0 +1,278 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using DinoSharp.Backbones;
+using DinoSharp.Layers;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Inference;
+
+/// <summary>A ConvNeXt on the kernels of the transformer: pixels of a map are its tokens. Convolutions that do not overlap (stem, downsampling) are linear layers on
+/// unfolded pixels; only the depthwise one has a loop of its own, on rows of a padded copy of a channel.</summary>
+internal static class ConvNeXtEngine
+{
+    /// <summary>Packs the weights of a network, or returns null with the reason why this processor must use the general path.</summary>
+    public static InferenceEngine? TryCreate(ConvNeXt network, ComputeType type, out string reason)
+    {
+        if (!Kernels.Has(type, out reason)) return null;
+        if (network.parameters().All(p => p.dtype == ScalarType.Float32 && p.device_type == DeviceType.CPU))
+            return Kernels.AreWide(type) ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network, type) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network, type);
+        reason = "weights that are not float32 on the CPU";
+        return null;
+    }
+}
+
+/// <summary>The engine for one width of vectors.</summary>
+/// <typeparam name="L">The lanes.</typeparam>
+/// <typeparam name="V">The vector type.</typeparam>
+internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
+    where L : struct, ILanes<V>
+    where V : struct
+{
+    private const int Kernel = 7, Border = 3, Band = 16; // rows of a channel computed at once, a multiple of 4
+
+    private readonly PackedStage[] _stages;
+    private readonly int _channels;
+    private readonly ComputeType _type;
+    private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _packed = new();
+
+    public ConvNeXtEngine(ConvNeXt network, ComputeType type = ComputeType.Float32)
+    {
+        using var quiet = no_grad();
+        (_type, _channels) = (type, network.Config.InputChannels);
+        _stages = [.. Enumerable.Range(0, 4).Select(s => new PackedStage(network.Downsample(s), network.Blocks(s), L.Rows, type))];
+    }
+
+    private static Workers Workers => Workers.Shared;
+
+    public override Tensor[] Forward(Tensor images, IReadOnlyList<int> layers)
+    {
+        using var scope = NewDisposeScope();
+        Tensor source = images.contiguous();
+        int batch = (int)images.shape[0], height = (int)images.shape[2], width = (int)images.shape[3];
+        Grid[] grids = [.. Enumerable.Range(2, 4).Select(shift => new Grid(batch, height >> shift, width >> shift, ((height >> shift) * (width >> shift) + L.Count - 1) / L.Count))];
+        Tensor[] results = [.. layers.Select(s => empty(batch, _stages[s].Width, grids[s].Height, grids[s].Width))]; // each [B, C, h, w]
+        lock (Workers.Turn)
+        {
+            float* x = _x.Get(Room(s => _stages[s].Width)), narrow = _narrow.Get(Room(s => _stages[s].Width)), wide = _wide.Get(Room(s => Math.Max(4 * _stages[s].Width, _stages[s].Reduce.Inputs)));
+            float* packed = _packed.Get(Enumerable.Range(0, 4).Max(s => Operand<L, V>.FloatsFor(Math.Max(4 * _stages[s].Width, _stages[s].Reduce.Inputs), grids[s].AllVectors, _type)));
+            int done = 0;
+            for (int s = 0; s <= layers[^1]; s++)
+            {
+                (PackedStage stage, Grid grid) = (_stages[s], grids[s]);
+                Panels map = Over(x, stage.Width, grid), unfolded = Over(wide, stage.Reduce.Inputs, grid), y = Over(narrow, stage.Width, grid), feed = Over(wide, 4 * stage.Width, grid);
+                if (s == 0)
+                {
+                    fixed (byte* raw = source.bytes)
+                    {
+                        float* pixels = (float*)raw;
+                        Workers.Phase(batch * grid.Height, task => UnfoldPixels(pixels, height, width, task / grid.Height, task % grid.Height, grid, unfolded));
+                    }
+                }
+                else
+                {
+                    (Panels before, Panels normed) = (Over(x, _stages[s - 1].Width, grids[s - 1]), Over(narrow, _stages[s - 1].Width, grids[s - 1]));
+                    PanelOperations<L, V>.Norm(Workers, stage.Norm.Weight, stage.Norm.Bias, ConvNeXtBlock.NormEpsilon, before, normed);
+                    Workers.Phase(batch * before.Features, task => UnfoldMap(normed, grids[s - 1], task / before.Features, task % before.Features, grid, unfolded));
+                }
+
+                PanelOperations<L, V>.Linear(Workers, stage.Reduce, unfolded, packed, map, Epilogue.Store);
+                if (s == 0) PanelOperations<L, V>.Norm(Workers, stage.Norm.Weight, stage.Norm.Bias, ConvNeXtBlock.NormEpsilon, map, map);
+                foreach (PackedConvNeXtBlock block in stage.Blocks)
+                {
+                    Workers.Phase(batch * stage.Width, task => Depthwise(map, grid, task / stage.Width, task % stage.Width, block, y));
+                    PanelOperations<L, V>.Norm(Workers, block.Norm.Weight, block.Norm.Bias, ConvNeXtBlock.NormEpsilon, y, y);
+                    PanelOperations<L, V>.Linear(Workers, block.Expand, y, packed, feed, Epilogue.Gelu);
+                    PanelOperations<L, V>.Linear(Workers, block.Contract, feed, packed, map, Epilogue.Add);
+                }
+
+                if (layers[done] != s) continue;
+                Tensor result = results[done++];
+                Workers.Phase(batch * stage.Width, task =>
+                {
+                    fixed (byte* raw = result.bytes) Copy(map, grid, task / stage.Width, task % stage.Width, 0, grid.Pixels, (float*)raw + ((long)task * grid.Pixels), toMap: false);
+                });
+            }
+        }
+
+        return [.. results.Select(r => r.MoveToOuterDisposeScope())];
+
+        long Room(Func<int, int> features) => Enumerable.Range(0, 4).Max(s => Panels.FloatsFor(features(s), grids[s].AllVectors, L.Count));
+
+        static Panels Over(float* memory, int features, Grid grid) => new(memory, features, grid.AllVectors, L.Count);
+    }
+
+    public override void Dispose()
+    {
+        foreach (PackedStage stage in _stages) stage.Dispose();
+        foreach (NativeBuffer buffer in new[] { _x, _narrow, _wide, _packed }) buffer.Dispose();
+    }
+
+    // One row of 4×4 patches of an image; inputs in the order of the convolution's weights: channel, row, column.
+    [MethodImpl(Kernels.Hot)]
+    private void UnfoldPixels(float* pixels, int height, int width, int image, int row, Grid grid, Panels target)
+    {
+        for (int c = 0; c < _channels; c++)
+        {
+            for (int i = 0; i < 4; i++)
+            {
+                float* from = pixels + (((((long)image * _channels) + c) * height + (4 * row) + i) * width);
+                for (int column = 0; column < grid.Width; column++)
+                {
+                    (int vector, int lane) = grid.Place(image, (row * grid.Width) + column, L.Count);
+                    float* to = target.Vector(vector, (((c * 4) + i) * 4)) + lane;
+                    for (int j = 0; j < 4; j++) to[(long)j * target.Width] = from[(4 * column) + j];
+                }
+            }
+        }
+    }
+
+    // One channel of one image; the four pixels of a 2×2 patch become four inputs.
+    [MethodImpl(Kernels.Hot)]
+    private static void UnfoldMap(Panels source, Grid from, int image, int channel, Grid to, Panels target)
+    {
+        for (int y = 0; y < to.Height; y++)
+        {
+            for (int x = 0; x < to.Width; x++)
+            {
+                (int vector, int lane) = to.Place(image, (y * to.Width) + x, L.Count);
+                float* output = target.Vector(vector, 4 * channel) + lane;
+                for (int i = 0; i < 4; i++)
+                {
+                    (int v, int l) = from.Place(image, (((2 * y) + (i / 2)) * from.Width) + (2 * x) + (i % 2), L.Count);
+                    output[(long)i * target.Width] = source.Vector(v, channel)[l];
+                }
+            }
+        }
+    }
+
+    // One channel of one image, 7×7, in bands of rows; four rows share each weight that is read.
+    [MethodImpl(Kernels.Hot)]
+    private static void Depthwise(Panels source, Grid grid, int image, int channel, PackedConvNeXtBlock block, Panels target)
+    {
+        int padded = (grid.Width + L.Count - 1) / L.Count * L.Count, stride = padded + L.Count; // 2 · Border fits into a vector
+        float* plane = stackalloc float[(Band + (2 * Border)) * stride], rows = stackalloc float[4 * padded];
+        float* weights = block.Depthwise + ((long)channel * Kernel * Kernel);
+        V bias = L.All(block.DepthwiseBias[channel]);
+        for (int band = 0; band < grid.Height; band += Band)
+        {
+            new Span<float>(plane, (Band + (2 * Border)) * stride).Clear();
+            for (int y = Math.Max(0, band - Border); y < Math.Min(grid.Height, band + Band + Border); y++)
+                Copy(source, grid, image, channel, y * grid.Width, grid.Width, plane + ((y - band + Border) * stride) + Border, toMap: false);
+            for (int y = band; y < Math.Min(grid.Height, band + Band); y += 4)
+            {
+                for (int x = 0; x < padded; x += L.Count)
+                {
+                    V a = bias, b = bias, c = bias, d = bias;
+                    float* at = plane + ((y - band) * stride) + x;
+                    for (int k = 0; k < Kernel; k++)
+                    {
+                        for (int j = 0; j < Kernel; j++)
+                        {
+                            V w = L.All(weights[(k * Kernel) + j]);
+                            float* from = at + (k * stride) + j;
+                            (a, b) = (L.Fma(L.Load(from), w, a), L.Fma(L.Load(from + stride), w, b));
+                            (c, d) = (L.Fma(L.Load(from + (2 * stride)), w, c), L.Fma(L.Load(from + (3 * stride)), w, d));
+                        }
+                    }
+
+                    L.Store(rows + x, a);
+                    L.Store(rows + padded + x, b);
+                    L.Store(rows + (2 * padded) + x, c);
+                    L.Store(rows + (3 * padded) + x, d);
+                }
+
+                for (int i = 0; i < 4 && y + i < grid.Height; i++) Copy(target, grid, image, channel, (y + i) * grid.Width, grid.Width, rows + (i * padded), toMap: true);
+            }
+        }
+    }
+
+    // A run of pixels of one channel between panels and plain memory.
+    private static void Copy(Panels panels, Grid grid, int image, int channel, int pixel, int count, float* plain, bool toMap)
+    {
+        while (count > 0)
+        {
+            (int vector, int lane) = grid.Place(image, pixel, L.Count);
+            int run = Math.Min(L.Count - lane, count);
+            Span<float> inPanel = new(panels.Vector(vector, channel) + lane, run), outside = new(plain, run);
+            if (toMap) outside.CopyTo(inPanel);
+            else inPanel.CopyTo(outside);
+            (pixel, count) = (pixel + run, count - run);
+            plain += run;
+        }
+    }
+
+    /// <summary>The pixels of a map as tokens; each image begins with a new vector.</summary>
+    private readonly record struct Grid(int Images, int Height, int Width, int Vectors)
+    {
+        public int Pixels => Height * Width;
+
+        public int AllVectors => Images * Vectors;
+
+        public (int Vector, int Lane) Place(int image, int pixel, int lanes) => ((image * Vectors) + (pixel / lanes), pixel % lanes);
+    }
+}
+
+/// <summary>The weights of a stage, packed.</summary>
+internal sealed unsafe class PackedStage : IDisposable
+{
+    public PackedStage((Convolution Convolution, Norm Norm) downsample, IEnumerable<ConvNeXtBlock> blocks, int rows, ComputeType type)
+    {
+        // Pixels go in with all their bits, as in the transformer; the later reductions are rounded as all else.
+        Reduce = new PackedLinear(downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : type);
+        Norm = new PackedNorm(downsample.Norm);
+        Blocks = [.. blocks.Select(block => new PackedConvNeXtBlock(block, rows, type))];
+    }
+
+    public PackedLinear Reduce { get; }
+
+    public PackedNorm Norm { get; }
+
+    public IReadOnlyList<PackedConvNeXtBlock> Blocks { get; }
+
+    public int Width => Reduce.Outputs;
+
+    public void Dispose()
+    {
+        Reduce.Dispose();
+        Norm.Dispose();
+        foreach (PackedConvNeXtBlock block in Blocks) block.Dispose();
+    }
+}
+
+/// <summary>The weights of a block, packed.</summary>
+internal sealed unsafe class PackedConvNeXtBlock : IDisposable
+{
+    private readonly NativeBuffer _memory = new();
+
+    public PackedConvNeXtBlock(ConvNeXtBlock block, int rows, ComputeType type)
+    {
+        using var scope = NewDisposeScope();
+        Tensor kernel = block.Depthwise.Weight.flatten().contiguous(); // [C · 49]
+        int count = (int)kernel.shape[0], width = (int)block.Depthwise.Weight.shape[0];
+        Depthwise = _memory.Get(count + width);
+        DepthwiseBias = Depthwise + count;
+        kernel.data<float>().CopyTo(new Span<float>(Depthwise, count));
+        block.Depthwise.Bias!.data<float>().CopyTo(new Span<float>(DepthwiseBias, width));
+        Norm = new PackedNorm(block.Norm);
+        Expand = new PackedLinear(block.Expand.Weight, block.Expand.Bias, null, rows, type);
+        Contract = new PackedLinear(block.Contract.Weight, block.Contract.Bias, block.Gamma, rows, type);
+    }
+
+    /// <summary>[C, 7, 7]</summary>
+    public float* Depthwise { get; }
+
+    public float* DepthwiseBias { get; }
+
+    public PackedNorm Norm { get; }
+
+    public PackedLinear Expand { get; }
+
+    public PackedLinear Contract { get; }
+
+    public void Dispose()
+    {
+        _memory.Dispose();
+        foreach (IDisposable part in new IDisposable[] { Norm, Expand, Contract }) part.Dispose();
+    }
+}

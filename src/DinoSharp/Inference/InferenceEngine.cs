@@ -1,0 +1,20 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Inference;
+
+/// <summary>Another way to compute a backbone when nothing is trained.</summary>
+internal abstract class InferenceEngine : IDisposable
+{
+    /// <summary>Whether images are what this engine computes.</summary>
+    public virtual bool Takes(Tensor images) => images.dtype == ScalarType.Float32 && images.device_type == DeviceType.CPU;
+
+    /// <summary>What chosen layers give, before the final norm.</summary>
+    /// <param name="images">Images that it takes [B, C, H, W].</param>
+    /// <param name="layers">Indices, ascending.</param>
+    /// <returns>For each a new tensor: tokens [B, N, D] of a transformer, a map [B, C, h, w] of a ConvNeXt.</returns>
+    public abstract Tensor[] Forward(Tensor images, IReadOnlyList<int> layers);
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+}

@@ -1,0 +1,69 @@
+using System.Runtime.Intrinsics;
+using DinoSharp.Backbones;
+using DinoSharp.Inference;
+using TorchSharp.Modules;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Tests.Inference;
+
+/// <summary>The ConvNeXt engine against the modules: odd sizes, batches, maps of one pixel and of more than one band of rows, with and without residual scales.</summary>
+public sealed class ConvNeXtEngineTests
+{
+    [Theory]
+    [InlineData(ComputeType.Float32, true)]
+    [InlineData(ComputeType.Float32, false)]
+    [InlineData(ComputeType.BFloat16, true)]
+    [InlineData(ComputeType.Int8, true)]
+    [InlineData(ComputeType.Int8, false)]
+    public void EqualsTheModules(ComputeType type, bool wide)
+    {
+        bool supported = wide ? Lanes512.IsSupported && (type == ComputeType.Float32 || Kernels.AreWide(type)) : Lanes256.IsSupported && (type == ComputeType.Float32 || DotTile<Lanes256, Vector256<float>>.SupportsBytes);
+        Assert.SkipUnless(supported, $"this processor or system has no {type} kernels on {(wide ? 512 : 256)} bits");
+        using var random = new Generator(7);
+        foreach (double scale in new[] { 0, 1.0 })
+        {
+            using var network = new ConvNeXt(new ConvNeXtConfig { Depths = (1, 2, 1, 1), Dims = (8, 12, 20, 33), LayerScale = scale, InputChannels = 2 });
+            network.Initialize(random);
+            using var quiet = no_grad();
+            foreach ((string name, Parameter parameter) in network.named_parameters())
+            {
+                if (name.EndsWith("gamma", StringComparison.Ordinal)) parameter.uniform_(0.2, 1, random);
+                else if (name.EndsWith("bias", StringComparison.Ordinal)) parameter.normal_(0, 0.3, random);
+                else if (parameter.dim() > 1) parameter.normal_(0, 1 / Math.Sqrt(parameter[0].numel()), random);
+            }
+
+            using InferenceEngine engine = wide ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network, type) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network, type);
+            foreach ((int batch, int height, int width) in new[] { (1, 32, 32), (3, 70, 101), (2, 160, 35), (1, 33, 300), (2, 32, 32) })
+            {
+                using var scope = NewDisposeScope();
+                Tensor images = randn([batch, 2, height, width], generator: random);
+                Tensor[] expected = network.RunLayers(images, [0, 2, 3]), actual = engine.Forward(images, [0, 2, 3]);
+                for (int i = 0; i < 3; i++)
+                {
+                    Assert.Equal(expected[i].shape, actual[i].shape);
+                    double error = ((actual[i] - expected[i]).norm() / expected[i].norm()).item<float>();
+                    // The networks are tiny, so the rounding of bytes averages over few inputs.
+                    double limit = type switch { ComputeType.Float32 => 3e-6, ComputeType.BFloat16 => 1.5e-2, _ => 6e-2 };
+                    Assert.True(error <= limit, $"{batch} x {height} x {width}, map {i}: {error}");
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void InferenceGivesTheSameFeaturesOnBothRoutes()
+    {
+        using var random = new Generator(8);
+        using var network = new ConvNeXt(new ConvNeXtConfig { Depths = (1, 1, 1, 1), Dims = (8, 16, 24, 32), LayerScale = 0.5, PatchSize = 16 });
+        network.Initialize(random);
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        Tensor images = randn([2, 3, 96, 64], generator: random);
+        Tensor before = network.ForwardFeatures(images).Patches;
+        LayerFeatures layer = network.GetLayers(images, [1])[0];
+        Assert.Equal(ComputeType.Float32, network.PrepareForInference().Compute);
+        Assert.InRange((network.ForwardFeatures(images).Patches - before).abs().max().item<float>(), 0, 2e-5);
+        Assert.InRange((network.GetLayers(images, [1])[0].Patches - layer.Patches).abs().max().item<float>(), 0, 2e-5);
+    }
+}
