@@ -1,12 +1,10 @@
-// The test program: `golden [FOLDER]` runs only the golden cases and prints a line for each, `report` ends with the totals, `load FILE` says how much memory loading takes, `correspondence MODEL FOLDER` how many matches lie where they should; anything else goes to the test runner.
+// The test program: `golden [FOLDER]` runs only the golden cases and prints a line for each, `report` ends with the totals, `load FILE` says how much memory loading takes; anything else goes to the test runner.
 
 // Test classes run side by side; a second level of threads inside each operation would only make them wait for each other.
 TorchSharp.torch.set_num_threads(1);
 
 if (args is ["golden", .. string[] folders]) return DinoSharp.Tests.Golden.GoldenRunner.RunFolders(folders);
 if (args is ["load", string weights]) return DinoSharp.Tests.Weights.LoadingMemoryTests.Measure(weights);
-if (args is ["correspondence", string model, string pairs, .. string[] height])
-    return DinoSharp.Tests.Evaluation.CorrespondenceScores.Run(model, pairs, height is [string h] ? int.Parse(h, System.Globalization.CultureInfo.InvariantCulture) : 768);
 if (args is ["report", .. string[] selection]) return await DinoSharp.Tests.TestReport.RunAsync(selection);
 if (args is ["readme"])
 {

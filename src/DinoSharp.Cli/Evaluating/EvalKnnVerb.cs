@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using DinoSharp.Features;
 using DinoSharp.Probes;
 using DinoSharp.Training.Protocols;
 
@@ -35,7 +36,7 @@ internal sealed class EvalKnnVerb : EvaluationVerb
         {
             if (result.Tokens is [var word] && double.TryParse(word.Value, CultureInfo.InvariantCulture, out double t) && !(t > 0)) result.AddError($"--temperature {word.Value}: expected a number above 0");
         });
-        _inputs = new ClassificationInputs(this);
+        _inputs = new ClassificationInputs(this, "Images to classify", Pooling.ClassToken, wholeShorterSide: false);
         Add(_neighbors);
         Add(_temperature);
     }

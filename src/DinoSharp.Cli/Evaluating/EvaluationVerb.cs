@@ -20,6 +20,8 @@ internal abstract class EvaluationVerb : Verb
     private readonly Option<string> _model;
     private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for results.json, with the score of every item, and a picture [default: only print]", HelpName = "FOLDER" };
 
+    private readonly Option<string?> _benchmark = new("--benchmark") { Description = "The data are this benchmark: show what the paper gives for the model (docs/expected.md lists the names)", HelpName = "NAME" };
+
     /// <param name="name">What the user types after <c>dino eval</c>.</param>
     /// <param name="description">One sentence.</param>
     /// <param name="modelMore">What else <c>--model</c> can be, if anything.</param>
@@ -31,6 +33,7 @@ internal abstract class EvaluationVerb : Verb
         if (modelMore is not null) _model.Description += modelMore;
         Add(_model);
         Add(_out);
+        Add(_benchmark);
     }
 
     /// <summary>Measures.</summary>
@@ -44,10 +47,13 @@ internal abstract class EvaluationVerb : Verb
     protected sealed override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string? folder = arguments.GetValue(_out);
+        string? benchmark = arguments.GetValue(_benchmark);
+        if (benchmark is not null) ExpectedValues.RequireBenchmark(Name, benchmark);
         if (File.Exists(folder)) throw new DinoSharpException($"--out {folder}: this is a file, a folder was expected");
         Evaluation evaluation = await EvaluateAsync(arguments.GetValue(_model)!, arguments, output, cancel);
         EvaluationResult result = evaluation.Result;
         ConfidenceInterval interval = result.Interval;
+        ExpectedValue[] expected = [.. (benchmark is null ? [] : ExpectedValues.Find(Name, benchmark, result.Model)).Where(e => result.Metrics.ContainsKey(e.Metric))];
         object summary = new
         {
             task = result.Task,
@@ -57,6 +63,7 @@ internal abstract class EvaluationVerb : Verb
             metrics = result.Metrics,
             interval = new { metric = result.Headline, value = interval.Value, low = interval.Low, high = interval.High, level = interval.Level },
             n = result.Items.Count,
+            expected = expected.Select(e => new { metric = e.Metric, benchmark = e.Benchmark, value = e.Unit == "%" ? e.Value / 100 : e.Value, source = e.Source }),
             skipped = evaluation.Skipped.Select(s => new { path = s.Path, reason = s.Reason }),
         };
         List<string> written = [];
@@ -69,12 +76,12 @@ internal abstract class EvaluationVerb : Verb
             if (evaluation.Picture is { } draw) written.Add(SavedPicture(draw(), Path.Combine(folder, result.Task + ".png")));
         }
 
-        output.Show(summary, [.. Output.Columns(evaluation.Rows), Headline(result, interval), .. written]);
+        output.Show(summary, [.. Output.Columns(evaluation.Rows), Headline(result, interval), .. expected.Select(e => e.Compare(result.Metrics[e.Metric])), .. written]);
         return evaluation.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
     }
 
     private static string Headline(EvaluationResult result, ConfidenceInterval interval) =>
-        FormattableString.Invariant($"{result.Headline} {Percent(interval.Value)} (95 % interval {Percent(interval.Low)} to {Percent(interval.High)}, n = {result.Items.Count})");
+        FormattableString.Invariant($"{result.Headline} {result.Show(interval.Value)} (95 % interval {result.Show(interval.Low)} to {result.Show(interval.High)}, n = {result.Items.Count})");
 
     /// <summary>A share as the literature prints it.</summary>
     protected static string Percent(double share) => FormattableString.Invariant($"{100 * share:0.0}");

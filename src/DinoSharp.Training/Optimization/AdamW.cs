@@ -10,18 +10,20 @@ internal sealed class AdamW : IDisposable
     private const double Epsilon = 1e-8;
     private readonly IReadOnlyList<ParameterGroup> _groups;
     private readonly OrderedDictionary<string, Moments> _moments = [];
-    private readonly double _beta1;
     private readonly double _beta2;
 
     public AdamW(IReadOnlyList<ParameterGroup> groups, double beta1, double beta2)
     {
-        (_groups, _beta1, _beta2) = (groups, beta1, beta2);
+        (_groups, Beta1, _beta2) = (groups, beta1, beta2);
         using var quiet = no_grad();
         foreach ((string name, Parameter parameter) in groups.SelectMany(g => g.Parameters))
         {
             _moments.Add(name, new Moments(zeros_like(parameter).DetachFromDisposeScope(), zeros_like(parameter).DetachFromDisposeScope()));
         }
     }
+
+    /// <summary>Decay of the first moment; some schedules move it.</summary>
+    public double Beta1 { get; set; }
 
     /// <summary>Number of updates made.</summary>
     public long Updates { get; set; }
@@ -48,7 +50,7 @@ internal sealed class AdamW : IDisposable
     {
         using var quiet = no_grad();
         Updates++;
-        double correction1 = 1 - Math.Pow(_beta1, Updates), correction2 = 1 - Math.Pow(_beta2, Updates);
+        double correction1 = 1 - Math.Pow(Beta1, Updates), correction2 = 1 - Math.Pow(_beta2, Updates);
         foreach (ParameterGroup group in _groups)
         {
             double rate = (group.IsLastLayer ? values.LastLayerLearningRate : values.LearningRate) * group.LearningRateMultiplier;
@@ -59,7 +61,7 @@ internal sealed class AdamW : IDisposable
                 if (gradient is null) continue;
                 (Tensor first, Tensor second) = _moments[name];
                 using var scope = NewDisposeScope();
-                first.mul_(_beta1).add_(gradient, 1 - _beta1);
+                first.mul_(Beta1).add_(gradient, 1 - Beta1);
                 second.mul_(_beta2).addcmul_(gradient, gradient, 1 - _beta2);
                 Tensor denominator = second.sqrt().div_(Math.Sqrt(correction2)).add_(Epsilon);
                 if (decay != 0) parameter.mul_(1 - rate * decay);

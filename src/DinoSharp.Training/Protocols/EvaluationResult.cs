@@ -26,14 +26,24 @@ public sealed record EvaluationResult
     /// <summary>Whether a larger headline is better.</summary>
     public bool HigherIsBetter { get; init; } = true;
 
+    /// <summary>Unit of the headline: % for a share, else for example m.</summary>
+    public string Unit { get; init; } = "%";
+
     /// <summary>The items that were scored: pictures, pairs, queries or videos.</summary>
     public required IReadOnlyList<string> Items { get; init; }
+
+    /// <summary>Which items belong together (objects of a video): intervals draw whole groups. Null: each item alone.</summary>
+    public IReadOnlyList<string>? Groups { get; init; }
 
     /// <summary>The headline of a choice of the items, by index; an index may come several times. Intervals and paired comparisons resample with it.</summary>
     public required Func<IReadOnlyList<int>, double> Score { get; init; }
 
     /// <summary>The headline with its 95 % bootstrap interval over the items.</summary>
-    public ConfidenceInterval Interval => Bootstrap.Interval(Items.Count, Score);
+    public ConfidenceInterval Interval => Bootstrap.Interval(Items.Count, Score, Groups);
+
+    /// <summary>A number of this evaluation for a person: a share in percent, other units as they are.</summary>
+    /// <param name="value">In the unit of the metrics.</param>
+    internal string Show(double value) => Unit == "%" ? FormattableString.Invariant($"{100 * value:0.0}") : FormattableString.Invariant($"{value:0.000} {Unit}");
 
     /// <summary>A score that is the mean of one value per item.</summary>
     /// <param name="values">One value per item.</param>

@@ -1,6 +1,8 @@
 using DinoSharp.Features;
 using DinoSharp.Images;
 using DinoSharp.Training.Data;
+using DinoSharp.Training.Data.Sampling;
+using DinoSharp.Training.Views;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Protocols;
@@ -33,10 +35,11 @@ public sealed class ImageVectorizer : IDisposable
     /// <param name="name">As for <see cref="DinoModel.Load"/>, or one of <see cref="Baselines"/>.</param>
     /// <param name="pooling">What a vector of a model is made of.</param>
     /// <param name="cropPixels">Side of the model's input, cut from the middle of a picture whose shorter side is 8/7 of it; null: 224, as published. Baselines have a size of their own.</param>
+    /// <param name="wholeShorterSide">Bring the shorter side to the size of the crop itself, so that nothing of it is cut off: the protocol of logistic regression.</param>
     /// <param name="batchSize">Images computed at once.</param>
     /// <param name="cancel">Stops the loading.</param>
     /// <exception cref="DinoSharpException">There is no such model or baseline, or the size does not fit the network.</exception>
-    public static ImageVectorizer Open(string name, Pooling pooling = Pooling.ClassToken, int? cropPixels = null, int batchSize = 16, CancellationToken cancel = default)
+    public static ImageVectorizer Open(string name, Pooling pooling = Pooling.ClassToken, int? cropPixels = null, bool wholeShorterSide = false, int batchSize = 16, CancellationToken cancel = default)
     {
         var options = new EmbedOptions { Pooling = pooling, UnitLength = false, BatchSize = batchSize };
         if (name.StartsWith("baseline:", StringComparison.Ordinal))
@@ -61,7 +64,7 @@ public sealed class ImageVectorizer : IDisposable
         {
             Normalization = model.Preprocessing.Normalization,
             PatchSizePixels = patch,
-            Size = SizePolicy.ShorterSide((crop * 8 + 3) / 7),
+            Size = SizePolicy.ShorterSide(wholeShorterSide ? crop : ((crop * 8) + 3) / 7),
             CenterCropPixels = crop,
         };
         return new ImageVectorizer(name, model, options, how, inputs => model.Embed(inputs, options));
@@ -110,6 +113,36 @@ public sealed class ImageVectorizer : IDisposable
             [.. rows.Select(images.PathOf)],
             images.Classes,
             skipped);
+    }
+
+    /// <summary>Vectors of random crops, perhaps mirrored, as linear classifiers are trained on (scale 0.08 to 1, aspect ¾ to 4⁄3). [B, D]</summary>
+    /// <param name="images">The training images.</param>
+    /// <param name="rows">Which.</param>
+    /// <param name="seed">Decides every draw.</param>
+    internal Tensor Augmented(ImageDataset images, IReadOnlyList<int> rows, ulong seed)
+    {
+        if (_model is null) throw new DinoSharpException($"random crops are for models; {Name} has none");
+        int side = _how.CenterCropPixels!.Value;
+        var inputs = new ImageTensor[rows.Count];
+        try
+        {
+            Parallel.For(0, rows.Count, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, Environment.ProcessorCount / 2) }, i =>
+            {
+                var random = new TorchRandom(seed + (ulong)i);
+                using RgbRaster image = RgbRaster.From(images.Read(rows[i]), null);
+                using Raster crop = image.Cut(CropWindow.Draw(image.Height, image.Width, (0.08, 1), random), side);
+                if (random.NextSingle() < 0.5f) crop.Flip();
+                float[] values = new float[3 * side * side];
+                crop.Normalize(_how.Normalization, values);
+                inputs[i] = ImageTensor.FromNormalized(tensor(values, [3, side, side]).DetachFromDisposeScope(), _how.Normalization, images.PathOf(rows[i]));
+            });
+            float[] vectors = [.. inputs.Chunk(_options.BatchSize).SelectMany(batch => _compute(batch)).SelectMany(vector => vector)];
+            return tensor(vectors, [rows.Count, vectors.Length / rows.Count]); // [B, D]
+        }
+        finally
+        {
+            foreach (ImageTensor? input in inputs) input?.Dispose();
+        }
     }
 
     /// <summary>Frees the weights.</summary>

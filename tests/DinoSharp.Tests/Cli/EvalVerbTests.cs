@@ -76,4 +76,75 @@ public sealed class EvalVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Contains("does not fit the patches of 16 pixels", (await Dino.RunAsync("eval", "knn", "--train", train, "--val", val, "--model", tiny.Path, "--size", "40")).Error);
         Assert.Contains("is a file", (await Dino.RunAsync("eval", "knn", "--train", train, "--val", val, "--model", "baseline:hog", "--out", tiny.Path)).Error);
     }
+
+    [Fact]
+    public async Task LogregAndLinearTellColorsApart()
+    {
+        (string train, string val) = Colors("linear");
+        string[] data = ["--train", train, "--val", val, "--model", tiny.Path, "--size", "32", "--json"];
+        JsonElement logreg = Success(await Dino.RunAsync(["eval", "logreg", .. data, "--c", "1", "100"]));
+        Assert.Equal(1, Metric(logreg, "top1"));
+        Assert.Equal("2", logreg.GetProperty("settings").GetProperty("triedC").GetString());
+        JsonElement linear = Success(await Dino.RunAsync(["eval", "linear", .. data, "--steps", "40", "--rates", "0.1", "10"]));
+        Assert.InRange(Metric(linear, "top1"), 0.6, 1);
+        JsonElement augmented = Success(await Dino.RunAsync(["eval", "linear", .. data, "--steps", "3", "--augment"]));
+        Assert.Equal("random crops and mirroring", augmented.GetProperty("settings").GetProperty("augmented").GetString());
+        Assert.Equal(2, (await Dino.RunAsync(["eval", "linear", .. data, "--rates", "0"])).Code);
+        Assert.Contains("known are ImageNet,", (await Dino.RunAsync(["eval", "linear", .. data, "--benchmark", "nowhere"])).Error);
+    }
+
+    [Fact]
+    public async Task CompareGivesAPairedInterval()
+    {
+        (string train, string val) = Colors("compare");
+        string folder = tiny.File("compare-out");
+        JsonElement json = Success(await Dino.RunAsync("eval", "compare", tiny.Path, "baseline:pixels", "--train", train, "--val", val, "--size", "32", "--pooling", "mean", "--k", "3", "--out", folder, "--json"));
+        Assert.Equal(0, json.GetProperty("metrics").GetProperty("top1Difference").GetDouble());
+        Assert.Equal("no difference can be told", json.GetProperty("verdict").GetString());
+        Assert.Equal(9, json.GetProperty("n").GetInt32());
+        Assert.True(File.Exists(Path.Combine(folder, "results.json")));
+
+        Assert.Contains("dino eval knn", (await Dino.RunAsync("eval", "compare", "baseline:hog", "baseline:pixels", "--train", train, "--vall", val)).Error);
+        Assert.Equal(2, (await Dino.RunAsync("eval", "compare", "baseline:hog", "baseline:pixels", "--task", "nothing", "--train", train, "--val", val)).Code);
+    }
+
+    [Fact]
+    public async Task RetrieveRanksColorsFirst()
+    {
+        (string train, string val) = Colors("retrieve");
+        JsonElement json = Success(await Dino.RunAsync("eval", "retrieve", "--database", train, "--queries", val, "--model", "baseline:pixels", "--json"));
+        Assert.Equal((1, 1), (Metric(json, "map"), Metric(json, "recallAt1")));
+        Assert.Equal(12, Success(await Dino.RunAsync("eval", "retrieve", "--database", train, "--model", "baseline:hog", "--json")).GetProperty("n").GetInt32());
+    }
+
+    [Fact]
+    public async Task MatchFindsAPictureOnItself()
+    {
+        tiny.Draw("pairs/a.png");
+        tiny.Draw("pairs/b.png");
+        File.WriteAllText(tiny.File("pairs/pairs.json"), """[{"id":"same","a":"a.png","b":"b.png","width":160,"height":96,"H_a_to_b":[[1,0,0],[0,1,0],[0,0,1]]}]""");
+        JsonElement json = Success(await Dino.RunAsync("eval", "match", tiny.File("pairs"), "--model", tiny.Path, "--size", "96", "--out", tiny.File("match-out"), "--json"));
+        Assert.InRange(Metric(json, "pck5"), 0.9, 1); // the ground repeats itself, so a few patches are equal
+        Assert.Equal(1, Metric(json, "mutualPck5"));
+        Assert.True(File.Exists(tiny.File("match-out/match.png")));
+        Assert.Contains("H_a_to_b", (await Dino.RunAsync("eval", "match", tiny.File("."), "--model", tiny.Path)).Error);
+    }
+
+    [Fact]
+    public async Task TrackScoresAVideoThatStandsStill()
+    {
+        for (int t = 0; t < 4; t++)
+        {
+            tiny.Draw($"video/frames/{t:00000}.png");
+            Directory.CreateDirectory(tiny.File("video/masks"));
+            new LabelMap(160, 96, [.. Enumerable.Range(0, 160 * 96).Select(i => Math.Pow((i % 160) - 48, 2) + Math.Pow((i / 160) - 48, 2) < 800 ? (byte)1 : (byte)0)]).Save(tiny.File($"video/masks/{t:00000}.png"));
+        }
+
+        JsonElement json = Success(await Dino.RunAsync("eval", "track", tiny.File("video"), "--model", tiny.Path, "--size", "96", "--out", tiny.File("track-out"), "--json"));
+        Assert.InRange(Metric(json, "j"), 0.5, 1);
+        Assert.Equal((Metric(json, "j") + Metric(json, "f")) / 2, Metric(json, "jAndF"), 9);
+        Assert.True(File.Exists(tiny.File("track-out/track.png")));
+        File.Delete(tiny.File("video/masks/00002.png"));
+        Assert.Contains("00002.png", (await Dino.RunAsync("eval", "track", tiny.File("video"), "--model", tiny.Path)).Error);
+    }
 }

@@ -1,0 +1,83 @@
+using System.CommandLine;
+using System.Text;
+using DinoSharp.Evaluation;
+using DinoSharp.Images;
+using DinoSharp.Training.Protocols;
+
+namespace DinoSharp.Cli.Evaluating;
+
+/// <summary><c>dino eval compare</c>: two backbones on the same data, with an interval of their difference.</summary>
+internal sealed class EvalCompareVerb : Verb
+{
+    private readonly Argument<string> _a = new("A") { Description = "The first model, or a baseline where the task has them" };
+    private readonly Argument<string> _b = new("B") { Description = "The second model" };
+    private readonly Option<string> _task = new("--task") { Description = "Protocol; its other options follow as for 'dino eval TASK'", DefaultValueFactory = _ => "knn" };
+    private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for results.json, with the scores of both on every item [default: only print]", HelpName = "FOLDER" };
+
+    public EvalCompareVerb()
+        : base(
+            "compare",
+            "Compare two backbones on the same data, with an interval of the difference",
+            "dino eval compare dinov3-vits16 baseline:hog --train flowers/train --val flowers/val",
+            "dino eval compare dinov3-vits16 dinov3-vitb16 --task logreg --train flowers/train --val flowers/val --json")
+    {
+        _task.AcceptOnlyFromAmong([.. EvalVerb.Tasks().Select(task => task.Name)]);
+        foreach (Argument argument in (Argument[])[_a, _b]) Add(argument);
+        Add(_task);
+        Add(_out);
+        TreatUnmatchedTokensAsErrors = false; // they are options of the task
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        string? folder = arguments.GetValue(_out);
+        if (File.Exists(folder)) throw new DinoSharpException($"--out {folder}: this is a file, a folder was expected");
+        EvaluationVerb task = EvalVerb.Tasks().Single(t => t.Name == arguments.GetValue(_task));
+        Evaluation a = await RunAsync(arguments.GetValue(_a)!), b = await RunAsync(arguments.GetValue(_b)!);
+        (EvaluationResult first, EvaluationResult second) = (a.Result, b.Result);
+        if (!first.Items.SequenceEqual(second.Items)) throw new DinoSharpException($"{first.Model} and {second.Model} were not scored on the same items, because some could not be read; repair or remove the ones named above and run again");
+        ConfidenceInterval difference = Bootstrap.Interval(first.Items.Count, items => second.Score(items) - first.Score(items), first.Groups);
+        bool bothSigns = difference.Low <= 0 && difference.High >= 0;
+        string verdict = bothSigns ? "no difference can be told" : (difference.Value > 0) == first.HigherIsBetter ? $"{second.Model} is better" : $"{first.Model} is better";
+        object summary = new
+        {
+            task = first.Task,
+            data = first.Data,
+            settings = first.Settings,
+            a = new { model = first.Model, metrics = first.Metrics },
+            b = new { model = second.Model, metrics = second.Metrics },
+            metrics = new Dictionary<string, double> { [first.Headline + "Difference"] = difference.Value },
+            interval = new { metric = first.Headline + "Difference", value = difference.Value, low = difference.Low, high = difference.High, level = difference.Level },
+            n = first.Items.Count,
+            verdict,
+        };
+        List<string> written = [];
+        if (folder is not null)
+        {
+            Directory.CreateDirectory(folder);
+            string file = Path.Combine(folder, "results.json");
+            ImageWriter.WriteWhole(file, Encoding.UTF8.GetBytes(Output.ToJson(new { summary, items = first.Items.Select((name, i) => new { item = name, a = first.Score([i]), b = second.Score([i]) }) }) + "\n"));
+            written.Add(file);
+        }
+
+        string[][] rows =
+        [
+            ["", first.Model, second.Model],
+            .. first.Metrics.Keys.Where(second.Metrics.ContainsKey).Select(key => (string[])[key, first.Show(first.Metrics[key]), second.Show(second.Metrics[key])]),
+        ];
+        output.Show(summary,
+        [
+            .. Output.Columns(rows),
+            $"{first.Headline}: difference {first.Show(difference.Value)} (95 % interval {first.Show(difference.Low)} to {first.Show(difference.High)}, paired, n = {first.Items.Count}): {verdict}",
+            .. written,
+        ]);
+        return a.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+
+        async Task<Evaluation> RunAsync(string model)
+        {
+            ParseResult inner = new RootCommand { task }.Parse([task.Name, .. arguments.UnmatchedTokens, "--model", model]);
+            return inner.Errors.Count == 0 ? await task.EvaluateAsync(model, inner, output, cancel)
+                : throw new DinoSharpException($"{inner.Errors[0].Message}; what follows A and B are the options of 'dino eval {task.Name}', see its --help");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+using System.Globalization;
+using DinoSharp.Evaluation;
+using DinoSharp.Heads;
+using DinoSharp.Heads.Depth;
+using DinoSharp.Images;
+using DinoSharp.Layers;
+using DinoSharp.Training.Losses;
+using DinoSharp.Training.Optimization;
+using DinoSharp.Training.Protocols.Benchmarks;
+using DinoSharp.Training.Views.Dense;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Training.Protocols;
+
+/// <summary>Linear depth (paper, appendix D.2): batch norm and one linear layer to 256 depth bins on the patches of the last block; the mean over pictures of each figure.</summary>
+public static class DepthProtocol
+{
+    private const int Bins = 256, StepsWithoutVariance = 100;
+    private const double Rate = 3e-4, WeightDecay = 1e-4, Clip = 35, WarmupShare = 12_800.0 / 38_400;
+
+    /// <summary>The published length: 38,400 steps of 16 fresh views.</summary>
+    public static DenseProbeOptions Published { get; } = new() { Steps = 38_400, Views = 0, Seed = 321 };
+
+    /// <summary>Runs the protocol.</summary>
+    /// <param name="model">The backbone.</param>
+    /// <param name="train">Pictures to learn from; the views are 416 x 544 pixels of the pictures as they are.</param>
+    /// <param name="val">Pictures to score, seen whole and mirrored.</param>
+    /// <param name="maxMeters">Largest depth that counts.</param>
+    /// <param name="options">Length and views; its size is of no account. Null: a short form on stored features.</param>
+    /// <param name="progress">Told how far it is: views, steps, then validation pictures.</param>
+    /// <param name="cancel">Checked between steps and pictures.</param>
+    /// <param name="onPicture">Given every validation picture with its prediction.</param>
+    /// <exception cref="DinoSharpException">A picture is smaller than a view, or it and its depth map differ in size.</exception>
+    public static EvaluationResult Run(
+        DinoModel model, DepthImages train, DepthImages val, double maxMeters = 10, DenseProbeOptions? options = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, ImageBuffer, DepthMap>? onPicture = null)
+    {
+        options ??= new DenseProbeOptions();
+        var bins = DepthBins.Nyu with { MaxMeters = maxMeters };
+        int patch = model.Preprocessing.PatchSizePixels;
+        using var scope = NewDisposeScope();
+        var head = new LinearDepthHead([model.Backbone.Config.EmbedDim], Bins);
+        var input = new HeadInput
+        {
+            Layers = [model.Backbone.Config.LayerCount - 1],
+            Preprocessing = new Preprocessing { Size = SizePolicy.Native, PatchSizePixels = 1, Normalization = model.Preprocessing.Normalization },
+            Fit = ImageFit.CenterPadding,
+            MultiplePixels = patch,
+        };
+        using var estimator = new DepthEstimator(model.Backbone, input, head, bins);
+        var augmentation = new DepthAugmentation { NyuFrameCrop = train.Region == DepthRegion.NyuEigen, Normalization = model.Preprocessing.Normalization };
+        augmentation = augmentation with { HeightPixels = augmentation.HeightPixels / patch * patch, WidthPixels = augmentation.WidthPixels / patch * patch };
+        var schedule = new OneCycleSchedule { BaseRate = Rate, WarmupSteps = (long)(WarmupShare * options.Steps) };
+        new DenseProbe(model.Backbone, head, options).Train(train.Images.Count, View, Loss, schedule, (WeightDecay, 0.9, 0.99, Clip), late: false, progress, cancel);
+        var scores = new List<DepthScores>();
+        var flip = new DenseOptions { Flip = true };
+        for (int i = 0; i < val.Images.Count; i++)
+        {
+            ImageBuffer picture = ImageFile.Read(val.Images[i]);
+            (float[] truth, int width, _) = Truth(val, i, picture);
+            DepthMap predicted = estimator.Predict(picture, flip, cancel);
+            float[] clamped = [.. predicted.Meters.ToArray().Select(m => Math.Clamp(m, (float)bins.MinMeters, (float)bins.MaxMeters))];
+            scores.Add(DepthScores.Measure(truth, clamped, val.Region.Mask(truth, width, limits: ((float)bins.MinMeters, (float)bins.MaxMeters))));
+            onPicture?.Invoke(i, picture, predicted);
+            progress?.Report(DenseProbe.Length(train.Images.Count, options) + i + 1);
+        }
+
+        double[] rmse = [.. scores.Select(s => s.Rmse)];
+        return new EvaluationResult
+        {
+            Task = "depth",
+            Model = model.Name,
+            Data = new Dictionary<string, string>(),
+            Settings = new Dictionary<string, string>
+            {
+                ["steps"] = options.Steps.ToString(CultureInfo.InvariantCulture),
+                ["batch"] = options.BatchSize.ToString(CultureInfo.InvariantCulture),
+                ["views"] = options.Views == 0 ? "fresh in every step" : $"{options.Views} of each picture",
+                ["maxMeters"] = maxMeters.ToString(CultureInfo.InvariantCulture),
+                ["region"] = val.Region.ToString(),
+                ["trainImages"] = train.Images.Count.ToString(CultureInfo.InvariantCulture),
+            },
+            Metrics = new Dictionary<string, double>
+            {
+                ["rmse"] = rmse.Average(),
+                ["absRel"] = scores.Average(s => s.AbsoluteRelative),
+                ["delta1"] = scores.Average(s => s.Delta1),
+                ["delta2"] = scores.Average(s => s.Delta2),
+                ["delta3"] = scores.Average(s => s.Delta3),
+                ["log10"] = scores.Average(s => s.Log10),
+                ["silog"] = scores.Average(s => s.SiLog),
+                ["mae"] = scores.Average(s => s.MeanAbsolute),
+            },
+            Headline = "rmse",
+            HigherIsBetter = false,
+            Unit = "m",
+            Items = val.Images,
+            Score = EvaluationResult.MeanOf(rmse),
+        };
+
+        Tensor Loss(Tensor scoresOfBins, Tensor truth, int step)
+        {
+            using var loss = NewDisposeScope();
+            Tensor meters = MapResize.Bilinear(bins.ToMeters(scoresOfBins), truth.shape[2], truth.shape[3]); // [B, 1, H, W]
+            Tensor valid = truth.gt(0) & truth.le(maxMeters);
+            return DepthLosses.ScaleInvariantLog(meters, truth, valid, variance: step >= StepsWithoutVariance).MoveToOuterDisposeScope();
+        }
+
+        (Tensor Image, Tensor Truth) View(int index, ulong seed)
+        {
+            ImageBuffer picture = ImageFile.Read(train.Images[index]).ToRgb8();
+            (float[] meters, int width, int height) = Truth(train, index, picture);
+            using var view = NewDisposeScope();
+            Tensor image = tensor(picture.Samples<byte>().ToArray(), [picture.Height, picture.Width, 3]).permute(2, 0, 1).to(ScalarType.Float32) / 255; // [3, H, W]
+            (Tensor x, Tensor y) = augmentation.Apply(image, tensor(meters, [1, height, width]), seed); // [3, h, w], [1, h, w]
+            return (x.MoveToOuterDisposeScope(), y.MoveToOuterDisposeScope());
+        }
+    }
+
+    private static (float[] Meters, int Width, int Height) Truth(DepthImages images, int index, ImageBuffer picture)
+    {
+        (float[] meters, int width, int height) = images.Read(index);
+        return (width, height) == (picture.Width, picture.Height) ? (meters, width, height)
+            : throw new DinoSharpException($"{images.Depths[index]} has {width}x{height} pixels, its picture {images.Images[index]} {picture.Width}x{picture.Height}; they must be equal");
+    }
+}

@@ -1,0 +1,106 @@
+using System.Globalization;
+using DinoSharp.Evaluation;
+using DinoSharp.Heads;
+using DinoSharp.Heads.Segmentation;
+using DinoSharp.Images;
+using DinoSharp.Layers;
+using DinoSharp.Training.Losses;
+using DinoSharp.Training.Optimization;
+using DinoSharp.Training.Protocols.Benchmarks;
+using DinoSharp.Training.Views.Dense;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Training.Protocols;
+
+/// <summary>Linear segmentation (paper, appendix D.1): batch norm and one linear layer on the patches of the last block, trained with AdamW; sliding windows and mIoU over all pixels of the validation set.</summary>
+public static class SegmentationProtocol
+{
+    private const double Rate = 1e-3, WeightDecay = 1e-3, WarmupShare = 1500.0 / 40_000, WarmupRatio = 1e-6;
+
+    /// <summary>The published length: 40,000 steps of 16 fresh views.</summary>
+    public static DenseProbeOptions Published { get; } = new() { Steps = 40_000, Views = 0, Seed = 100 };
+
+    /// <summary>Runs the protocol.</summary>
+    /// <param name="model">The backbone.</param>
+    /// <param name="train">Pictures to learn from.</param>
+    /// <param name="val">Pictures to score.</param>
+    /// <param name="options">Length and views; null: a short form on stored features.</param>
+    /// <param name="progress">Told how far it is: views, steps, then validation pictures.</param>
+    /// <param name="cancel">Checked between steps and pictures.</param>
+    /// <param name="onPicture">Given every validation picture with its predicted class indices.</param>
+    /// <exception cref="DinoSharpException">A picture and its label map differ in size.</exception>
+    public static EvaluationResult Run(
+        DinoModel model, SegmentationImages train, SegmentationImages val, DenseProbeOptions? options = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, ImageBuffer, SemanticSegmentation>? onPicture = null)
+    {
+        options ??= new DenseProbeOptions();
+        int classes = train.Classes.Count, patch = model.Preprocessing.PatchSizePixels;
+        if (options.SizePixels % patch != 0) throw new DinoSharpException($"views of {options.SizePixels} pixels do not fit patches of {patch} pixels; take a multiple such as {Math.Max(1, options.SizePixels / patch) * patch}");
+        using var scope = NewDisposeScope();
+        var head = new LinearSegmentationHead([model.Backbone.Config.EmbedDim], classes);
+        var input = Segmentor.LinearInput(model.Backbone.Config.LayerCount) with
+        {
+            MultiplePixels = patch,
+            Windows = new HeadWindows(options.SizePixels, Math.Max(1, options.SizePixels * 341 / 512)),
+            Preprocessing = new Preprocessing { Order = ResizeOrder.PillowThenScale, Size = SizePolicy.ShorterSide(options.SizePixels), PatchSizePixels = 1, Normalization = model.Preprocessing.Normalization },
+        };
+        using var segmentor = new Segmentor(model.Backbone, input, head, train.Classes);
+        var augmentation = new SegmentationAugmentation { SizePixels = options.SizePixels, Normalization = model.Preprocessing.Normalization };
+        var schedule = new OneCycleSchedule { BaseRate = Rate, WarmupSteps = (long)(WarmupShare * options.Steps), WarmupRatio = WarmupRatio, FinalDivisor = double.PositiveInfinity, Momentum = null };
+        new DenseProbe(model.Backbone, head, options).Train(
+            train.Images.Count, View, (scores, labels, _) => SegmentationLosses.CrossEntropy(MapResize.Bilinear(scores, labels.shape[1], labels.shape[2]), labels),
+            schedule, (WeightDecay, 0.9, 0.999, null), late: true, progress, cancel);
+        var areas = new List<SegmentationAreas>();
+        for (int i = 0; i < val.Images.Count; i++)
+        {
+            ImageBuffer picture = ImageFile.Read(val.Images[i]);
+            LabelMap truth = Truth(val, i, picture);
+            SemanticSegmentation predicted = segmentor.Predict(picture, cancel);
+            areas.Add(SegmentationAreas.Measure(predicted.Labels.Values, truth.Values, classes, SegmentationImages.Ignored));
+            onPicture?.Invoke(i, picture, predicted);
+            progress?.Report(DenseProbe.Length(train.Images.Count, options) + i + 1);
+        }
+
+        SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
+        var metrics = new Dictionary<string, double> { ["miou"] = scores.MeanIou, ["pixelAccuracy"] = scores.PixelAccuracy, ["meanAccuracy"] = scores.MeanRecall, ["meanDice"] = scores.MeanDice };
+        for (int c = 0; c < classes; c++)
+        {
+            if (!double.IsNaN(scores.Iou[c])) metrics["iou " + train.Classes[c]] = scores.Iou[c];
+        }
+
+        return new EvaluationResult
+        {
+            Task = "segment",
+            Model = model.Name,
+            Data = new Dictionary<string, string>(),
+            Settings = new Dictionary<string, string>
+            {
+                ["steps"] = options.Steps.ToString(CultureInfo.InvariantCulture),
+                ["batch"] = options.BatchSize.ToString(CultureInfo.InvariantCulture),
+                ["views"] = options.Views == 0 ? "fresh in every step" : $"{options.Views} of each picture",
+                ["size"] = options.SizePixels.ToString(CultureInfo.InvariantCulture),
+                ["trainImages"] = train.Images.Count.ToString(CultureInfo.InvariantCulture),
+            },
+            Metrics = metrics,
+            Headline = "miou",
+            Items = val.Images,
+            Score = items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou,
+        };
+
+        (Tensor Image, Tensor Truth) View(int index, ulong seed)
+        {
+            ImageBuffer picture = ImageFile.Read(train.Images[index]).ToRgb8();
+            LabelMap label = Truth(train, index, picture);
+            using var view = NewDisposeScope();
+            Tensor image = tensor(picture.Samples<byte>().ToArray(), [picture.Height, picture.Width, 3]).permute(2, 0, 1).contiguous(); // [3, H, W]
+            (Tensor x, Tensor y) = augmentation.Apply(image, tensor(label.Values.ToArray(), [1, label.Height, label.Width]), seed); // [3, S, S], [S, S]
+            return (x.MoveToOuterDisposeScope(), y.MoveToOuterDisposeScope());
+        }
+    }
+
+    private static LabelMap Truth(SegmentationImages images, int index, ImageBuffer picture)
+    {
+        LabelMap label = images.Read(index);
+        return (label.Width, label.Height) == (picture.Width, picture.Height) ? label
+            : throw new DinoSharpException($"{images.Labels[index]} has {label.Width}x{label.Height} pixels, its picture {images.Images[index]} {picture.Width}x{picture.Height}; they must be equal");
+    }
+}

@@ -1,0 +1,136 @@
+using DinoSharp.Evaluation;
+using DinoSharp.Images;
+using DinoSharp.Training.Protocols;
+using DinoSharp.Training.Protocols.Benchmarks;
+using Xunit;
+
+namespace DinoSharp.Tests.Training.Protocols;
+
+/// <summary>The linear dense protocols and the readers of their data.</summary>
+public sealed class DenseProbeTests(TinyModel tiny) : IClassFixture<TinyModel>
+{
+    private const int Width = 160, Height = 96;
+
+    // The bright disk of the tiny model's pictures is class 1, everything else class 0; a corner does not count.
+    private SegmentationImages Disks(string name)
+    {
+        for (int i = 0; i < 4; i++)
+        {
+            string part = i < 3 ? "train" : "val";
+            tiny.Draw($"{name}/images/{part}/{i}.png", Width, Height, seed: i);
+            Directory.CreateDirectory(tiny.File($"{name}/labels/{part}"));
+            double x = Width * (0.3 + (0.1 * (i % 5)));
+            new LabelMap(Width, Height, [.. Enumerable.Range(0, Width * Height).Select(p => p < 40 ? (byte)7 : Math.Pow((p % Width) - x, 2) + Math.Pow((p / Width) - 48, 2) < 830 ? (byte)5 : (byte)3)])
+                .Save(tiny.File($"{name}/labels/{part}/{i}.png"));
+        }
+
+        File.WriteAllText(tiny.File($"{name}/classes.csv"), "id,name,ignore\n3,ground,0\n5,disk,0\n7,nothing,1\n");
+        return SegmentationImages.Open(tiny.File(name), train: true);
+    }
+
+    [Theory]
+    [InlineData(3)] // stored features
+    [InlineData(0)] // fresh views in every step
+    public void SegmentationLearnsADisk(int views)
+    {
+        SegmentationImages train = Disks("disks" + views), val = SegmentationImages.Open(tiny.File("disks" + views), train: false);
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        var options = new DenseProbeOptions { Steps = views > 0 ? 150 : 2, BatchSize = 3, Views = views, SizePixels = 96 };
+        var reports = new List<long>();
+        int pictures = 0;
+        EvaluationResult result = SegmentationProtocol.Run(model, train, val, options, new Steps(reports), default, (_, picture, predicted) =>
+        {
+            pictures++;
+            Assert.Equal((picture.Width, picture.Height), (predicted.Labels.Width, predicted.Labels.Height));
+        });
+        Assert.Equal(1, pictures);
+        Assert.Equal(DenseProbe.Length(3, options) + 1, reports[^1]);
+        if (views > 0) Assert.InRange(result.Metrics["miou"], 0.7, 1);
+        Assert.Equal((result.Metrics["iou ground"] + result.Metrics["iou disk"]) / 2, result.Metrics["miou"], 12);
+        Assert.Equal(result.Metrics["miou"], result.Score([0]), 12);
+    }
+
+    [Fact]
+    public void DepthMovesFromTheMiddleOfTheBinsTowardsTheTruth()
+    {
+        // Bright disk near, ground far. The view is 416 x 544, so the pictures are larger.
+        for (int i = 0; i < 3; i++)
+        {
+            string part = i < 2 ? "train" : "val";
+            tiny.Draw($"depth/{part}/rgb/{i}.png", 560, 432, seed: i);
+            double x = 560 * (0.3 + (0.1 * i));
+            Directory.CreateDirectory(tiny.File($"depth/{part}/depth"));
+            ImageBuffer.FromSamples<ushort>(560, 432, 1, [.. Enumerable.Range(0, 560 * 432).Select(p => p < 600 ? (ushort)0 : Math.Pow((p % 560) - x, 2) + Math.Pow((p / 560) - 216, 2) < 16800 ? (ushort)1000 : (ushort)3000)]).Save(tiny.File($"depth/{part}/depth/{i}.png"));
+        }
+
+        DepthImages train = DepthImages.Open(tiny.File("depth"), train: true), val = DepthImages.Open(tiny.File("depth"), train: false);
+        Assert.Equal((0f, 3f), (val.Read(0).Meters[0], val.Read(0).Meters[700]));
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        EvaluationResult result = DepthProtocol.Run(model, train, val, options: new DenseProbeOptions { Steps = 60, BatchSize = 2, Views = 1 });
+        Assert.InRange(result.Metrics["rmse"], 0, 2); // an untrained head says 5 m everywhere, the middle of the bins: 2.4
+        Assert.False(result.HigherIsBetter);
+        Assert.Throws<DinoSharpException>(() => DepthImages.Open(tiny.File("depth"), train: true, metersPerUnit: 0));
+    }
+
+    [Fact]
+    public void SegmentationLayoutsAreRecognised()
+    {
+        Assert.Contains("ADE20K", Assert.Throws<DinoSharpException>(() => SegmentationImages.Open(tiny.File("nowhere"), train: true)).Message);
+
+        Label("ade/annotations/training/x.png", 0, 1, 150);
+        tiny.Draw("ade/images/training/x.jpg", 3, 1);
+        SegmentationImages ade = SegmentationImages.Open(tiny.File("ade"), train: true);
+        Assert.Equal((150, "wall"), (ade.Classes.Count, ade.Classes[0]));
+        Assert.Equal([255, 0, 149], ade.Read(0).Values.ToArray());
+        Assert.Contains("images/validation", Assert.Throws<DinoSharpException>(() => SegmentationImages.Open(tiny.File("ade"), train: false)).Message.Replace('\\', '/'));
+
+        Label("city/gtFine/val/ulm/ulm_000_gtFine_labelIds.png", 7, 33, 4);
+        tiny.Draw("city/leftImg8bit/val/ulm/ulm_000_leftImg8bit.png", 3, 1);
+        SegmentationImages city = SegmentationImages.Open(tiny.File("city"), train: false);
+        Assert.Equal([0, 18, 255], city.Read(0).Values.ToArray());
+        Assert.Equal(19, city.Classes.Count);
+
+        Label("voc/SegmentationClass/a.png", 0, 20, 255);
+        tiny.Draw("voc/JPEGImages/a.jpg", 3, 1);
+        Assert.Contains("val.txt", Assert.Throws<DinoSharpException>(() => SegmentationImages.Open(tiny.File("voc"), train: false)).Message);
+        Directory.CreateDirectory(tiny.File("voc/ImageSets/Segmentation"));
+        File.WriteAllText(tiny.File("voc/ImageSets/Segmentation/val.txt"), "a\n");
+        Assert.Equal([0, 20, 255], SegmentationImages.Open(tiny.File("voc"), train: false).Read(0).Values.ToArray());
+        File.AppendAllText(tiny.File("voc/ImageSets/Segmentation/val.txt"), "b\n");
+        Assert.Contains("b.jpg", Assert.Throws<DinoSharpException>(() => SegmentationImages.Open(tiny.File("voc"), train: false)).Message);
+
+        SegmentationImages disks = Disks("table");
+        Assert.Equal(["ground", "disk"], disks.Classes);
+        Assert.Equal([0, 1, 255], disks.Read(0).Values.ToArray().Distinct().Order().Select(v => (int)v));
+        File.WriteAllText(tiny.File("table/classes.csv"), "number,name\n1,x\n");
+        Assert.Contains("id and name are needed", Assert.Throws<DinoSharpException>(() => SegmentationImages.Open(tiny.File("table"), train: true)).Message);
+    }
+
+    [Fact]
+    public void NyuListsAreRead()
+    {
+        tiny.Draw("nyu/rgb/1.jpg", 64, 48);
+        Directory.CreateDirectory(tiny.File("nyu/d"));
+        ImageBuffer.FromSamples<ushort>(64, 48, 1, new ushort[64 * 48]).Save(tiny.File("nyu/d/1.png"));
+        Assert.Contains("nyu_test.txt", Assert.Throws<DinoSharpException>(() => DepthImages.Open(tiny.File("nyu"), train: false)).Message);
+        File.WriteAllText(tiny.File("nyu/nyu_test.txt"), "/rgb/1.jpg /d/1.png 518.8\n/rgb/2.jpg None 518.8\n");
+        DepthImages nyu = DepthImages.Open(tiny.File("nyu"), train: false);
+        Assert.Equal((1, DepthRegion.NyuEigen), (nyu.Images.Count, nyu.Region));
+        File.WriteAllText(tiny.File("nyu/nyu_test.txt"), "rgb/3.jpg d/1.png\n");
+        Assert.Contains("3.jpg", Assert.Throws<DinoSharpException>(() => DepthImages.Open(tiny.File("nyu"), train: false)).Message);
+        tiny.Draw("nyu/d/2.png");
+        File.WriteAllText(tiny.File("nyu/nyu_test.txt"), "rgb/1.jpg d/2.png\n");
+        Assert.Contains("16 bit", Assert.Throws<ImageException>(() => DepthImages.Open(tiny.File("nyu"), train: false).Read(0)).Message);
+    }
+
+    private void Label(string name, params byte[] ids)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(tiny.File(name))!);
+        new LabelMap(ids.Length, 1, ids).Save(tiny.File(name));
+    }
+
+    private sealed class Steps(List<long> reports) : IProgress<long>
+    {
+        public void Report(long value) => reports.Add(value);
+    }
+}
