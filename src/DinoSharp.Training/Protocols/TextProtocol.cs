@@ -1,0 +1,114 @@
+using System.Globalization;
+using DinoSharp.Evaluation;
+using DinoSharp.Heads.Segmentation;
+using DinoSharp.Heads.Text;
+using DinoSharp.Images;
+using DinoSharp.Training.Data;
+using DinoSharp.Training.Protocols.Benchmarks;
+using ClassNames = DinoSharp.Heads.ClassNames;
+
+namespace DinoSharp.Training.Protocols;
+
+/// <summary>What dino.txt can do without training on the classes (paper, section 7.3): classification and segmentation by the names of the classes.</summary>
+public static class TextProtocol
+{
+    /// <summary>Zero-shot classification.</summary>
+    /// <param name="text">dino.txt.</param>
+    /// <param name="images">Images with classes.</param>
+    /// <param name="model">What to call it in the report.</param>
+    /// <param name="names">Words for each class of the images, in their order; null: the names themselves, with spaces for underscores.</param>
+    /// <param name="templates">Sentences around the names; null: a short list of our own.</param>
+    /// <param name="progress">Told how many images are done.</param>
+    /// <param name="cancel">Checked between images.</param>
+    /// <returns>The numbers, and the images that could not be read.</returns>
+    /// <exception cref="DinoSharpException">The images have no classes, the number of names differs, or no image can be read.</exception>
+    public static (EvaluationResult Result, IReadOnlyList<ImageException> Skipped) Classify(
+        DinoText text, ImageDataset images, string model, ClassNames? names = null, PromptTemplates? templates = null, IProgress<long>? progress = null, CancellationToken cancel = default)
+    {
+        templates ??= PromptTemplates.Default;
+        names ??= new ClassNames(images.Classes.Select(c => c.Replace('_', ' ')));
+        if (names.Count != images.Classes.Count) throw new DinoSharpException($"{names.Count} names are given for {images.Classes.Count} classes of {images.Name}; one for each is needed, in the order {string.Join(", ", images.Classes.Take(5))} …");
+        using ZeroShotClassifier classifier = text.CreateClassifier(names, templates, cancel);
+        var hits = new List<(string Path, int Label, int Rank)>();
+        var skipped = new List<ImageException>();
+        for (int i = 0; i < images.Count; i++)
+        {
+            cancel.ThrowIfCancellationRequested();
+            int label = images.LabelOf(i) ?? throw new DinoSharpException($"{images.PathOf(i)} has no class");
+            try
+            {
+                hits.Add((images.PathOf(i), label, classifier.Predict(images.Read(i), cancel).Ranked.TakeWhile(c => c.Index != label).Count()));
+            }
+            catch (ImageException error)
+            {
+                skipped.Add(error);
+            }
+
+            progress?.Report(i + 1);
+        }
+
+        if (hits.Count == 0) throw new DinoSharpException($"none of the {images.Count} images of {images.Name} can be read; the first says: {skipped[0].Message}");
+        double[] first = [.. hits.Select(h => h.Rank == 0 ? 1.0 : 0)];
+        var metrics = new Dictionary<string, double> { ["top1"] = first.Average() };
+        if (names.Count > 5) metrics["top5"] = hits.Average(h => h.Rank < 5 ? 1.0 : 0);
+        metrics["meanPerClass"] = hits.GroupBy(h => h.Label).Average(c => c.Average(h => h.Rank == 0 ? 1.0 : 0));
+        return (new EvaluationResult
+        {
+            Task = "text",
+            Model = model,
+            Data = new Dictionary<string, string>(),
+            Settings = Settings(names.Count, templates),
+            Metrics = metrics,
+            Headline = "top1",
+            Items = [.. hits.Select(h => h.Path)],
+            Score = EvaluationResult.MeanOf(first),
+        }, skipped);
+    }
+
+    /// <summary>Open-vocabulary segmentation.</summary>
+    /// <param name="text">dino.txt.</param>
+    /// <param name="images">Pictures with label maps.</param>
+    /// <param name="model">What to call it in the report.</param>
+    /// <param name="names">Words for each class, in their order; null: the names of the data set.</param>
+    /// <param name="templates">Sentences around the names; null: a short list of our own.</param>
+    /// <param name="progress">Told how many pictures are done.</param>
+    /// <param name="cancel">Checked between pictures.</param>
+    /// <param name="onPicture">Given every picture with its predicted class indices.</param>
+    /// <exception cref="DinoSharpException">The number of names differs.</exception>
+    public static EvaluationResult Segment(
+        DinoText text, SegmentationImages images, string model, ClassNames? names = null, PromptTemplates? templates = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, ImageBuffer, SemanticSegmentation>? onPicture = null)
+    {
+        templates ??= PromptTemplates.Default;
+        names ??= images.Classes;
+        if (names.Count != images.Classes.Count) throw new DinoSharpException($"{names.Count} names are given for {images.Classes.Count} classes; one for each is needed, in the order {string.Join(", ", images.Classes.Take(5))} …");
+        using OpenVocabularySegmentor segmentor = text.CreateSegmentor(names, templates, cancel: cancel);
+        var areas = new List<SegmentationAreas>();
+        for (int i = 0; i < images.Images.Count; i++)
+        {
+            ImageBuffer picture = ImageFile.Read(images.Images[i]);
+            SemanticSegmentation predicted = segmentor.Predict(picture, cancel);
+            areas.Add(SegmentationAreas.Measure(predicted.Labels.Values, images.Read(i).Values, names.Count, SegmentationImages.Ignored));
+            onPicture?.Invoke(i, picture, predicted);
+            progress?.Report(i + 1);
+        }
+
+        SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
+        return new EvaluationResult
+        {
+            Task = "text",
+            Model = model,
+            Data = new Dictionary<string, string>(),
+            Settings = Settings(names.Count, templates),
+            Metrics = new Dictionary<string, double> { ["miou"] = scores.MeanIou, ["pixelAccuracy"] = scores.PixelAccuracy },
+            Headline = "miou",
+            Items = images.Images,
+            Score = items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou,
+        };
+    }
+
+    private static Dictionary<string, string> Settings(int classes, PromptTemplates templates) => new()
+    {
+        ["classes"] = classes.ToString(CultureInfo.InvariantCulture),
+        ["templates"] = string.Join(" | ", templates.Templates),
+    };
+}
