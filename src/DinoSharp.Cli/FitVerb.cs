@@ -10,5 +10,8 @@ internal static class FitVerb
     public static Command Create() => new Command("fit", "Train a small head on pictures of your own; the backbone stays as it is")
     {
         new FitClassifyVerb(),
+        new FitSegmentVerb(),
+        new FitDepthVerb(),
+        new FitDetectVerb(),
     };
 }

@@ -1,5 +1,8 @@
 using DinoSharp.Heads;
 using DinoSharp.Heads.Classification;
+using DinoSharp.Heads.Depth;
+using DinoSharp.Heads.Segmentation;
+using DinoSharp.Heads.Detection;
 using DinoSharp.Images;
 
 namespace DinoSharp.Cli.Predicting;
@@ -19,6 +22,9 @@ internal abstract class Predictor
     public static Predictor For(Head head, string folder, double minScore) => head switch
     {
         ImageClassifier classifier => new ClassPredictor(classifier),
+        Segmentor segmentor => new MaskPredictor(segmentor, folder),
+        DepthEstimator depth => new DepthPredictor(depth, folder),
+        Detector detector => new BoxPredictor(detector, folder, minScore),
         _ => throw new DinoSharpException($"dino predict does not know what to do with a {head.Kind} head"),
     };
 

@@ -31,6 +31,8 @@ internal sealed record HeadDescription
 
     public NeighborRule? Neighbors { get; init; }
 
+    public double? Threshold { get; init; }
+
     public IReadOnlyDictionary<string, double> Metrics { get; init; } = new Dictionary<string, double>();
 
     public string ToJson()
@@ -62,8 +64,9 @@ internal sealed record HeadDescription
         if (Input.Windows is { } w) json["windows"] = new JsonObject { ["size"] = w.SizePixels, ["stride"] = w.StridePixels, ["above"] = w.AbovePixels };
         if (Classes is not null) json["classes"] = new JsonArray([.. Classes.Select(c => (JsonNode)c)]);
         if (Bins is not null) json["bins"] = new JsonObject { ["min"] = Bins.MinMeters, ["max"] = Bins.MaxMeters, ["spacing"] = Bins.Spacing.ToString(), ["weighting"] = Bins.Weighting.ToString() };
-        if (Kind == HeadKind.DptDepth) json["readout"] = Readout.ToString();
+        if (Kind is HeadKind.DptDepth or HeadKind.DptSegmentation) json["readout"] = Readout.ToString();
         if (Kind is HeadKind.LinearClassifier or HeadKind.NearestNeighbors) json["mean_patch"] = MeanPatch;
+        if (Threshold is not null) json["threshold"] = Threshold;
         if (Neighbors is not null) json["neighbors"] = new JsonObject { ["count"] = Neighbors.Count, ["temperature"] = Neighbors.Temperature, ["unknown_below"] = Neighbors.UnknownBelow };
         return json.ToJsonString();
     }
@@ -106,6 +109,7 @@ internal sealed record HeadDescription
                 Readout = json["readout"] is null ? DptReadout.Ignore : Choice<DptReadout>(json, "readout"),
                 MeanPatch = json["mean_patch"]?.GetValue<bool>() ?? true,
                 Neighbors = json["neighbors"] is { } n ? new NeighborRule(Value<int>(n, "count"), Value<double>(n, "temperature"), n["unknown_below"]?.GetValue<double>()) : null,
+                Threshold = json["threshold"]?.GetValue<double>(),
                 Metrics = json["metrics"] is JsonObject m ? m.ToDictionary(e => e.Key, e => e.Value!.GetValue<double>()) : new Dictionary<string, double>(),
             };
         }

@@ -1,4 +1,5 @@
 using DinoSharp.Backbones;
+using DinoSharp.Heads.Anomaly;
 using DinoSharp.Heads.Classification;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Heads.Detection;
@@ -56,13 +57,17 @@ internal sealed class HeadLoader
             $"{path}: this head belongs to the backbone '{wanted.Name}' ({wanted.Architecture}), not to '{here.Name}' ({here.Architecture}); load '{wanted.Name}', or fit the head again on '{here.Name}'");
     }
 
-    private Head Build() => _weights.Kind switch
+    // A DPT decoder of classes and one of depth have the same tensors; only the description tells them apart.
+    private Head Build() => (_description is { Kind: HeadKind.DptSegmentation } && _weights.Kind == HeadKind.DptDepth ? HeadKind.DptSegmentation : _weights.Kind) switch
     {
         HeadKind.LinearClassifier => Classifier(),
         HeadKind.NearestNeighbors => Neighbors(),
         HeadKind.LinearSegmentation => LinearSegmentation(),
         HeadKind.LinearDepth => LinearDepth(),
         HeadKind.DptDepth => DptDepth(),
+        HeadKind.DptSegmentation => DptSegmentation(),
+        HeadKind.CenterDetection => Centers(),
+        HeadKind.PatchMemory => Anomalies(),
         HeadKind.Mask2Former => Masks(),
         HeadKind.Detr => Detection(),
         _ => throw new DinoSharpException($"{_weights.File.Path}: holds dino.txt, which answers to texts: load it with DinoText.Load"),
@@ -113,6 +118,30 @@ internal sealed class HeadLoader
         HeadInput input = Input(canopy ? DepthEstimator.CanopyInput : DepthEstimator.SynthMixInput(LayerCount));
         for (int i = 0; i < Math.Min(4, input.Layers.Count); i++) RequireWidth(config.InputChannels[i], _backbone.Config.LayerWidth(input.Layers[i]));
         return new DepthEstimator(_backbone, input, new DptHead(config, _device), _options.Bins ?? _description?.Bins ?? (canopy ? DepthBins.Canopy : DepthBins.SynthMix));
+    }
+
+    private Segmentor DptSegmentation()
+    {
+        DptConfig config = InferredConfig.Dpt(_weights, _description!.Readout);
+        HeadInput input = Input(Segmentor.LinearInput(LayerCount));
+        for (int i = 0; i < 4; i++) RequireWidth(config.InputChannels[i], i < input.Layers.Count ? _backbone.Config.LayerWidth(input.Layers[i]) : 0);
+        return new Segmentor(_backbone, input, new DptHead(config, _device), Names(config.Outputs, 150, ClassNames.Ade20K));
+    }
+
+    private Detector Centers()
+    {
+        HeadInput input = _description?.Input ?? throw new TensorFileException(_weights.File.Path, "holds a detector without saying what it wants to see; fit the head again");
+        int channels = _weights.Axis("norm.weight", 0), width = _weights.Axis("reduce.weight", 0), classes = _weights.Axis("heat_output.weight", 0);
+        RequireWidth(channels, input.Layers.Sum(_backbone.Config.LayerWidth));
+        return new Detector(_backbone, input, new CenterHead(channels, width, classes, _device), Names(classes, 91, ClassNames.Coco));
+    }
+
+    private AnomalyDetector Anomalies()
+    {
+        if (_description is not { Threshold: { } threshold }) throw new TensorFileException(_weights.File.Path, "holds patches of normal pictures without a threshold; fit the head again");
+        int count = _weights.Axis("memory_patches", 0), width = _weights.Axis("memory_patches", 1);
+        RequireWidth(width, _description.Input.Layers.Sum(_backbone.Config.LayerWidth));
+        return new AnomalyDetector(_backbone, _description.Input, new PatchMemory(count, width, _device), threshold);
     }
 
     private Segmentor Masks()

@@ -20,11 +20,20 @@ public enum HeadKind
     /// <summary>DPT decoder: depth bins.</summary>
     DptDepth,
 
+    /// <summary>DPT decoder: classes. Its tensors are those of depth; what it is stands in the description of the file.</summary>
+    DptSegmentation,
+
     /// <summary>ViT adapter and Mask2Former.</summary>
     Mask2Former,
 
     /// <summary>Plain DETR.</summary>
     Detr,
+
+    /// <summary>Objects as points on a map of two cells to a patch.</summary>
+    CenterDetection,
+
+    /// <summary>Patches of normal pictures, with which others are compared.</summary>
+    PatchMemory,
 
     /// <summary>dino.txt: text tower and the head that aligns images with it.</summary>
     DinoText,
@@ -41,6 +50,8 @@ public sealed class HeadWeights : IDisposable
         (HeadKind.DinoText, "text_model.backbone.token_embedding.weight", null),
         (HeadKind.DptDepth, "reassemble_blocks.projects.0.conv.weight", null),
         (HeadKind.DptDepth, "reassemble_stage.layers.0.projection.weight", NameMap.HuggingFaceCanopyHead),
+        (HeadKind.PatchMemory, "memory_patches", null),
+        (HeadKind.CenterDetection, "heat_output.weight", null),
         (HeadKind.NearestNeighbors, "neighbor_features", null),
         (HeadKind.LinearDepth, "conv_depth.weight", null),
         (HeadKind.LinearSegmentation, "conv.weight", null),
@@ -81,7 +92,7 @@ public sealed class HeadWeights : IDisposable
                 if (Prefix(file, kind, marker) is { } prefix) return new HeadWeights(file, kind, prefix, names);
             }
 
-            throw new TensorFileException(path, $"holds no head that is known (linear, nearest neighbours, DPT, Mask2Former, DETR or dino.txt); it has {file.Entries.Count} tensors, such as {string.Join(", ", file.Entries.Keys.Take(5))}");
+            throw new TensorFileException(path, $"holds no head that is known (linear, nearest neighbours, DPT, Mask2Former, DETR, dino.txt or another one of ours); it has {file.Entries.Count} tensors, such as {string.Join(", ", file.Entries.Keys.Take(5))}");
         }
         catch
         {

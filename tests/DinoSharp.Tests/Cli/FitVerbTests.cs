@@ -42,6 +42,37 @@ public sealed class FitVerbTests(TinyModel tiny) : IClassFixture<TinyModel>, IDi
     }
 
     [Fact]
+    public async Task DenseHeadsAreFittedAndUsed()
+    {
+        string train = PaintedScenes.Draw(_folder, "train", 6, seed: 1), images = Path.Combine(train, "images");
+        File.WriteAllText(_folder.File("classes.csv"), PaintedScenes.ClassTable);
+        string[] few = ["--images", images, "--steps", "10", "--batch", "2"];
+        JsonElement segment = Success(await Fit("segment", [.. few, "--labels", Path.Combine(train, "labels"), "--classes", _folder.File("classes.csv"), "--out", _folder.File("segment.safetensors")]));
+        JsonElement depth = Success(await Fit("depth", [.. few, "--depth", Path.Combine(train, "depth"), "--depth-scale", "0.001", "--out", _folder.File("depth.safetensors")]));
+        JsonElement detect = Success(await Fit("detect", [.. few, "--coco", Path.Combine(train, "boxes.json"), "--out", _folder.File("detect.safetensors")]));
+        foreach (JsonElement fitted in (JsonElement[])[segment, depth, detect])
+        {
+            Assert.Equal((5, 1), (fitted.GetProperty("trained").GetInt32(), fitted.GetProperty("n").GetInt32()));
+            Assert.True(File.Exists(fitted.GetProperty("picture").GetString()));
+            Assert.True(fitted.GetProperty("interval").TryGetProperty("low", out _));
+        }
+
+        // Depth reads the same layer at the same size as the segmentor: its features were there.
+        Assert.Equal((6, 0), (segment.GetProperty("computed").GetInt32(), depth.GetProperty("computed").GetInt32()));
+        foreach (string kind in (string[])["segment", "depth", "detect"])
+        {
+            JsonElement predictions = Success(await Dino.RunAsync("predict", _folder.File(kind + ".safetensors"), images, "--out", _folder.File(kind), "--json")).GetProperty("images");
+            Assert.Equal(6, predictions.GetArrayLength());
+            Assert.True(Directory.EnumerateFiles(_folder.File(kind)).Count() is 6 or 12);
+        }
+
+        LabelMap mask = LabelMap.Read(_folder.File("segment", "02.png"));
+        Assert.Equal((90, 75), (mask.Width, mask.Height));
+        Assert.Contains("belong together", (await Fit("segment", [.. few, "--labels", Path.Combine(train, "labels"), "--val-images", images, "--classes", _folder.File("classes.csv"), "--out", _folder.File("x.safetensors")])).Error);
+        Assert.Equal(2, (await Fit("detect", "--out", _folder.File("x.safetensors"))).Code);
+    }
+
+    [Fact]
     public async Task MistakesAreToldBeforeAnythingIsComputed()
     {
         string train = TwoScenes.Draw(_folder, "train", 3, seed: 1);

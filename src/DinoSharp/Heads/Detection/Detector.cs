@@ -5,14 +5,17 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Heads.Detection;
 
-/// <summary>Boxes around objects: the published plain DETR detector (COCO).</summary>
-/// <remarks>It sees the picture in windows and once more whole, so it takes passes of the backbone of its own.</remarks>
+/// <summary>Boxes around objects: the published plain DETR detector (COCO), or a compact one of your own.</summary>
+/// <remarks>The published one sees the picture in windows and once more whole, so it takes passes of the backbone of its own.</remarks>
 public sealed class Detector : Head<Detections>
 {
-    private readonly DetrConfig _config;
+    private readonly DetrConfig? _config;
 
     internal Detector(Backbone backbone, HeadInput input, DetrHead network, DetrConfig config, ClassNames classes)
-        : base(backbone, input, network, classes) => _config = config;
+        : base(backbone, input, network, classes) => (Kind, _config) = (HeadKind.Detr, config);
+
+    internal Detector(Backbone backbone, HeadInput input, CenterHead network, ClassNames classes)
+        : base(backbone, input, network, classes) => Kind = HeadKind.CenterDetection;
 
     /// <summary>Loads a detector from its file, official or our own.</summary>
     /// <param name="model">The loaded backbone; it must live as long as the head.</param>
@@ -23,11 +26,11 @@ public sealed class Detector : Head<Detections>
     public static new Detector Load(DinoModel model, string path, HeadOptions? options = null, CancellationToken cancel = default) => Load<Detector>(model, path, options, cancel);
 
     /// <inheritdoc/>
-    public override HeadKind Kind => HeadKind.Detr;
+    public override HeadKind Kind { get; }
 
-    internal DetrConfig Config => _config;
+    internal DetrConfig Config => _config ?? throw new InvalidOperationException("this detector is no DETR");
 
-    internal override bool SharesPass => false;
+    internal override bool SharesPass => Network is CenterHead;
 
     /// <summary>Input of the published detector: shorter side 1536 (the published figures are at 1536 and 2048).</summary>
     internal static HeadInput PublishedInput(IReadOnlyList<int> layers) => new()
@@ -50,15 +53,22 @@ public sealed class Detector : Head<Detections>
         using var quiet = no_grad();
         using ImageTensor prepared = Prepare(image, size is null ? Input.Preprocessing : Input.Preprocessing with { Size = size });
         cancel.ThrowIfCancellationRequested();
+        if (Network is CenterHead) return Answer(HeadFeatures.Compute(Backbone, prepared.Tensor.unsqueeze(0), Input, Input.Layers), prepared.Geometry);
         DetrStage answer = ((DetrHead)Network).Forward(Backbone, [prepared.Tensor.to(Backbone.parameters().First().device)]).Layers[^1];
-        (Tensor scores, Tensor labels, Tensor boxes) = DetrDetections.Rank(answer, 0, prepared.Tensor.shape[1], prepared.Tensor.shape[2], _config.Queries, _config.PixelBoxes);
+        (Tensor scores, Tensor labels, Tensor boxes) = DetrDetections.Rank(answer, 0, prepared.Tensor.shape[1], prepared.Tensor.shape[2], Config.Queries, Config.PixelBoxes);
         float[] score = [.. scores.cpu().data<float>()], box = [.. boxes.cpu().contiguous().data<float>()];
         long[] label = [.. labels.cpu().data<long>()];
         ImageGeometry geometry = prepared.Geometry;
         return new Detections([.. score.Select((s, i) => new Detection(Original(geometry, box.AsSpan(4 * i, 4)), s, (int)label[i], Classes![(int)label[i]]))]);
     }
 
-    internal override Detections Answer(HeadFeatures features, ImageGeometry geometry) => throw new NotSupportedException("the detector takes passes of the backbone of its own");
+    internal override Detections Answer(HeadFeatures features, ImageGeometry geometry)
+    {
+        if (Network is not CenterHead center) throw new NotSupportedException("the DETR detector takes passes of the backbone of its own");
+        using var scope = NewDisposeScope();
+        CenterMaps maps = center.Forward(features.Layers, (int)(features.Images.shape[3] / features.Layers[0].GridWidth));
+        return CenterPeaks.Find(maps, features, geometry, Classes!);
+    }
 
     private static Box Original(ImageGeometry geometry, ReadOnlySpan<float> corners)
     {

@@ -1,4 +1,5 @@
 using DinoSharp.Backbones;
+using DinoSharp.Heads.Depth;
 using DinoSharp.Images;
 using DinoSharp.Layers;
 using DinoSharp.Weights;
@@ -6,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Heads.Segmentation;
 
-/// <summary>A class for each pixel: the published Mask2Former segmentor (ADE20K), or a linear head.</summary>
+/// <summary>A class for each pixel: the published Mask2Former segmentor (ADE20K), a linear head or a DPT decoder.</summary>
 /// <remarks>Mask2Former's product of classes and masks is computed in float32; the original rounds it to bfloat16 in windows.</remarks>
 public sealed class Segmentor : DenseHead<SemanticSegmentation>
 {
@@ -15,6 +16,9 @@ public sealed class Segmentor : DenseHead<SemanticSegmentation>
 
     internal Segmentor(Backbone backbone, HeadInput input, LinearSegmentationHead network, ClassNames classes)
         : base(backbone, input, network, Check(classes)) => Kind = HeadKind.LinearSegmentation;
+
+    internal Segmentor(Backbone backbone, HeadInput input, DptHead network, ClassNames classes)
+        : base(backbone, input, network, Check(classes)) => Kind = HeadKind.DptSegmentation;
 
     /// <summary>Loads a segmentor from its file, official or our own.</summary>
     /// <param name="model">The loaded backbone; it must live as long as the head.</param>
@@ -49,10 +53,13 @@ public sealed class Segmentor : DenseHead<SemanticSegmentation>
     internal override Tensor Score(HeadFeatures features)
     {
         if (Network is LinearSegmentationHead linear) return linear.Forward(features.Layers); // [B, C, h, w]
+        if (Network is DptHead dpt) return dpt.Forward(features.Layers); // [B, C, 16h, 16w]
         using var scope = NewDisposeScope();
         MaskPredictions predictions = ((Mask2FormerHead)Network).Forward(features.Images, features.Layers)[^1];
         return Mask2FormerHead.Semantic(predictions, features.Images.shape[2], features.Images.shape[3]).MoveToOuterDisposeScope(); // [B, C, H', W']
     }
+
+    internal override HeadDescription Describe(HeadDescription description) => description with { Readout = Network is DptHead dpt ? dpt.Readout : default };
 
     internal override Tensor Activate(Tensor scores, int passes) => passes == 1 ? scores : scores.softmax(1);
 

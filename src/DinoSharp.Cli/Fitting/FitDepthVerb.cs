@@ -1,0 +1,77 @@
+using System.CommandLine;
+using System.Diagnostics;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Features;
+using DinoSharp.Heads.Depth;
+using DinoSharp.Images;
+using DinoSharp.Training.Data.Annotations;
+using DinoSharp.Training.Fitting;
+
+namespace DinoSharp.Cli.Fitting;
+
+/// <summary><c>dino fit depth</c>: metres for each pixel.</summary>
+internal sealed class FitDepthVerb : Verb
+{
+    private readonly Option<double> _scale = new("--depth-scale") { Description = "Metres of one unit of the depth maps; 0.001 if they are in millimetres", HelpName = "METRES", DefaultValueFactory = _ => 0.001 };
+    private readonly DenseOptionsOfFit _dense;
+
+    public FitDepthVerb()
+        : base(
+            "depth",
+            "Learn the distance of each pixel from measured depth",
+            "dino fit depth --images rgb --depth depth --depth-scale 0.001 --out table.safetensors --model dinov3-vits16",
+            "dino fit depth --images train/rgb --depth train/depth --val-images val/rgb --val-depth val/depth --decoder dpt --out table.safetensors --model dinov3-vits16 --json")
+    {
+        Add(_scale);
+        _dense = new DenseOptionsOfFit(this, "depth", "Folder of depth maps (16-bit .png or float .tif, 0 where nothing was measured) named like their pictures");
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        (string headPath, string picture) = _dense.Shared.Outputs(arguments, "examples");
+        (MapPairs train, MapPairs? validation) = _dense.Pairs(arguments);
+        DenseFitOptions options = _dense.Options(arguments);
+        using DinoModel model = DinoModel.Load(_dense.Shared.Model(arguments), cancel: cancel);
+        var time = Stopwatch.StartNew();
+        using DepthFitResult result = await output.WithProgressAsync(
+            "fitting",
+            train.Count + (validation?.Count ?? 0) + options.Steps,
+            progress => Task.Run(() => DepthFit.Run(model, train, validation, arguments.GetValue(_scale), options, progress, cancel), CancellationToken.None));
+        double seconds = time.Elapsed.TotalSeconds;
+        result.Head.Save(headPath);
+        SavedPicture sheet = SavedPicture.Save(PictureSheet.Compose([.. result.Examples.Select(Row)]), picture);
+        ExitCode code = FitOptions.Report(output, result.Unreadable);
+        output.Show(
+            new
+            {
+                output = headPath,
+                metrics = new { rmse = result.Rmse.Value, absRel = result.AbsoluteRelative.Value, delta1 = result.Delta1.Value },
+                interval = FitOptions.Interval(result.Rmse),
+                intervals = new { rmse = FitOptions.Interval(result.Rmse), absRel = FitOptions.Interval(result.AbsoluteRelative), delta1 = FitOptions.Interval(result.Delta1) },
+                constant = new { absRel = result.ConstantAbsoluteRelative },
+                n = result.Counts.Validation,
+                trained = result.Counts.Training,
+                decoder = options.Decoder,
+                loss = result.FinalLoss,
+                picture = sheet.Path,
+                computed = result.Computed,
+                seconds = Math.Round(seconds, 3),
+                skipped = result.Unreadable.Select(e => new { path = e.Name, reason = e.Cause }),
+            },
+            [
+                FormattableString.Invariant($"RMSE {result.Rmse.Value:0.000} m [{result.Rmse.Low:0.000}, {result.Rmse.High:0.000}] on {result.Counts.Validation} pictures not seen in training ({result.Counts.Training} pictures)"),
+                $"within a factor of 1.25: {FitOptions.Percent(result.Delta1)}; relative error {FitOptions.Percent(result.AbsoluteRelative)}",
+                FormattableString.Invariant($"(saying the median depth everywhere has a relative error of {100 * result.ConstantAbsoluteRelative:0.0} %)"),
+                $"{sheet} (picture, truth, prediction; dark is near)",
+                FormattableString.Invariant($"{headPath} ({result.Computed} pictures computed, the others' features were kept; {seconds:0.0} s). Use it: dino predict {headPath} PICTURES"),
+            ]);
+        return code;
+    }
+
+    private static IReadOnlyList<PictureSheet.Panel> Row(DepthExample example)
+    {
+        float[] known = [.. example.Truth.Meters.ToArray().Where(m => m > 0)];
+        var range = new ValueRange(known.Min(), known.Max());
+        return [new(Photo.Read([example.Image])[0].Pixels, "picture"), new(example.Truth.ToImage(range), "truth"), new(example.Predicted.ToImage(range), "prediction")];
+    }
+}

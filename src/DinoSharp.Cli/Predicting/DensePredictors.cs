@@ -1,0 +1,48 @@
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Heads.Depth;
+using DinoSharp.Heads.Segmentation;
+using DinoSharp.Images;
+
+namespace DinoSharp.Cli.Predicting;
+
+/// <summary>Label maps and tinted pictures in a folder.</summary>
+internal sealed class MaskPredictor(Segmentor head, string folder) : Predictor
+{
+    private readonly OutputNames _names = new();
+
+    public override Prediction Predict(string name, ImageBuffer image, CancellationToken cancel)
+    {
+        ImageBuffer picture = image.ToRgb8();
+        SemanticSegmentation answer = head.Predict(picture, cancel);
+        Directory.CreateDirectory(folder);
+        string mask = _names.For(name, "png", folder), overlay = _names.For(name, "overlay.png", folder);
+        answer.Labels.Save(mask);
+        answer.Overlay(picture, 0.6).Save(overlay);
+        object json = new { path = name, mask, overlay, classes = answer.Shares.Select(s => new { id = s.Index, s.Name, share = s.Fraction }) };
+        return new Prediction(json, $"{name}  {mask}  {string.Join(", ", answer.Shares.Take(4).Select(s => FormattableString.Invariant($"{s.Name} {100 * s.Fraction:0} %")))}");
+    }
+
+    public override IEnumerable<string> Summary(int count) => [$"{count} label maps and overlays in {folder}"];
+}
+
+/// <summary>Depth in millimetres and in colours in a folder.</summary>
+internal sealed class DepthPredictor(DepthEstimator head, string folder) : Predictor
+{
+    private readonly OutputNames _names = new();
+
+    public override Prediction Predict(string name, ImageBuffer image, CancellationToken cancel)
+    {
+        DepthMap answer = head.Predict(image.ToRgb8(), cancel);
+        Directory.CreateDirectory(folder);
+        string depth = _names.For(name, "depth.png", folder), colours = _names.For(name, "colours.png", folder);
+        answer.ToMillimeters().Save(depth);
+        answer.Save(colours);
+        float[] sorted = [.. answer.Meters.ToArray().Order()];
+        double nearest = sorted[0], median = sorted[sorted.Length / 2], farthest = sorted[^1];
+        return new Prediction(
+            new { path = name, depth, colours, nearest, median, farthest },
+            FormattableString.Invariant($"{name}  {depth}  {nearest:0.00} to {farthest:0.00} m, median {median:0.00} m"));
+    }
+
+    public override IEnumerable<string> Summary(int count) => [$"{count} depth maps (16 bit, millimetres) in {folder}"];
+}

@@ -1,0 +1,146 @@
+using DinoSharp.Backbones;
+using DinoSharp.Heads;
+using DinoSharp.Heads.Depth;
+using DinoSharp.Heads.Detection;
+using DinoSharp.Heads.Segmentation;
+using DinoSharp.Images;
+using DinoSharp.Training.Data.Annotations;
+using DinoSharp.Training.Fitting;
+using DinoSharp.Weights;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace DinoSharp.Tests.Training.Fitting;
+
+/// <summary>A small network of four layers, which the DPT decoder needs, and painted scenes.</summary>
+public sealed class FourLayers : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public FourLayers()
+    {
+        using var scope = NewDisposeScope();
+        using Backbone backbone = Backbone.Create(TinyModel.Config with { Depth = 4 });
+        backbone.Initialize(new Generator(5));
+        SafetensorsWriter.Write(Model, backbone.state_dict());
+        Train = PaintedScenes.Draw(_folder, "train", 12, seed: 1);
+        Val = PaintedScenes.Draw(_folder, "val", 5, seed: 2);
+        System.IO.File.WriteAllText(File("classes.csv"), PaintedScenes.ClassTable);
+    }
+
+    public string Model => _folder.File("four.safetensors");
+
+    public string Train { get; }
+
+    public string Val { get; }
+
+    public string File(params string[] names) => _folder.File(names);
+
+    public void Dispose() => _folder.Dispose();
+}
+
+public sealed class DenseFitTests(FourLayers scenes) : IClassFixture<FourLayers>
+{
+    private DenseFitOptions Options(DenseDecoder decoder = DenseDecoder.Linear, int steps = 80) =>
+        new() { Decoder = decoder, ImageSizePixels = 64, Steps = steps, BatchSize = 4, LearningRate = 5e-3, CacheFolder = scenes.File("cache") };
+
+    private MapPairs Train(string maps) => MapPairs.Open(Path.Combine(scenes.Train, "images"), Path.Combine(scenes.Train, maps));
+
+    private MapPairs Val(string maps) => MapPairs.Open(Path.Combine(scenes.Val, "images"), Path.Combine(scenes.Val, maps));
+
+    [Theory]
+    [InlineData(DenseDecoder.Linear, 0.6)]
+    [InlineData(DenseDecoder.Dpt, 0.6)]
+    public void ASegmentorLearnsAndIsUsedFromItsFile(DenseDecoder decoder, double least)
+    {
+        using DinoModel model = DinoModel.Load(scenes.Model);
+        using SegmentationFitResult result = SegmentationFit.Run(model, Train("labels"), Val("labels"), ClassTable.Read(scenes.File("classes.csv")), Options(decoder));
+        Assert.InRange(result.MeanIou.Value, least, 1);
+        Assert.InRange(result.MeanIou.Value, result.MeanIou.Low, result.MeanIou.High);
+        Assert.Equal((12, 5), result.Counts);
+        string path = scenes.File($"segment-{decoder}.safetensors");
+        result.Head.Save(path);
+        using Head head = Head.Load(model, path);
+        Assert.Equal(decoder == DenseDecoder.Linear ? HeadKind.LinearSegmentation : HeadKind.DptSegmentation, head.Kind);
+        foreach (SegmentedExample example in result.Examples)
+        {
+            SemanticSegmentation answer = Assert.IsType<Segmentor>(head).Predict(example.Image);
+            Assert.Equal((example.Truth.Width, example.Truth.Height), (answer.Labels.Width, answer.Labels.Height));
+            Assert.All(answer.Labels.Ids, id => Assert.Contains(id, (byte[])[0, 3])); // masks hold the ids of the table
+            int same = answer.Labels.Values.ToArray().Zip(example.Predicted.Values.ToArray()).Count(p => p.First == p.Second);
+            Assert.InRange(same / (double)answer.Labels.Values.Length, 0.99, 1); // stored features are rounded to float16
+        }
+
+        // A second run computes nothing and gives the same bits.
+        using SegmentationFitResult again = SegmentationFit.Run(model, Train("labels"), Val("labels"), ClassTable.Read(scenes.File("classes.csv")), Options(decoder));
+        Assert.Equal((0, result.MeanIou), (again.Computed, again.MeanIou));
+    }
+
+    [Fact]
+    public void MistakesInLabelsAreNamed()
+    {
+        using DinoModel model = DinoModel.Load(scenes.Model);
+        File.WriteAllText(scenes.File("fewer.csv"), "id,name\n0,ground\n5,box\n");
+        Assert.Contains("has the id 3", Error(() => SegmentationFit.Run(model, Train("labels"), Val("labels"), ClassTable.Read(scenes.File("fewer.csv")), Options())));
+        Directory.CreateDirectory(scenes.File("partly"));
+        File.Copy(Path.Combine(scenes.Train, "labels", "00.png"), scenes.File("partly", "00.png"), overwrite: true);
+        Assert.Contains("11 of 12 pictures", Error(() => MapPairs.Open(Path.Combine(scenes.Train, "images"), scenes.File("partly"))));
+        foreach (string other in Directory.EnumerateFiles(Path.Combine(scenes.Train, "labels"))) new LabelMap(10, 10, new byte[100]).Save(scenes.File("partly", Path.GetFileName(other)));
+        Assert.Contains("is 10x10 pixels, its picture", Error(() => SegmentationFit.Run(model, MapPairs.Open(Path.Combine(scenes.Train, "images"), scenes.File("partly")), Val("labels"), ClassTable.Read(scenes.File("classes.csv")), Options())));
+        File.WriteAllText(scenes.File("twice.csv"), "id,name\n0,ground\n0,box\n");
+        Assert.Contains("a second time", Error(() => ClassTable.Read(scenes.File("twice.csv"))));
+        File.WriteAllText(scenes.File("one.csv"), "id,name\n0,ground\n");
+        Assert.Contains("two or more", Error(() => ClassTable.Read(scenes.File("one.csv"))));
+
+        static string Error(Action action) => Assert.Throws<DinoSharpException>(action).Message;
+    }
+
+    [Theory]
+    [InlineData(DenseDecoder.Linear)]
+    [InlineData(DenseDecoder.Dpt)]
+    public void ADepthEstimatorBeatsTheMedian(DenseDecoder decoder)
+    {
+        using DinoModel model = DinoModel.Load(scenes.Model);
+        using DepthFitResult result = DepthFit.Run(model, Train("depth"), Val("depth"), 0.001, Options(decoder));
+        Assert.InRange(result.AbsoluteRelative.Value, 0, 0.8 * result.ConstantAbsoluteRelative);
+        string path = scenes.File($"depth-{decoder}.safetensors");
+        result.Head.Save(path);
+        using DepthEstimator head = DepthEstimator.Load(model, path);
+        DepthMap map = head.Predict(result.Examples[0].Image);
+        Assert.Equal(result.Head.Bins, head.Bins);
+        Assert.Equal(result.Examples[0].Predicted.Meters.ToArray().Average(), map.Meters.ToArray().Average(), 1.0);
+        Assert.Throws<DinoSharpException>(() => DepthFit.Run(model, Train("depth"), Val("depth"), 0, Options()));
+    }
+
+    [Fact]
+    public void ADetectorFindsBoxes()
+    {
+        using DinoModel model = DinoModel.Load(scenes.Model);
+        BoxAnnotations train = BoxAnnotations.ReadCoco(Path.Combine(scenes.Train, "boxes.json"), Path.Combine(scenes.Train, "images")), val = BoxAnnotations.ReadCoco(Path.Combine(scenes.Val, "boxes.json"), Path.Combine(scenes.Val, "images"));
+        using DetectionFitResult result = DetectionFit.Run(model, train, val, Options(steps: 150));
+        Assert.InRange(result.Scores.Ap50, 0.6, 1);
+        Assert.InRange(result.Ap.Value, result.Ap.Low, result.Ap.High);
+        string path = scenes.File("detect.safetensors");
+        result.Head.Save(path);
+        using Detector head = Detector.Load(model, path);
+        foreach (DetectedExample example in result.Examples)
+        {
+            Detection best = head.Predict(example.Image).All[0];
+            Assert.Equal(("box", 5), (best.Name, best.Label));
+            Assert.Equal(example.Predicted.All[0].Score, best.Score, 0.05);
+        }
+    }
+
+    [Fact]
+    public void NothingLeaks()
+    {
+        using DinoModel model = DinoModel.Load(scenes.Model);
+        BoxAnnotations boxes = BoxAnnotations.ReadCoco(Path.Combine(scenes.Train, "boxes.json"), Path.Combine(scenes.Train, "images"));
+        LiveTensors.AssertUnchangedBy(() =>
+        {
+            using SegmentationFitResult segmentor = SegmentationFit.Run(model, Train("labels"), Val("labels"), ClassTable.Read(scenes.File("classes.csv")), Options(steps: 3));
+            using DepthFitResult depth = DepthFit.Run(model, Train("depth"), null, 0.001, Options(DenseDecoder.Dpt, steps: 2));
+            using DetectionFitResult detector = DetectionFit.Run(model, boxes, null, Options(steps: 2));
+        });
+    }
+}
