@@ -13,5 +13,6 @@ internal static class FitVerb
         new FitSegmentVerb(),
         new FitDepthVerb(),
         new FitDetectVerb(),
+        new FitAnomalyVerb(),
     };
 }

@@ -16,12 +16,8 @@ internal sealed class PredictVerb : Verb
     private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for masks, maps and drawings; heads that answer in words need none [default: predictions here]", HelpName = "FOLDER" };
     private readonly Option<double> _score = new("--min-score") { Description = "Boxes less sure than this are left out", HelpName = "0..1", DefaultValueFactory = _ => 0.3 };
 
-    public PredictVerb()
-        : base(
-            "predict",
-            "Use a head on pictures, folders and videos",
-            "dino predict flowers.safetensors photos/ --json",
-            "dino predict street.safetensors drive.mp4 --out masks")
+    private PredictVerb(string name, string description, params string[] examples)
+        : base(name, description, examples)
     {
         Add(_head);
         Add(_paths);
@@ -29,6 +25,13 @@ internal sealed class PredictVerb : Verb
         Add(_out);
         Add(_score);
     }
+
+    /// <summary><c>dino predict</c>.</summary>
+    public static PredictVerb Predict() => new(
+        "predict", "Use a head on pictures, folders and videos", "dino predict flowers.safetensors photos/ --json", "dino predict street.safetensors drive.mp4 --out masks");
+
+    /// <summary><c>dino recognise</c>: the same under the name that goes with <c>dino enroll</c>.</summary>
+    public static PredictVerb Recognise() => new("recognise", "Name what was enrolled, or say that it is unknown", "dino recognise products.safetensors shelf/ --json");
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {

@@ -16,11 +16,16 @@ internal sealed class FitOptions
     private readonly Option<int> _seed = new("--seed") { Description = "Of every random choice", HelpName = "N", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _cache = new("--cache") { Description = "Folder in which features are kept, so that a second run need not compute them [default: features in DINOSHARP_CACHE]", HelpName = "FOLDER" };
 
-    public FitOptions(Verb verb, string layers, string size)
+    /// <param name="verb">Gets the options.</param>
+    /// <param name="layers">What the layers are for.</param>
+    /// <param name="size">What the size means.</param>
+    /// <param name="picture">Whether the verb draws a picture of its result.</param>
+    public FitOptions(Verb verb, string layers, string size, bool picture = true)
     {
         _layers = SharedOptions.Layers(layers);
         _size = SharedOptions.Size(size);
-        foreach (Option option in (Option[])[_out, _model, _layers, _size, _seed, _cache, _picture]) verb.Add(option);
+        foreach (Option option in (Option[])[_out, _model, _layers, _size, _seed, _cache]) verb.Add(option);
+        if (picture) verb.Add(_picture);
     }
 
     /// <summary>Which weights.</summary>
@@ -38,20 +43,27 @@ internal sealed class FitOptions
     /// <summary>Folder of the features; null for the usual one.</summary>
     public string? Cache(ParseResult arguments) => arguments.GetValue(_cache);
 
+    /// <summary>Where the head goes; refuses what cannot work before anything is computed.</summary>
+    public string Head(ParseResult arguments)
+    {
+        string head = arguments.GetValue(_out)!;
+        OutputNames.Require(head, [".safetensors"], []);
+        return head;
+    }
+
     /// <summary>Where head and picture go; refuses what cannot work before anything is computed.</summary>
     /// <param name="arguments">The command line.</param>
     /// <param name="kind">What the picture shows, for its name.</param>
     public (string Head, string Picture) Outputs(ParseResult arguments, string kind)
     {
-        string head = arguments.GetValue(_out)!;
-        OutputNames.Require(head, [".safetensors"], []);
+        string head = Head(arguments);
         string picture = arguments.GetValue(_picture) ?? Path.ChangeExtension(head, kind + ".png");
         OutputNames.Require(picture, OutputNames.Pictures, []);
         return (head, picture);
     }
 
-    /// <summary>An interval as JSON shows it.</summary>
-    public static object Interval(ConfidenceInterval interval) => new { low = interval.Low, high = interval.High, interval.Level };
+    /// <summary>An interval as JSON shows it; null for none.</summary>
+    public static object? Interval(ConfidenceInterval? interval) => interval is { } i ? new { low = i.Low, high = i.High, i.Level } : null;
 
     /// <summary>A share and its interval in per cent.</summary>
     public static string Percent(ConfidenceInterval i) => FormattableString.Invariant($"{100 * i.Value:0.0} % [{100 * i.Low:0.0}, {100 * i.High:0.0}]");

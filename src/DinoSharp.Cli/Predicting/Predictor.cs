@@ -1,4 +1,5 @@
 using DinoSharp.Heads;
+using DinoSharp.Heads.Anomaly;
 using DinoSharp.Heads.Classification;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Heads.Segmentation;
@@ -25,6 +26,7 @@ internal abstract class Predictor
         Segmentor segmentor => new MaskPredictor(segmentor, folder),
         DepthEstimator depth => new DepthPredictor(depth, folder),
         Detector detector => new BoxPredictor(detector, folder, minScore),
+        AnomalyDetector anomalies => new AnomalyPredictor(anomalies, folder),
         _ => throw new DinoSharpException($"dino predict does not know what to do with a {head.Kind} head"),
     };
 

@@ -80,14 +80,15 @@ internal sealed class DenseTraining : IDisposable
         return last / counted;
     }
 
-    /// <summary>Weights as usual for convolutions before a ReLU, norms as identity, biases zero.</summary>
+    /// <summary>Weights as usual for convolutions before a ReLU, norms as identity, biases zero; the last layer of a DPT decoder small, so that no answer is preferred at the start.</summary>
     public static void Initialize(nn.Module network, int seed)
     {
         using var random = new Generator((ulong)seed);
         using var quiet = no_grad();
         foreach ((string name, Parameter parameter) in network.named_parameters())
         {
-            if (parameter.dim() > 1) parameter.normal_(0, Math.Sqrt(2.0 / (parameter.numel() / parameter.shape[0])), random);
+            if (name == "conv_depth.head.4.weight") parameter.normal_(0, 0.01, random);
+            else if (parameter.dim() > 1) parameter.normal_(0, Math.Sqrt(2.0 / (parameter.numel() / parameter.shape[0])), random);
             else if (name.EndsWith("weight", StringComparison.Ordinal)) parameter.fill_(1);
             else parameter.zero_();
         }

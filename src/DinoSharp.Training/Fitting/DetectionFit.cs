@@ -1,4 +1,3 @@
-using DinoSharp.Backbones;
 using DinoSharp.Evaluation;
 using DinoSharp.Heads;
 using DinoSharp.Heads.Detection;
@@ -66,8 +65,7 @@ public static class DetectionFit
         DinoModel model, BoxAnnotations train, BoxAnnotations? validation, DenseFitOptions? options = null, IProgress<long>? progress = null, CancellationToken cancel = default)
     {
         options ??= new DenseFitOptions();
-        int layerCount = model.Backbone.Config.LayerCount;
-        options = options with { Decoder = DenseDecoder.Linear, Layers = options.Layers ?? (layerCount < 4 ? LayerSelection.All : HeadLayers.FourEvenIntervals(layerCount)) };
+        options = options with { Decoder = DenseDecoder.Linear, Layers = options.Layers ?? HeadLayers.FourEvenIntervals(model.Backbone.Config.LayerCount) };
         HeadInput input = options.InputOf(model);
         if (train.Categories.Keys.Max() > LargestCategory) throw new DinoSharpException($"{train.Name}: has the category id {train.Categories.Keys.Max()}; number the categories from 1 on, up to {LargestCategory}");
         if (validation is null) (train, validation) = train.Divide(options.HeldOutShare, options.Seed);

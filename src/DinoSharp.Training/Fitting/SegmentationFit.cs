@@ -84,7 +84,7 @@ public static class SegmentationFit
         try
         {
             head.BackboneName = model.Name;
-            double loss = Train(head, store, data, targets, options, progress, cancel);
+            double loss = Train(head, store, data, targets, classes, options, progress, cancel);
             return Judge(head, store, data, classes, cancel) with { FinalLoss = loss, Unseen = [.. classes.Names.Where(c => !seen.Contains(c.Key)).Select(c => c.Value)] };
         }
         catch
@@ -94,12 +94,13 @@ public static class SegmentationFit
         }
     }
 
-    private static double Train(Segmentor head, FeatureStore store, DenseData data, Tensor[] targets, DenseFitOptions options, IProgress<long>? progress, CancellationToken cancel)
+    private static double Train(Segmentor head, FeatureStore store, DenseData data, Tensor[] targets, ClassTable classes, DenseFitOptions options, IProgress<long>? progress, CancellationToken cancel)
     {
         using var random = new Generator((ulong)options.Seed);
         using var training = new DenseTraining(store, data.TrainImages, i => targets[i].alias(), options, head.Network.parameters().First().device);
         if (head.Network is LinearSegmentationHead linear) linear.Initialize(random);
         else DenseTraining.Initialize(head.Network, options.Seed);
+        Silence(head.Network, [.. Enumerable.Range(0, classes.ById.Count).Where(id => !classes.Names.ContainsKey((byte)id))]);
         return training.Run(
             head.Network,
             (features, labels, _) =>
@@ -109,6 +110,21 @@ public static class SegmentationFit
             },
             step => progress?.Report(data.Pictures + step),
             cancel);
+    }
+
+    // Ids that are no class have outputs too, as an output is an id; they must never win, and this far down no gradient reaches them.
+    private static void Silence(nn.Module network, int[] ids)
+    {
+        using var quiet = no_grad();
+        string last = network is DptHead ? "conv_depth.head.4." : "conv.";
+        foreach ((string name, TorchSharp.Modules.Parameter parameter) in network.named_parameters().Where(p => p.name == last + "weight" || p.name == last + "bias"))
+        {
+            foreach (int id in ids)
+            {
+                using Tensor row = parameter.narrow(0, id, 1);
+                row.fill_(name.EndsWith("bias", StringComparison.Ordinal) ? -1e4 : 0);
+            }
+        }
     }
 
     private static Tensor Target(FeatureStore store, StoredImage image, MapPairs pairs, int index, ClassTable classes, HashSet<byte> seen)

@@ -73,6 +73,25 @@ public sealed class FitVerbTests(TinyModel tiny) : IClassFixture<TinyModel>, IDi
     }
 
     [Fact]
+    public async Task ThingsAreEnrolledAnomaliesFoundAndAdviceGiven()
+    {
+        string gallery = TwoScenes.Draw(_folder, "gallery", 4, seed: 1), things = _folder.File("things.safetensors"), normal = _folder.File("normal.safetensors");
+        string[] shared = ["--model", tiny.Path, "--cache", tiny.File("cache"), "--json"];
+        JsonElement enrolled = Success(await Dino.RunAsync(["enroll", gallery, "--out", things, "--size", "64", .. shared]));
+        Assert.InRange(enrolled.GetProperty("threshold").GetDouble(), -1, 1);
+        JsonElement recognised = Success(await Dino.RunAsync("recognise", things, gallery, "--json")).GetProperty("images");
+        Assert.All(recognised.EnumerateArray(), p => Assert.Equal(Path.GetFileName(Path.GetDirectoryName(p.GetProperty("path").GetString()!)), p.GetProperty("label").GetString()));
+
+        Success(await Dino.RunAsync(["fit", "anomaly", Path.Combine(gallery, "along"), "--val-normal", Path.Combine(gallery, "along"), "--val-unusual", Path.Combine(gallery, "across"), "--out", normal, "--size", "64", .. shared]));
+        JsonElement maps = Success(await Dino.RunAsync("predict", normal, gallery, "--out", _folder.File("maps"), "--json")).GetProperty("images");
+        Assert.All(maps.EnumerateArray(), m => Assert.True(File.Exists(m.GetProperty("map").GetString())));
+
+        JsonElement advice = Success(await Dino.RunAsync(["advise", gallery, "--task", "classify", "--sizes", "64", .. shared]));
+        Assert.True(advice.GetProperty("tried").GetArrayLength() > 2);
+        Assert.True(advice.TryGetProperty("interval", out _));
+    }
+
+    [Fact]
     public async Task MistakesAreToldBeforeAnythingIsComputed()
     {
         string train = TwoScenes.Draw(_folder, "train", 3, seed: 1);

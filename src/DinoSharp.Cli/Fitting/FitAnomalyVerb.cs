@@ -1,0 +1,78 @@
+using System.CommandLine;
+using DinoSharp.Backbones;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Training.Fitting;
+
+namespace DinoSharp.Cli.Fitting;
+
+/// <summary><c>dino fit anomaly</c>: what is normal, from normal pictures only.</summary>
+internal sealed class FitAnomalyVerb : Verb
+{
+    private readonly Argument<string[]> _normal = new("normal") { Description = "Normal pictures: folders, files, globs", Arity = ArgumentArity.OneOrMore };
+    private readonly Option<string[]> _valNormal = new("--val-normal") { Description = "More normal pictures, to judge by", HelpName = "PATH", DefaultValueFactory = _ => [] };
+    private readonly Option<string[]> _valUnusual = new("--val-unusual") { Description = "Unusual pictures, to judge by", HelpName = "PATH", DefaultValueFactory = _ => [] };
+    private readonly Option<int> _patches = new("--patches") { Description = "Most patches to remember", HelpName = "N", DefaultValueFactory = _ => 20_000 };
+    private readonly FitOptions _shared;
+
+    public FitAnomalyVerb()
+        : base(
+            "anomaly",
+            "Learn what is normal from normal pictures only, to find what is not",
+            "dino fit anomaly bottles/good --out bottles.safetensors --model dinov3-vits16",
+            "dino fit anomaly bottles/good --val-normal test/good --val-unusual test/broken --out bottles.safetensors --model dinov3-vits16 --json")
+    {
+        _patches.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < 1) result.AddError("--patches must be at least 1");
+        });
+        Add(_normal);
+        Add(_valNormal);
+        Add(_valUnusual);
+        Add(_patches);
+        _shared = new FitOptions(this, "Layers that are compared [default: -1]", "Length of the shorter side at which the network sees a picture [default: 448]", picture: false);
+    }
+
+    protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        string headPath = _shared.Head(arguments);
+        string[] normal = PhotoFeatures.Files(arguments.GetValue(_normal)!), valNormal = Files(arguments.GetValue(_valNormal)!), valUnusual = Files(arguments.GetValue(_valUnusual)!);
+        int[] layers = _shared.Layers(arguments);
+        var defaults = new AnomalyFitOptions();
+        AnomalyFitOptions options = defaults with
+        {
+            Layers = layers.Length > 0 ? LayerSelection.Create(layers) : defaults.Layers,
+            ImageSizePixels = _shared.Size(arguments) ?? defaults.ImageSizePixels,
+            MaxPatches = arguments.GetValue(_patches),
+            Seed = _shared.Seed(arguments),
+            CacheFolder = _shared.Cache(arguments),
+        };
+        using DinoModel model = DinoModel.Load(_shared.Model(arguments), cancel: cancel);
+        using AnomalyFitResult result = await output.WithProgressAsync(
+            "features", normal.Length + valNormal.Length + valUnusual.Length, progress => Task.Run(() => AnomalyFit.Run(model, normal, valNormal, valUnusual, options, progress, cancel), CancellationToken.None));
+        result.Head.Save(headPath);
+        ExitCode code = FitOptions.Report(output, result.Unreadable);
+        output.Show(
+            new
+            {
+                output = headPath,
+                threshold = result.Head.Threshold,
+                metrics = new { auroc = result.Auroc?.Value, falseAlarms = result.FalseAlarms?.Value, found = result.Found?.Value },
+                interval = FitOptions.Interval(result.Auroc),
+                intervals = new { auroc = FitOptions.Interval(result.Auroc), falseAlarms = FitOptions.Interval(result.FalseAlarms), found = FitOptions.Interval(result.Found) },
+                n = valNormal.Length + valUnusual.Length,
+                normal = normal.Length,
+                heldOut = result.NormalScores,
+                patches = result.Patches,
+                computed = result.Computed,
+                skipped = result.Unreadable.Select(e => new { path = e.Name, reason = e.Cause }),
+            },
+            [
+                FormattableString.Invariant($"{result.Patches} patches of normal pictures; unusual above {result.Head.Threshold:0.0000}, the largest score of {result.NormalScores.Count} normal pictures that were held out"),
+                .. result.Auroc is { } auroc ? (string[])[FormattableString.Invariant($"AUROC {auroc.Value:0.000} [{auroc.Low:0.000}, {auroc.High:0.000}]; found {FitOptions.Percent(result.Found!.Value)}, false alarms {FitOptions.Percent(result.FalseAlarms!.Value)}")] : [],
+                $"{headPath}. Use it: dino predict {headPath} PICTURES",
+            ]);
+        return code;
+    }
+
+    private static string[] Files(string[] words) => words.Length == 0 ? [] : PhotoFeatures.Files(words);
+}
