@@ -212,7 +212,7 @@ public sealed class FeatureStore
         string text = string.Join(
             '|',
             (object[])[
-                backbone.Architecture, Join(backbone.Samples), _kind, _input.Fit, _input.MultiplePixels, p.Order, p.Interpolation, p.Size.How, p.Size.Width, p.Size.Height, p.CenterCropPixels ?? 0,
+                backbone.Architecture, Join(backbone.Samples), _model.Compute, _kind, _input.Fit, _input.MultiplePixels, p.Order, p.Interpolation, p.Size.How, p.Size.Width, p.Size.Height, p.CenterCropPixels ?? 0,
                 p.PatchSizePixels, p.MaxInputPixels, Join(p.Normalization.Mean), Join(p.Normalization.Std),
             ]);
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..16];
