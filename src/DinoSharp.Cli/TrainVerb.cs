@@ -18,6 +18,7 @@ internal sealed class TrainVerb : Verb
     private readonly Option<bool> _resume = new("--resume") { Description = "Go on from the newest checkpoint in the output folder, as if the run had never stopped" };
     private readonly Option<string?> _official = new("--official-config") { Description = "Train by a configuration of the original instead of a recipe, and say what became of each of its keys; changes use its keys too", HelpName = "FILE" };
     private readonly Option<string?> _save = new("--save-recipe") { Description = "Write the recipe in full to a file, comments gone; train nothing", HelpName = "FILE" };
+    private readonly Option<string?> _report = new("--report") { Description = "Write report.html and report.png of a run, finished or still going on; train nothing", HelpName = "FOLDER" };
     private readonly Option<string?> _replay = new("--replay") { Description = "Make a refused step again from the batch that was kept, and say where it went wrong", HelpName = "FILE" };
 
     public TrainVerb()
@@ -27,6 +28,7 @@ internal sealed class TrainVerb : Verb
             "dino train recipes/smoke.yaml --dry-run",
             "dino train recipes/tiny.yaml output=runs/mine data=my-photos",
             "dino train recipes/tiny.yaml --resume",
+            "dino train --report runs/dino-tiny",
             "dino train --official-config vitl_im1k_lin834.yaml train.batch_size_per_gpu=8 --dry-run")
     {
         Add(_recipe);
@@ -35,12 +37,13 @@ internal sealed class TrainVerb : Verb
         Add(_resume);
         Add(_official);
         Add(_save);
+        Add(_report);
         Add(_replay);
         Validators.Add(result =>
         {
             bool official = result.GetValue(_official) is not null;
-            int sources = (result.GetValue(_recipe) is not null && !official ? 1 : 0) + (official ? 1 : 0) + (result.GetValue(_replay) is not null ? 1 : 0);
-            if (sources != 1) result.AddError("give one of: a recipe, --official-config FILE, --replay FILE");
+            int sources = (result.GetValue(_recipe) is not null && !official ? 1 : 0) + (official ? 1 : 0) + (result.GetValue(_replay) is not null ? 1 : 0) + (result.GetValue(_report) is not null ? 1 : 0);
+            if (sources != 1) result.AddError("give one of: a recipe, --official-config FILE, --replay FILE, --report FOLDER");
             if (official && result.GetValue(_recipe) is { } first && !first.Contains('=', StringComparison.Ordinal)) result.AddError($"with --official-config, '{first}' must be a change of one of its keys, such as train.batch_size_per_gpu=8");
             if (result.GetValue(_save) is not null && result.GetValue(_resume)) result.AddError("--save-recipe trains nothing, so it cannot --resume");
             if (result.GetValue(_dryRun) && result.GetValue(_resume)) result.AddError("--dry-run trains nothing, so it cannot --resume");
@@ -53,6 +56,13 @@ internal sealed class TrainVerb : Verb
         {
             IReadOnlyList<StepReport> reports = Pretrainer.Replay(batch);
             output.Show(reports, reports.Select(r => r.NonFinite is null ? $"step {r.Step} is finite now; total loss {Number(r.Losses.Total)}" : $"step {r.Step}: {r.NonFinite} is not finite"));
+            return ExitCode.Ok;
+        }
+
+        if (arguments.GetValue(_report) is { } folder)
+        {
+            string report = Pretrainer.Report(folder);
+            output.Show(new { report }, [$"report  {report}"]);
             return ExitCode.Ok;
         }
 
@@ -89,7 +99,7 @@ internal sealed class TrainVerb : Verb
 
         PretrainResult result = await output.WithDisplayAsync<PretrainProgress, PretrainResult>(TrainingDisplay.Block, show =>
             Task.Run(() => Pretrainer.Run(recipe, options, new Watch(show + Line), log, cancel), CancellationToken.None));
-        output.Show(result, [.. result.Teachers.Select(t => $"teacher  {t}"), $"steps    {result.Steps}", $"refused  {result.RefusedSteps}", $"replaced {result.UnreadableImages} unreadable images"]);
+        output.Show(result, [.. result.Teachers.Select(t => $"teacher  {t}"), $"steps    {result.Steps}", $"refused  {result.RefusedSteps}", $"replaced {result.UnreadableImages} unreadable images", $"report   {result.Report}"]);
         return ExitCode.Ok;
     }
 

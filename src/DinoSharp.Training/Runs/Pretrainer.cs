@@ -1,5 +1,6 @@
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Recipes;
+using DinoSharp.Training.Runs.Reports;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Runs;
@@ -32,7 +33,8 @@ public sealed record PretrainProgress(string Phase, long TotalStep, long TotalSt
 /// <param name="RefusedSteps">Steps that were refused in this sitting.</param>
 /// <param name="UnreadableImages">Images that could not be read in this sitting and were replaced.</param>
 /// <param name="LastReport">The last step; null if there was none left to make.</param>
-public sealed record PretrainResult(string Output, IReadOnlyList<string> Teachers, long Steps, long RefusedSteps, long UnreadableImages, StepReport? LastReport);
+/// <param name="Report">The page of curves and pictures; beside it the same as a PNG.</param>
+public sealed record PretrainResult(string Output, IReadOnlyList<string> Teachers, long Steps, long RefusedSteps, long UnreadableImages, StepReport? LastReport, string Report);
 
 /// <summary>Trains a backbone without labels as a recipe says: phase after phase, with checkpoints from which a run goes on as if it had never stopped.</summary>
 public static class Pretrainer
@@ -50,6 +52,12 @@ public static class Pretrainer
         using var run = new TrainingRun(recipe, options ?? new PretrainOptions(), progress, log);
         return run.Run(cancel);
     }
+
+    /// <summary>Writes <c>report.html</c> and <c>report.png</c> of a run, finished or not, from the figures in its folder; also while it is running.</summary>
+    /// <param name="folder">Output folder of the run.</param>
+    /// <returns>The page.</returns>
+    /// <exception cref="DinoSharpException">It is no folder of a run, or holds no figures yet.</exception>
+    public static string Report(string folder) => RunReport.Write(folder);
 
     /// <summary>Makes a refused step again from the batch that was kept, without changing any weight.</summary>
     /// <param name="batchFile">The file that the run named.</param>

@@ -5,6 +5,7 @@ using DinoSharp.Training.Data;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Recipes;
 using DinoSharp.Training.Runs.Monitoring;
+using DinoSharp.Training.Runs.Reports;
 using DinoSharp.Training.Views;
 using static TorchSharp.torch;
 
@@ -70,7 +71,7 @@ internal sealed class TrainingRun : IDisposable
             LearnerFiles.Export(learner, file, _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {_recipe.TotalSteps()} steps, seed {_recipe.Seed}");
             return file;
         })];
-        return new PretrainResult(_folder.Path, teachers, _recipe.TotalSteps(), _refused, _unreadable, _last);
+        return new PretrainResult(_folder.Path, teachers, _recipe.TotalSteps(), _refused, _unreadable, _last, RunReport.Write(_folder.Path));
     }
 
     public static IReadOnlyList<StepReport> Replay(string batchFile, Device? device)

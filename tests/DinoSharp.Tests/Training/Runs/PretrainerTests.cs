@@ -54,6 +54,31 @@ public sealed class PretrainerTests : IDisposable
     }
 
     [Fact]
+    public void TheReportShowsTheRunAndNeedsNothingElse()
+    {
+        PretrainResult result = Run("run");
+        string page = File.ReadAllText(result.Report);
+        Assert.StartsWith("<!doctype html>", page);
+        Assert.DoesNotContain("<script", page, StringComparison.OrdinalIgnoreCase);
+        Assert.DoesNotContain("://", page, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("12, finished", page);
+        Assert.Contains("Gram teacher: the teacher after 2 steps of this phase", page);
+        Assert.Equal(6 + 1, page.Split("data:image/png;base64,").Length - 1); // at 0, 3, 5, 6, 9, 12, and the probe images
+        foreach (string chart in (string[])["total loss", "loss terms", "gram loss", "learning rate", "images per second", "similarity of patches", "effective rank"]) Assert.Contains($">{chart}</text>", page);
+        Assert.DoesNotContain(">k-nn top-1</text>", page); // nothing is labelled
+        Assert.True(DinoSharp.Images.ImageFile.Read(_folder.File("run", "report.png")) is { Width: > 1000, Height: > 2000 });
+
+        File.WriteAllLines(_folder.File("run", "metrics.jsonl"), [.. File.ReadLines(_folder.File("run", "metrics.jsonl")).Where(line => !line.Contains("patch_locality", StringComparison.Ordinal)).Take(7), "{\"step\": 7, \"tot"]);
+        Directory.Delete(_folder.File("run", "monitor"), recursive: true);
+        string part = File.ReadAllText(Pretrainer.Report(_folder.File("run")));
+        Assert.Contains("7 of 12", part);
+        Assert.DoesNotContain("data:image/png", part);
+        Assert.Contains("is no folder of a training run", Assert.Throws<DinoSharpException>(() => Pretrainer.Report(_folder.Path)).Message);
+        File.Delete(_folder.File("run", "metrics.jsonl"));
+        Assert.Contains("holds no figures yet", Assert.Throws<DinoSharpException>(() => Pretrainer.Report(_folder.File("run"))).Message);
+    }
+
+    [Fact]
     public void LookingAtFeaturesChangesNoWeight()
     {
         PretrainResult watched = Run("watched"), alone = Run("alone", ["monitor.everySteps=null"]);
