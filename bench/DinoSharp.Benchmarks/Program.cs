@@ -17,6 +17,7 @@ var benchmarks = new Dictionary<string, Action<Report>>
     ["heads"] = HeadBenchmark.Run,
     ["images"] = ImageBenchmark.Run,
     ["start"] = StartBenchmark.Run,
+    ["train"] = TrainBenchmark.Run,
     ["views"] = ViewsBenchmark.Run,
 };
 
