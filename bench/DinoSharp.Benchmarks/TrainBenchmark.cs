@@ -32,10 +32,10 @@ internal static class TrainBenchmark
             + "it is an upper bound where there are fewer cores than threads.");
         report.Table(
             ["network", "compute", "images a step", "images/s", "ms a step", "waiting", "teacher", "student, both passes", "clipping", "optimizer", "moving average", "loader alone, images/s", "loader idle", "MiB"],
-            Work.SelectMany(work => new[] { ComputeType.Float32, ComputeType.BFloat16 }.Select(compute => Row(work.Name, work.Backbone, work.Views, work.Batch, compute, data))));
+            Work.SelectMany(work => new[] { TrainingComputeType.Float32, TrainingComputeType.BFloat16 }.Select(compute => Row(work.Name, work.Backbone, work.Views, work.Batch, compute, data))));
     }
 
-    private static string[] Row(string name, VisionTransformerConfig backbone, ViewOptions views, int batch, ComputeType compute, ImageDataset data)
+    private static string[] Row(string name, VisionTransformerConfig backbone, ViewOptions views, int batch, TrainingComputeType compute, ImageDataset data)
     {
         var head = new ProjectionHeadConfig { Prototypes = 1024, HiddenDim = 1024, BottleneckDim = 192 };
         var config = new StudentTeacherConfig { Backbone = backbone, Heads = new HeadsConfig { Dino = head, Ibot = head }, BatchImages = batch, Compute = compute, Steps = 1000 };

@@ -35,7 +35,12 @@ internal sealed class RunFigures : IDisposable
     public static IEnumerable<JsonObject> Read(string folder)
     {
         string path = Path.Combine(folder, FileName);
-        return File.Exists(path) ? File.ReadLines(path).Select(Parse).OfType<JsonObject>() : [];
+        if (!File.Exists(path)) yield break;
+        using var reader = new StreamReader(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete)); // a run may be writing it
+        while (reader.ReadLine() is { } line)
+        {
+            if (Parse(line) is { } figures) yield return figures;
+        }
     }
 
     /// <summary>Step of a line.</summary>
