@@ -57,7 +57,7 @@ public class CommandLineTests
     [Theory]
     [InlineData("docter", "error: unknown verb 'docter'; did you mean 'doctor'?")]
     [InlineData("frobnicate", "error: unknown verb 'frobnicate'")]
-    [InlineData("embed a.jpg --model random:vits16 --compute int9", "error: --compute int9: expected float32, bfloat16, int8 or auto")]
+    [InlineData("embed a.jpg --model random:vits16 --out a.npy --compute int9", "error: --compute int9: expected float32, bfloat16, int8 or auto")]
     [InlineData("doctor --jsno", "error: unknown option '--jsno'; did you mean '--json'?")]
     [InlineData("doctor --jsno x y", "error: unknown option '--jsno'; did you mean '--json'?")]
     [InlineData("doctor extra", "error: unexpected argument 'extra'")]
