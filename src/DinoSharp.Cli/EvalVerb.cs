@@ -7,7 +7,7 @@ namespace DinoSharp.Cli;
 internal static class EvalVerb
 {
     /// <summary>The protocols.</summary>
-    public static EvaluationVerb[] Tasks() => [new EvalKnnVerb(), new EvalLogregVerb(), new EvalLinearVerb(), new EvalSegmentVerb(), new EvalDepthVerb(), new EvalRetrieveVerb(), new EvalMatchVerb(), new EvalTrackVerb(), new EvalTextVerb()];
+    public static EvaluationVerb[] Tasks() => [new EvalKnnVerb(), new EvalLogregVerb(), new EvalLinearVerb(), new EvalSegmentVerb(), new EvalDepthVerb(), new EvalRetrieveVerb(), new EvalMatchVerb(), new EvalTrackVerb(), new EvalDetectVerb(), new EvalDiscoverVerb(), new EvalTextVerb()];
 
     /// <summary>The verb with its own verbs.</summary>
     public static Command Create()

@@ -1,0 +1,50 @@
+using System.CommandLine;
+using DinoSharp.Backbones;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Features;
+using DinoSharp.Training.Data.Annotations;
+using DinoSharp.Training.Protocols;
+
+namespace DinoSharp.Cli.Evaluating;
+
+/// <summary><c>dino eval discover</c>: finding objects without labels.</summary>
+internal sealed class EvalDiscoverVerb : EvaluationVerb
+{
+    private readonly BoxInputs _boxes;
+    private readonly Option<double[]> _thresholds = new("--thresholds") { Description = "Similarities above which patches are joined; the best is reported [default: 0 to 0.4 in steps of 0.05, as published]", HelpName = "COS", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [.. DiscoveryProtocol.PublishedThresholds] };
+    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<int> _layer = SharedOptions.Layer();
+
+    public EvalDiscoverVerb()
+        : base(
+            "discover",
+            "Find the object of each picture without labels and count the right boxes (CorLoc)",
+            null,
+            "dino eval discover --voc VOC2007 --split trainval --size native --benchmark VOC07 --model dinov3-vit7b16",
+            "dino eval discover --coco instances_val.json --images val2017 --size 480 --model dinov3-vits16 --json")
+    {
+        _boxes = new BoxInputs(this);
+        foreach (Option option in (Option[])[_thresholds, _size, _layer]) Add(option);
+    }
+
+    public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
+    {
+        BoxAnnotations images = _boxes.Read(arguments);
+        PictureSize size = arguments.GetValue(_size)!;
+        using DinoModel dino = DinoModel.Load(model, cancel: cancel);
+        LayerSelection layers = [arguments.GetValue(_layer)];
+        int layer = layers.Resolve(dino.Backbone.Config.LayerCount)[0];
+        EvaluationResult result = await output.WithProgressAsync("discovering", images.Images.Count, progress => Task.Run(
+            () => DiscoveryProtocol.Run(Extract, images, model, arguments.GetValue(_thresholds), progress, cancel), CancellationToken.None));
+        return new Evaluation(
+            result with { Data = _boxes.Data(arguments), Settings = result.Settings.Append(new("size", size.ToString())).ToDictionary() },
+            [["metric", "%"], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
+            []);
+
+        PatchMap Extract(string file)
+        {
+            using ImageFeatures features = dino.Extract(file, new ExtractOptions { ImageSizePixels = size.Height, Layers = layers }, cancel);
+            return features.PatchMap(layer);
+        }
+    }
+}
