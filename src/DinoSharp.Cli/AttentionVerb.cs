@@ -16,6 +16,7 @@ internal sealed class AttentionVerb : Verb
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.attention.png here]");
     private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<long?> _maxMemory = ResolutionOptions.MaxMemory("Most memory to use, for example 4GB; the class token looks at the whole picture, so there are no tiles and a larger picture is refused");
     private readonly Option<int> _layer = SharedOptions.Layer();
     private readonly Option<int?> _head = new("--head") { Description = "Only this head, from 0 [default: all of them and their mean]", HelpName = "N" };
 
@@ -31,6 +32,7 @@ internal sealed class AttentionVerb : Verb
         Add(_compute);
         Add(_out);
         Add(_size);
+        Add(_maxMemory);
         Add(_layer);
         Add(_head);
     }
@@ -41,7 +43,9 @@ internal sealed class AttentionVerb : Verb
         Photo photo = Photo.Read([arguments.GetValue(_image)!])[0];
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         int layer = LayerSelection.Create([arguments.GetValue(_layer)]).Resolve(model.Backbone.Config.LayerCount)[0];
-        var options = new ExtractOptions { ImageSizePixels = arguments.GetValue(_size)!.Height };
+        var options = new ExtractOptions { ImageSizePixels = arguments.GetValue(_size)!.Height, MaxMemoryBytes = arguments.GetValue(_maxMemory) };
+        var memory = new MemoryNotes(output);
+        memory.Announce(model.PlanAttention(photo.Pixels.Width, photo.Pixels.Height, layer, options), options);
         HeatMap[] heads = await Task.Run(() => model.Attention(photo.Pixels, layer, options, cancel), CancellationToken.None);
         int? only = arguments.GetValue(_head);
         if (only is { } head && (head < 0 || head >= heads.Length)) throw new DinoSharpException($"there is no head {head}; layer {layer} has {heads.Length}, counted from 0");
@@ -49,7 +53,7 @@ internal sealed class AttentionVerb : Verb
         var summary = heads.Select((heat, i) => new { head = i, patches = heat.Values.ToArray().Sum(value => (double)value), highest = heat.Range.High, heat.Largest.Row, heat.Largest.Column })
             .Where(item => only is null || item.head == only).ToArray();
         output.Show(
-            new { output = saved.Path, replaced = saved.Replaced, layer, grid = new { rows = heads[0].Height, columns = heads[0].Width }, heads = summary },
+            new { output = saved.Path, replaced = saved.Replaced, layer, memory = memory.ToJson(), grid = new { rows = heads[0].Height, columns = heads[0].Width }, heads = summary },
             [
                 $"{photo.Path}: {heads[0].Height}x{heads[0].Width} patches, layer {layer}",
                 .. summary.Select(item => $"head {item.head}: {100 * item.patches:0.0} % of the attention on patches, at most {100 * item.highest:0.00} % on one (row {item.Row}, column {item.Column})"),

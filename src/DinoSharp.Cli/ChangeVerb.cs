@@ -22,7 +22,7 @@ internal sealed class ChangeVerb : Verb
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet: before, after, distance, change [default: BEFORE.change.png here]");
-    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly ResolutionOptions _resolution = new();
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public ChangeVerb()
@@ -42,7 +42,7 @@ internal sealed class ChangeVerb : Verb
         Add(_model);
         Add(_compute);
         Add(_out);
-        Add(_size);
+        _resolution.AddTo(this);
         Add(_layer);
     }
 
@@ -52,7 +52,7 @@ internal sealed class ChangeVerb : Verb
         bool many = Directory.Exists(before);
         List<Pair> pairs = Pairs(before, arguments.GetValue(_after)!, arguments.GetValue(_labels));
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
+        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
         await output.WithProgressAsync("comparing", pairs.Count, progress => Task.Run(() =>
         {
             for (int i = 0; i < pairs.Count; i++)
@@ -78,6 +78,7 @@ internal sealed class ChangeVerb : Verb
             {
                 output = saved.Path,
                 replaced = saved.Replaced,
+                memory = features.Memory.ToJson(),
                 calibrated = best?.Threshold,
                 scores = scores is null ? null : new { f1 = scores.FScore[1], iou = scores.Iou[1], precision = scores.Precision[1], recall = scores.Recall[1] },
                 pairs = results.Select(r => new { before = r.Pair.Before, after = r.Pair.After, score = r.Score, changed = r.Changed, threshold = r.Threshold, mask = r.Mask }),

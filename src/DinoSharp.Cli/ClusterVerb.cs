@@ -23,7 +23,8 @@ internal sealed class ClusterVerb : Verb
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.cluster.png here]");
-    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<bool> _guided = ResolutionOptions.Guided();
+    private readonly ResolutionOptions _resolution = new();
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public ClusterVerb()
@@ -44,7 +45,8 @@ internal sealed class ClusterVerb : Verb
         Add(_model);
         Add(_compute);
         Add(_out);
-        Add(_size);
+        Add(_guided);
+        _resolution.AddTo(this);
         Add(_layer);
     }
 
@@ -54,7 +56,7 @@ internal sealed class ClusterVerb : Verb
         int k = arguments.GetValue(_k);
         string? folder = arguments.GetValue(_masks);
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
+        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
 
         // One picture needs one pass; more need a second, because keeping the patches of a folder would fill the memory.
         (string File, PatchMap Map)? only = null;
@@ -85,7 +87,7 @@ internal sealed class ClusterVerb : Verb
             for (int i = 0; i < readable.Length; i++)
             {
                 Photo photo = Photo.Read([readable[i]])[0];
-                LabelMap labels = Labels(clusters, only?.Map ?? features.Extract(photo, cancel), photo);
+                LabelMap labels = Labels(clusters, only?.Map ?? features.Extract(photo, cancel), photo, arguments.GetValue(_guided));
                 string? mask = folder is null ? null : names.For(photo.Path, "png", folder);
                 if (mask is not null) labels.Save(mask);
                 if (rows.Count < MostPanels)
@@ -102,7 +104,7 @@ internal sealed class ClusterVerb : Verb
         }, CancellationToken.None));
         SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_out) ?? names.For(readable[0], "cluster.png"));
         output.Show(
-            new { output = saved.Path, replaced = saved.Replaced, k, meanSimilarity = clusters.MeanSimilarity, images = results.Select(r => new { path = r.Path, mask = r.Mask, shares = r.Shares }), skipped = features.Skipped },
+            new { output = saved.Path, replaced = saved.Replaced, k, meanSimilarity = clusters.MeanSimilarity, images = results.Select(r => new { path = r.Path, mask = r.Mask, shares = r.Shares }), skipped = features.Skipped, memory = features.Memory.ToJson() },
             [
                 .. results.Take(MostPanels).Select(r => $"{r.Path}: {string.Join(' ', r.Shares.Select(s => $"{100 * s:0}%"))}"),
                 $"{k} clusters, mean similarity with their centres {clusters.MeanSimilarity:0.000}",
@@ -111,9 +113,10 @@ internal sealed class ClusterVerb : Verb
         return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
     }
 
-    private static LabelMap Labels(KMeans clusters, PatchMap map, Photo photo)
+    private static LabelMap Labels(KMeans clusters, PatchMap map, Photo photo, bool guided)
     {
-        LabelMap labels = PatchClasses.Paint(clusters.Similarities(map), photo.Pixels.Width, photo.Pixels.Height);
+        PatchMap scores = clusters.Similarities(map);
+        LabelMap labels = PatchClasses.Paint(guided ? scores.UpsampleGuided(photo.Pixels) : scores, photo.Pixels.Width, photo.Pixels.Height);
         return new LabelMap(labels.Width, labels.Height, Array.ConvertAll(labels.Array, c => (byte)(c + 1))); // 0 stays free for "none"
     }
 }

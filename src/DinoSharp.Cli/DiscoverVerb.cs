@@ -16,7 +16,7 @@ internal sealed class DiscoverVerb : Verb
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet: picture and box, saliency [default: NAME.discover.png here]");
-    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly ResolutionOptions _resolution = new();
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public DiscoverVerb()
@@ -27,7 +27,7 @@ internal sealed class DiscoverVerb : Verb
         Add(_model);
         Add(_compute);
         Add(_out);
-        Add(_size);
+        _resolution.AddTo(this);
         Add(_layer);
     }
 
@@ -35,7 +35,7 @@ internal sealed class DiscoverVerb : Verb
     {
         string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
+        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
         var found = new List<(string Path, DiscoveredObject Object)>();
         await output.WithProgressAsync("discovering", files.Length, progress => Task.Run(() =>
@@ -60,6 +60,7 @@ internal sealed class DiscoverVerb : Verb
                 replaced = saved.Replaced,
                 images = found.Select(f => new { path = f.Path, box = Numbers(f.Object.Box), share = (double)f.Object.Mask.Count / (f.Object.Mask.Width * f.Object.Mask.Height) }),
                 skipped = features.Skipped,
+                memory = features.Memory.ToJson(),
             },
             [.. found.Select(f => $"{f.Path}: object at {f.Object.Box.X:0},{f.Object.Box.Y:0}, {f.Object.Box.Width:0} x {f.Object.Box.Height:0} pixels"), saved.ToString()]);
         return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;

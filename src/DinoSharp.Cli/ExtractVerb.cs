@@ -3,6 +3,7 @@ using DinoSharp.Backbones;
 using DinoSharp.Cli.Embedding;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
+using DinoSharp.Images;
 using DinoSharp.Weights;
 using static TorchSharp.torch;
 
@@ -17,7 +18,7 @@ internal sealed class ExtractVerb : Verb
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("A .safetensors or .npy file (the latter with a .npy.json beside it), or a folder if there are several pictures [default: NAME.features.safetensors here]");
-    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly ResolutionOptions _resolution = new();
     private readonly Option<bool> _square = new("--square") { Description = "Resize to a square of that size, whatever the aspect" };
     private readonly Option<int[]> _layers = SharedOptions.Layers("Layers: 0 is the first, -1 the last; several with commas", -1);
     private readonly Option<bool> _raw = new("--no-norm") { Description = "Leave out the final norm of the network" };
@@ -33,7 +34,7 @@ internal sealed class ExtractVerb : Verb
         Add(_model);
         Add(_compute);
         Add(_out);
-        Add(_size);
+        _resolution.AddTo(this);
         Add(_square);
         Add(_layers);
         Add(_raw);
@@ -41,7 +42,7 @@ internal sealed class ExtractVerb : Verb
         {
             if (Extension(result.GetValue(_out) ?? "") == ".npy" && result.GetValue(_layers) is { Length: > 1 }) result.AddError("a .npy file holds one layer; give one, or write .safetensors");
             if (Formats.Contains(Extension(result.GetValue(_out) ?? "")) && result.GetValue(_images) is { Length: > 1 }) result.AddError("--out must be a folder for several pictures");
-            if (result.GetValue(_square) && result.GetValue(_size)?.Height is null) result.AddError("--square needs a number of pixels, not --size native");
+            if (result.GetValue(_square) && _resolution.Size(result) is null) result.AddError("--square needs a number of pixels, not --size native");
         });
     }
 
@@ -50,24 +51,26 @@ internal sealed class ExtractVerb : Verb
         string[] images = arguments.GetValue(_images)!;
         string[] files = Files(images, arguments.GetValue(_out)); // before the model is loaded, so that a wrong place is told at once
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var options = new ExtractOptions
+        ExtractOptions options = _resolution.Read(arguments) with
         {
-            ImageSizePixels = arguments.GetValue(_size)!.Height,
             Square = arguments.GetValue(_square),
             Layers = [.. arguments.GetValue(_layers)!],
             Normalize = !arguments.GetValue(_raw),
         };
         options.Layers.Resolve(model.Backbone.Config.LayerCount);
+        var memory = new MemoryNotes(output);
         SavedFeatures[] saved = await output.WithProgressAsync("extracting", images.Length, progress => Task.Run(
             () => images.Select((image, i) =>
             {
-                using ImageFeatures features = model.Extract(image, options, cancel);
+                ImageBuffer pixels = ImageFile.Read(image);
+                memory.Announce(model.Plan(pixels.Width, pixels.Height, options), options);
+                using ImageFeatures features = model.Extract(pixels, options, cancel);
                 SavedFeatures result = Save(features, files[i], model.Name, options.Normalize);
                 progress.Report(i + 1);
                 return result;
             }).ToArray(), CancellationToken.None));
         output.Show(
-            new { model = model.Name, images = saved },
+            new { model = model.Name, images = saved, memory = memory.ToJson() },
             saved.SelectMany(s => (string[])[$"{s.Path}: input {s.InputWidth}x{s.InputHeight} pixels, layers {string.Join(", ", s.Layers.Select(l => $"{l.Layer} ({l.Rows}x{l.Columns} patches of {l.Dim})"))}", s.Replaced ? $"{s.Output} (replaced)" : s.Output]));
         return ExitCode.Ok;
     }

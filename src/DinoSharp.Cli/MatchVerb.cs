@@ -20,7 +20,7 @@ internal sealed class MatchVerb : Verb
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The picture of the matches [default: A.match.png here]");
-    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly ResolutionOptions _resolution = new();
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public MatchVerb()
@@ -30,18 +30,20 @@ internal sealed class MatchVerb : Verb
             "dino match left.jpg right.jpg --model dinov3-vits16",
             "dino match left.jpg right.jpg --mask-a left-mask.png --mask-b right-mask.png --spacing 100 --model dinov3-vits16 --json")
     {
-        foreach (Symbol symbol in (Symbol[])[_a, _b, _maskA, _maskB, _dense, _spacing, _minScore, _refine, _model, _compute, _out, _size, _layer])
+        foreach (Symbol symbol in (Symbol[])[_a, _b, _maskA, _maskB, _dense, _spacing, _minScore, _refine, _model, _compute, _out, _layer])
         {
             if (symbol is Argument argument) Add(argument);
             else Add((Option)symbol);
         }
+
+        _resolution.AddTo(this);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         Photo[] photos = Photo.Read([arguments.GetValue(_a)!, arguments.GetValue(_b)!]);
         ImageBuffer? maskA = Read(arguments.GetValue(_maskA)), maskB = Read(arguments.GetValue(_maskB));
-        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
+        (PatchMap[] maps, int layer, MemoryNotes memory) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), _resolution.Read(arguments), arguments.GetValue(_layer), output, cancel);
         IReadOnlyList<PatchMatch> matches = PatchMatcher.Match(maps[0], maps[1], new()
         {
             ForegroundA = Mask(maskA, maps[0]),
@@ -58,6 +60,7 @@ internal sealed class MatchVerb : Verb
                 output = saved.Path,
                 replaced = saved.Replaced,
                 layer,
+                memory = memory.ToJson(),
                 images = photos.Select((photo, i) => new { path = photo.Path, photo.Pixels.Width, photo.Pixels.Height, grid = new { rows = maps[i].Height, columns = maps[i].Width } }),
                 matches = matches.Select(m => new { a = Place(m.A), b = Place(m.B), score = m.Similarity }),
             },

@@ -20,7 +20,8 @@ internal sealed class PcaVerb : Verb
         AllowMultipleArgumentsPerToken = false,
     };
 
-    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<bool> _guided = ResolutionOptions.Guided();
+    private readonly ResolutionOptions _resolution = new();
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public PcaVerb()
@@ -36,7 +37,8 @@ internal sealed class PcaVerb : Verb
         Add(_out);
         Add(_noSheet);
         Add(_mask);
-        Add(_size);
+        Add(_guided);
+        _resolution.AddTo(this);
         Add(_layer);
         Validators.Add(result =>
         {
@@ -53,10 +55,11 @@ internal sealed class PcaVerb : Verb
         bool folder = arguments.GetValue(_noSheet) && images.Length > 1;
         if (arguments.GetValue(_out) is { } path && !folder) OutputNames.Require(path, OutputNames.Pictures, images);
         Photo[] photos = Photo.Read(images);
-        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
+        (PatchMap[] maps, int layer, MemoryNotes memory) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), _resolution.Read(arguments), arguments.GetValue(_layer), output, cancel);
         PatchMask[]? masks = Masks(arguments.GetValue(_mask) ?? [], maps);
         Pca pca = Pca.Fit(maps, 3, masks);
-        PcaMap[] coloured = [.. maps.Select((map, i) => pca.Project(map, foreground: masks?[i]))];
+        bool guided = arguments.GetValue(_guided);
+        PcaMap[] coloured = [.. maps.Select((map, i) => pca.Project(map, foreground: masks?[i])).Select((map, i) => guided ? new PcaMap(map.Map.UpsampleGuided(photos[i].Pixels), map.Foreground, map.Map.Geometry) : map)];
         SavedPicture[] saved = arguments.GetValue(_noSheet) ? SaveEach(photos, coloured, arguments.GetValue(_out)) : [SaveSheet(photos, coloured, arguments.GetValue(_out))];
         output.Show(
             new
@@ -64,6 +67,7 @@ internal sealed class PcaVerb : Verb
                 output = saved.Select(s => s.Path),
                 replaced = saved.Where(s => s.Replaced).Select(s => s.Path),
                 layer,
+                memory = memory.ToJson(),
                 explainedVariance = pca.ExplainedVarianceRatio.ToArray(),
                 images = photos.Select((photo, i) => new
                 {

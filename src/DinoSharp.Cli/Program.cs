@@ -8,6 +8,7 @@ internal static class Program
     /// <summary>The verbs in the order of the help.</summary>
     public static Command[] Verbs() =>
     [
+        new DemoVerb(),
         new EmbedVerb(),
         new ExtractVerb(),
         new PcaVerb(),

@@ -18,7 +18,8 @@ internal sealed class SegmentVerb : Verb
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.segment.png here]");
-    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly Option<bool> _guided = ResolutionOptions.Guided();
+    private readonly ResolutionOptions _resolution = new();
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public SegmentVerb()
@@ -35,7 +36,8 @@ internal sealed class SegmentVerb : Verb
         Add(_model);
         Add(_compute);
         Add(_out);
-        Add(_size);
+        Add(_guided);
+        _resolution.AddTo(this);
         Add(_layer);
     }
 
@@ -46,7 +48,7 @@ internal sealed class SegmentVerb : Verb
         string folder = arguments.GetValue(_masks) ?? "segments";
         LabelMap[] painted = [.. pairs.Select(pair => MaskExamples.Read(pair.Mask))];
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
+        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
         using PatchClassifier classifier = await output.WithProgressAsync("learning", pairs.Count, progress => Task.Run(() =>
         {
             MaskExample[] examples = [.. pairs.Select((pair, i) =>
@@ -65,7 +67,7 @@ internal sealed class SegmentVerb : Verb
         {
             foreach ((Photo photo, PatchMap map) in features.ExtractAll(files, progress, cancel))
             {
-                LabelMap labels = classifier.Segment(map);
+                LabelMap labels = arguments.GetValue(_guided) ? classifier.Segment(map, photo.Pixels) : classifier.Segment(map);
                 string file = names.For(photo.Path, "png", folder);
                 labels.Save(file);
                 results.Add((photo.Path, file, [.. classifier.Ids.Select(id => labels.Values.ToArray().Count(v => v == id) / (double)labels.Values.Length)]));
@@ -88,6 +90,7 @@ internal sealed class SegmentVerb : Verb
                 heldOutIou = classifier.HeldOutIou,
                 images = results.Select(r => new { path = r.Path, mask = r.Mask, shares = r.Shares }),
                 skipped = features.Skipped,
+                memory = features.Memory.ToJson(),
             },
             [
                 $"{pairs.Count} examples, classes {string.Join(' ', classifier.Ids)}, C {classifier.C}" + (classifier.HeldOutIou is double iou ? $", mean IoU on patches left out {100 * iou:0.0}" : ""),

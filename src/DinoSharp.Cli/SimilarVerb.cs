@@ -17,7 +17,7 @@ internal sealed class SimilarVerb : Verb
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet: query and results with the place found [default: NAME.similar.png here]");
-    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly ResolutionOptions _resolution = new();
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public SimilarVerb()
@@ -34,7 +34,7 @@ internal sealed class SimilarVerb : Verb
         Add(_model);
         Add(_compute);
         Add(_out);
-        Add(_size);
+        _resolution.AddTo(this);
         Add(_layer);
     }
 
@@ -45,7 +45,7 @@ internal sealed class SimilarVerb : Verb
         Place at = arguments.GetValue(_at);
         PatchGeometry.Whole(query.Pixels.Width, query.Pixels.Height).PatchAt(at.X, at.Y, 1, 1); // outside of the picture: an error before the model is loaded
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, arguments.GetValue(_size)!, arguments.GetValue(_layer), output);
+        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
         PatchMap map = features.Extract(query, cancel);
         (int row, int column) = map.Geometry.PatchAt(at.X, at.Y, map.Height, map.Width);
         float[] vector = map[row, column].ToArray();
@@ -68,7 +68,7 @@ internal sealed class SimilarVerb : Verb
         rows.AddRange(best.Take(MostPanels).Select(r => Marked(Photo.Read([r.Path])[0], r.X, r.Y, r.Score)).Chunk(3));
         SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_out) ?? new OutputNames().For(query.Path, "similar.png"));
         output.Show(
-            new { output = saved.Path, replaced = saved.Replaced, query = new { path = query.Path, x = at.X, y = at.Y, row, column }, results = best.Select(r => new { path = r.Path, score = r.Score, at = new[] { Math.Round(r.X, 2), Math.Round(r.Y, 2) } }), skipped = features.Skipped },
+            new { output = saved.Path, replaced = saved.Replaced, query = new { path = query.Path, x = at.X, y = at.Y, row, column }, results = best.Select(r => new { path = r.Path, score = r.Score, at = new[] { Math.Round(r.X, 2), Math.Round(r.Y, 2) } }), skipped = features.Skipped, memory = features.Memory.ToJson() },
             [.. best.Select(r => $"{r.Score:0.000}  {r.Path} at {r.X:0},{r.Y:0}"), saved.ToString()]);
         return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
     }

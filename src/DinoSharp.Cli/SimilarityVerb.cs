@@ -1,36 +1,54 @@
 using System.CommandLine;
+using System.Globalization;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
 using DinoSharp.Images;
 
 namespace DinoSharp.Cli;
 
-/// <summary><c>dino similarity</c>: where pictures resemble one place of a picture.</summary>
+/// <summary><c>dino similarity</c>: where pictures resemble one or more places of a picture.</summary>
 internal sealed class SimilarityVerb : Verb
 {
     private readonly Argument<string> _image = new("image") { Description = "The picture that the place is in" };
     private readonly Argument<string[]> _others = new("others") { Description = "More pictures to search", Arity = ArgumentArity.ZeroOrMore };
-    private readonly Option<Place> _at = Place.Option("The place, in pixels of the upright picture from its upper left corner");
+    private readonly Option<Place[]> _at = Place.Several("The place, in pixels of the upright picture from its upper left corner; repeat for several");
+    private readonly Option<ColorRange> _range = new("--range")
+    {
+        Description = "Cosines at the ends of the colour scale: LOW,HIGH, or 'auto' for those of the pictures [default: 0,1, so that sheets can be compared]",
+        HelpName = "LOW,HIGH|auto",
+        DefaultValueFactory = _ => new ColorRange(new ValueRange(0, 1)),
+        CustomParser = result =>
+        {
+            string word = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+            if (word == "auto") return new ColorRange(null);
+            double[] ends = [.. word.Split(',').Select(part => double.TryParse(part, NumberStyles.Float, CultureInfo.InvariantCulture, out double end) ? end : double.NaN)];
+            if (ends is [double low, double high] && low < high) return new ColorRange(new ValueRange(low, high));
+            result.AddError($"--range {word}: expected two numbers, the smaller first, such as --range -0.2,0.8, or 'auto'");
+            return null;
+        },
+    };
+
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.similarity.png here]");
-    private readonly Option<PictureSize> _size = PictureSize.Option();
+    private readonly ResolutionOptions _resolution = new();
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public SimilarityVerb()
         : base(
             "similarity",
-            "Show where pictures resemble one place of a picture",
+            "Show where pictures resemble one or more places of a picture",
             "dino similarity samples/images/still-life.jpg --at 300,260 --model random:vits16",
-            "dino similarity dog.jpg --at 812,640 other-dog.jpg --model dinov3-vits16")
+            "dino similarity dog.jpg --at 812,640 --at 300,900 other-dog.jpg --model dinov3-vits16")
     {
         Add(_image);
         Add(_others);
         Add(_at);
+        Add(_range);
         Add(_model);
         Add(_compute);
         Add(_out);
-        Add(_size);
+        _resolution.AddTo(this);
         Add(_layer);
     }
 
@@ -39,56 +57,36 @@ internal sealed class SimilarityVerb : Verb
         string[] images = [arguments.GetValue(_image)!, .. arguments.GetValue(_others)!];
         if (arguments.GetValue(_out) is { } path) OutputNames.Require(path, OutputNames.Pictures, images);
         Photo[] photos = Photo.Read(images);
-        (int x, int y) = arguments.GetValue(_at);
-        PatchGeometry.Whole(photos[0].Pixels.Width, photos[0].Pixels.Height).PatchAt(x, y, 1, 1); // outside of the picture: an error before the model is loaded
-        (PatchMap[] maps, int layer) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), arguments.GetValue(_size)!, arguments.GetValue(_layer), output, cancel);
-        (int row, int column) = maps[0].PatchAt(x, y);
-        HeatMap[] heats = [.. maps.Select(map => map.SimilarityTo(maps[0][row, column]))];
-        SavedPicture saved = SavedPicture.Save(Sheet(photos, heats, x, y), arguments.GetValue(_out) ?? new OutputNames().For(photos[0].Path, "similarity.png"));
-        var results = photos.Select((photo, i) =>
-        {
-            (int bestRow, int bestColumn) = heats[i].Largest;
-            (double bestX, double bestY) = maps[i].CenterOf(bestRow, bestColumn);
-            return new
-            {
-                path = photo.Path,
-                grid = new { rows = maps[i].Height, columns = maps[i].Width },
-                lowest = heats[i].Range.Low,
-                highest = heats[i].Range.High,
-                best = i == 0 ? null : new { x = (int)bestX, y = (int)bestY, row = bestRow, column = bestColumn }, // in its own picture, a place is most like itself
-            };
-        }).ToArray();
+        Place[] places = arguments.GetValue(_at)!;
+        PatchGeometry whole = PatchGeometry.Whole(photos[0].Pixels.Width, photos[0].Pixels.Height);
+        foreach (Place place in places) whole.PatchAt(place.X, place.Y, 1, 1); // outside of the picture: an error before the model is loaded
+        (PatchMap[] maps, int layer, MemoryNotes memory) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), _resolution.Read(arguments), arguments.GetValue(_layer), output, cancel);
+        Query[] queries = [.. places.Select(place => Query.Create(place, maps))];
+        var found = new ValueRange(queries.Min(q => q.Heats.Min(h => h.Range.Low)), queries.Max(q => q.Heats.Max(h => h.Range.High)));
+        SavedPicture saved = SavedPicture.Save(SimilaritySheet.Draw(photos, queries, arguments.GetValue(_range)!.Fixed ?? found), arguments.GetValue(_out) ?? new OutputNames().For(photos[0].Path, "similarity.png"));
+        var results = queries.Select(query => new { x = query.Place.X, y = query.Place.Y, row = query.Row, column = query.Column, images = photos.Select((photo, i) => InPicture(photo, maps[i], query.Heats[i], first: i == 0)).ToArray() }).ToArray();
         output.Show(
-            new { output = saved.Path, replaced = saved.Replaced, layer, query = new { x, y, row, column }, images = results },
+            new { output = saved.Path, replaced = saved.Replaced, layer, memory = memory.ToJson(), queries = results },
             [
-                .. results.Select(image => $"{image.path}: cosine {image.lowest:0.000} to {image.highest:0.000}" + (image.best is null ? "" : $", best at {image.best.x},{image.best.y}")),
+                .. results.SelectMany(query => query.images.Select(image => $"{query.x},{query.y} in {image.Path}: cosine {image.Lowest:0.000} to {image.Highest:0.000}" + (image.Best is null ? "" : $", best at {image.Best.X},{image.Best.Y}"))),
                 saved.ToString(),
             ]);
         return ExitCode.Ok;
     }
 
-    private static ImageBuffer Sheet(Photo[] photos, HeatMap[] heats, int x, int y)
+    private static PictureResult InPicture(Photo photo, PatchMap map, HeatMap heat, bool first)
     {
-        // One colour scale for all pictures, so that colours can be compared.
-        var range = new ValueRange(heats.Min(heat => heat.Range.Low), heats.Max(heat => heat.Range.High));
-        ImageBuffer first = photos[0].Panel();
-        var panels = new List<PictureSheet.Panel> { new(Marked(first)) };
-        foreach ((Photo photo, HeatMap heat) in photos.Zip(heats))
-        {
-            ImageBuffer panel = photo.Panel(), overlay = PictureSheet.Overlay(panel, heat.ToImage(panel.Width, panel.Height, range));
-            panels.Add(new(photo == photos[0] ? Marked(overlay) : overlay));
-        }
-
-        panels.Add(new(PictureSheet.Legend(range, first.Height)));
-        return PictureSheet.Compose([panels]);
-
-        ImageBuffer Marked(ImageBuffer panel)
-        {
-            var canvas = new Canvas(panel.Width, panel.Height);
-            canvas.Draw(panel, 0, 0);
-            double scaleX = (double)panel.Width / photos[0].Pixels.Width, scaleY = (double)panel.Height / photos[0].Pixels.Height;
-            canvas.Ring((x + 0.5) * scaleX, (y + 0.5) * scaleY, radius: 14, thickness: 4);
-            return canvas.ToPicture();
-        }
+        (int row, int column) = heat.Largest;
+        (double x, double y) = map.CenterOf(row, column);
+        BestPlace? best = first ? null : new((int)x, (int)y, row, column); // in its own picture, a place is most like itself
+        return new PictureResult(photo.Path, new Grid(map.Height, map.Width), heat.Range.Low, heat.Range.High, best);
     }
+
+    private sealed record ColorRange(ValueRange? Fixed);
+
+    private sealed record Grid(int Rows, int Columns);
+
+    private sealed record BestPlace(int X, int Y, int Row, int Column);
+
+    private sealed record PictureResult(string Path, Grid Grid, double Lowest, double Highest, BestPlace? Best);
 }

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Cli.Video;
 using DinoSharp.Evaluation;
+using DinoSharp.Features;
 using DinoSharp.Features.Propagation;
 using DinoSharp.Images;
 
@@ -29,6 +30,7 @@ internal sealed class TrackVerb : Verb
     private readonly Option<MaskUpsampling> _upsampling = new("--upsampling") { Description = "From patches to pixels: Bilinear as in the paper, or NearestStretched as in the example notebook", DefaultValueFactory = _ => MaskUpsampling.Bilinear };
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
+    private readonly Option<long?> _maxMemory = ResolutionOptions.MaxMemory("Most memory to use, for example 4GB: frames that would take more are computed in the largest tiles that fit");
 
     public TrackVerb()
         : base(
@@ -54,6 +56,7 @@ internal sealed class TrackVerb : Verb
         Add(_upsampling);
         Add(_model);
         Add(_compute);
+        Add(_maxMemory);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
@@ -72,10 +75,14 @@ internal sealed class TrackVerb : Verb
         using FrameSource source = await FrameSource.OpenAsync(path, cancel);
         string[]? truth = arguments.GetValue(_truth) is { } truths ? TrueMasks(truths, source) : null;
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        var memory = new MemoryNotes(output);
+        ImageBuffer start = source.Frames[0].Read();
+        var limit = new ExtractOptions { MaxMemoryBytes = arguments.GetValue(_maxMemory) };
+        memory.Announce(VideoTracking.Plan(model, start.Width, start.Height, arguments.GetValue(_size), options, limit.MaxMemoryBytes), limit);
         Directory.CreateDirectory(folder);
         var time = Stopwatch.StartNew();
         (List<ImageBuffer> pictures, List<byte[]>? masks) = await output.WithProgressAsync(
-            "tracking", source.Frames.Count, progress => Task.Run(() => Run(source, model, first, arguments.GetValue(_size), options, folder, keepMasks: truth is not null, progress, cancel), CancellationToken.None));
+            "tracking", source.Frames.Count, progress => Task.Run(() => Run(source, model, first, arguments.GetValue(_size), options, limit.MaxMemoryBytes, folder, keepMasks: truth is not null, progress, cancel), CancellationToken.None));
         double seconds = time.Elapsed.TotalSeconds;
         if (Path.GetExtension(overlay).ToUpperInvariant() is ".GIF" or ".WEBP") AnimationWriter.Save(overlay, pictures, source.FramesPerSecond / OverlayStep(source));
         else await Ffmpeg.WriteAsync(overlay, pictures, source.FramesPerSecond / OverlayStep(source), cancel);
@@ -88,6 +95,7 @@ internal sealed class TrackVerb : Verb
                 masks = source.Frames.Select(frame => Path.Combine(folder, frame.Name + ".png")),
                 objects = first.Ids.Where(id => id != 0).Select(id => (int)id),
                 seconds = Math.Round(seconds, 3),
+                memory = memory.ToJson(),
                 scores = scores is null ? null : new { j = scores.J, f = scores.F, jAndF = scores.JAndF, objects = scores.Objects.Select(o => new { id = (int)o.Id, j = o.J, f = o.F }) },
             },
             [
@@ -99,12 +107,12 @@ internal sealed class TrackVerb : Verb
     }
 
     private static (List<ImageBuffer> Overlays, List<byte[]>? Masks) Run(
-        FrameSource source, DinoModel model, LabelMap first, int size, PropagationOptions options, string folder, bool keepMasks, IProgress<long> progress, CancellationToken cancel)
+        FrameSource source, DinoModel model, LabelMap first, int size, PropagationOptions options, long? maxMemory, string folder, bool keepMasks, IProgress<long> progress, CancellationToken cancel)
     {
         var overlays = new List<ImageBuffer>();
         List<byte[]>? kept = keepMasks ? [] : null;
         ImageBuffer? current = null;
-        using IEnumerator<LabelMap> masks = VideoTracking.Track(model, source.Frames.Select(frame => current = frame.Read()), first, size, options, cancel).GetEnumerator();
+        using IEnumerator<LabelMap> masks = VideoTracking.Track(model, source.Frames.Select(frame => current = frame.Read()), first, size, options, maxMemory, cancel).GetEnumerator();
         for (int i = 0; i < source.Frames.Count; i++)
         {
             LabelMap mask;

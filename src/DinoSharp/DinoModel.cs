@@ -1,5 +1,6 @@
 using DinoSharp.Backbones;
 using DinoSharp.Features;
+using DinoSharp.Features.HighResolution;
 using DinoSharp.Images;
 using DinoSharp.Weights;
 using static TorchSharp.torch;
@@ -18,6 +19,7 @@ namespace DinoSharp;
 public sealed class DinoModel : IDisposable
 {
     private readonly Device _device;
+
 
     private DinoModel(string name, ModelLoader.Loaded loaded, Device? device) =>
         (Name, Backbone, Preprocessing, Route, Fingerprint, _device) = (name, loaded.Backbone, loaded.Preprocessing, loaded.Route, loaded.Fingerprint, device ?? CPU);
@@ -38,6 +40,9 @@ public sealed class DinoModel : IDisposable
     public ComputeType Compute => Route.Compute;
 
     private InferenceRoute Route { get; }
+
+    /// <summary>What the process held before the first picture, when there were no buffers of earlier ones: what every estimate starts from.</summary>
+    internal long ResidentBytes { get; } = Environment.WorkingSet;
 
     /// <summary>Tells weights apart without reading them: path, size and time of the file.</summary>
     internal string Fingerprint { get; }
@@ -112,25 +117,44 @@ public sealed class DinoModel : IDisposable
     public ImageFeatures Extract(ImageBuffer image, ExtractOptions? options = null, CancellationToken cancel = default)
     {
         options ??= new ExtractOptions();
-        using ImageTensor input = Dense(image, options);
+        Plan(image.Width, image.Height, options); // what cannot work is told before anything is computed
+        using ImageTensor input = DensePreprocessing(image.Width, image.Height, options).Apply(image);
         cancel.ThrowIfCancellationRequested();
-        return Extract(input, options);
+        return Extract(input, options, cancel);
     }
 
     /// <summary>Class token, registers and patch maps of chosen layers of a picture that is the network's input already.</summary>
     /// <param name="input">From <see cref="Preprocessing"/> or prepared elsewhere; stays the caller's.</param>
-    /// <param name="options">Layers; its size is of no account. Null: the last layer.</param>
+    /// <param name="options">Layers and tiles; its size is of no account. Null: the last layer.</param>
+    /// <param name="cancel">Checked before each tile.</param>
     /// <returns>The features; dispose them.</returns>
-    /// <exception cref="DinoSharpException">There is no such layer, the size does not fit the network, or it was normalised for other weights.</exception>
-    public ImageFeatures Extract(ImageTensor input, ExtractOptions? options = null)
+    /// <exception cref="DinoSharpException">There is no such layer, the size does not fit the network or the memory, or it was normalised for other weights.</exception>
+    public ImageFeatures Extract(ImageTensor input, ExtractOptions? options = null, CancellationToken cancel = default)
     {
         options ??= new ExtractOptions();
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
         Tensor pixels = Batch([RequireOwnNormalization(input)]); // [1, C, H, W]
-        LayerFeatures[] layers = Backbone.GetLayers(pixels, options.Layers, options.Normalize);
+        ExtractionPlanner.Plan(Backbone, ResidentBytes, imageSamples: (long)input.Geometry.OriginalWidth * input.Geometry.OriginalHeight * 3, (int)pixels.shape[2], (int)pixels.shape[3], options, out TileGrid? grid);
+        LayerFeatures[] layers = grid is null
+            ? Backbone.GetLayers(pixels, options.Layers, options.Normalize)
+            : TiledExtraction.Run(tile => Backbone.GetLayers(tile, options.Layers, options.Normalize), pixels, grid, cancel);
         foreach (LayerFeatures layer in layers) layer.MoveToOuterDisposeScope();
         return new ImageFeatures(input.Name, layers, Backbone.Config.LayerCount, (int)pixels.shape[2], (int)pixels.shape[3], PatchGeometry.Of(input.Geometry));
+    }
+
+    /// <summary>How <see cref="Extract(ImageBuffer, ExtractOptions?, CancellationToken)"/> will compute a picture, and how much memory the process will hold at its peak.</summary>
+    /// <param name="imageWidth">Width of the upright picture in pixels.</param>
+    /// <param name="imageHeight">Height of the upright picture in pixels.</param>
+    /// <param name="options">Layers, size, tiles and ceiling; null: the last layer at a height of 768 pixels, as a whole.</param>
+    /// <remarks>The estimate counts what the process held when the model was loaded; what the caller allocates since then comes on top.</remarks>
+    /// <exception cref="ImageException">No legal size results.</exception>
+    /// <exception cref="DinoSharpException">There is no such layer, an impossible tile, or no tile is small enough for the ceiling.</exception>
+    public ExtractionPlan Plan(int imageWidth, int imageHeight, ExtractOptions? options = null)
+    {
+        options ??= new ExtractOptions();
+        PixelWindow input = DensePreprocessing(imageWidth, imageHeight, options).Plan(imageWidth, imageHeight, Name).Cut;
+        return ExtractionPlanner.Plan(Backbone, ResidentBytes, (long)imageWidth * imageHeight * 3, input.Height, input.Width, options, out _);
     }
 
     /// <summary>How much the class token looks at each patch, for every attention head of a layer.</summary>
@@ -140,7 +164,7 @@ public sealed class DinoModel : IDisposable
     /// <param name="cancel">Checked before decoding and before computing.</param>
     /// <returns>One map per head. What is missing to a sum of one goes to the class token itself and the registers.</returns>
     /// <exception cref="ImageException">The picture cannot be read.</exception>
-    /// <exception cref="DinoSharpException">The network has no attention (ConvNeXt), or no such layer.</exception>
+    /// <exception cref="DinoSharpException">The network has no attention (ConvNeXt), no such layer, or more memory is needed than the options allow.</exception>
     public HeatMap[] Attention(ImageSource image, int layer = -1, ExtractOptions? options = null, CancellationToken cancel = default) => Attention(Read(image, cancel), layer, options, cancel);
 
     /// <summary>How much the class token looks at each patch of a decoded picture, for every attention head of a layer.</summary>
@@ -149,11 +173,13 @@ public sealed class DinoModel : IDisposable
     /// <param name="options">Size; its layers are of no account. Null: a height of 768 pixels.</param>
     /// <param name="cancel">Checked before computing.</param>
     /// <returns>As for a file.</returns>
-    /// <exception cref="DinoSharpException">The network has no attention (ConvNeXt), or no such layer.</exception>
+    /// <exception cref="DinoSharpException">The network has no attention (ConvNeXt), no such layer, or more memory is needed than the options allow.</exception>
     public HeatMap[] Attention(ImageBuffer image, int layer = -1, ExtractOptions? options = null, CancellationToken cancel = default)
     {
         if (Backbone is not VisionTransformer vit) throw new DinoSharpException($"{Name} is a ConvNeXt, which has no attention; take a vision transformer such as dinov3-vits16");
-        using ImageTensor input = Dense(image, options ?? new ExtractOptions());
+        options ??= new ExtractOptions();
+        PlanAttention(image.Width, image.Height, layer, options);
+        using ImageTensor input = DensePreprocessing(image.Width, image.Height, options).Apply(image);
         cancel.ThrowIfCancellationRequested();
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
@@ -164,8 +190,30 @@ public sealed class DinoModel : IDisposable
         return [.. patches.unbind(0).Select(head => new HeatMap(height, width, head.contiguous().data<float>().ToArray(), PatchGeometry.Of(input.Geometry)))];
     }
 
+    /// <summary>The same as <see cref="Plan"/> for attention maps, which know no tiles.</summary>
+    internal ExtractionPlan PlanAttention(int imageWidth, int imageHeight, int layer, ExtractOptions options)
+    {
+        PixelWindow input = DensePreprocessing(imageWidth, imageHeight, options).Plan(imageWidth, imageHeight, Name).Cut;
+        int index = LayerSelection.Create([layer]).Resolve(Backbone.Config.LayerCount)[0];
+        long peak = ResidentBytes + NetworkMemory.Attention(Backbone, (long)imageWidth * imageHeight * 3, input.Height, input.Width, index);
+        if (options.MaxMemoryBytes < peak)
+            throw new DinoSharpException($"attention maps at {input.Width}x{input.Height} pixels take about {ExtractionPlan.Words(peak)}, the limit is {ExtractionPlan.Words(options.MaxMemoryBytes.Value)}; use a smaller size or a higher limit");
+        return new ExtractionPlan(input.Width, input.Height, input.Width, input.Height, 0, 1, 1, peak, peak);
+    }
+
     /// <summary>Frees the weights.</summary>
     public void Dispose() => Backbone.Dispose();
+
+    /// <summary>The most pictures that can be embedded at once within a ceiling, at most those of the options, and the memory that the process then holds.</summary>
+    /// <exception cref="DinoSharpException">Not even one fits.</exception>
+    internal (int Batch, long PeakBytes) PlanEmbedding(EmbedOptions options, long? maxMemoryBytes)
+    {
+        (int width, int height, PixelWindow cut) = Square(options.ImageSizePixels).Plan(1 << 10, 1 << 10, Name);
+        long one = NetworkMemory.Extraction(Backbone, (long)width * height * 3, (cut.Height, cut.Width), (cut.Height, cut.Width), [Backbone.Config.LayerCount - 1]);
+        int batch = maxMemoryBytes is long most ? (int)Math.Min(options.BatchSize, (most - ResidentBytes) / one) : options.BatchSize;
+        return batch > 0 ? (batch, ResidentBytes + (batch * one)) : throw new DinoSharpException(
+            $"one picture of {cut.Width}x{cut.Height} pixels takes about {ExtractionPlan.Words(ResidentBytes + one)}, the limit is {ExtractionPlan.Words(maxMemoryBytes!.Value)}; use a smaller size or a higher limit");
+    }
 
     /// <summary>One vector for each picture, batch by batch as the caller cuts them.</summary>
     internal IEnumerable<IReadOnlyList<ImageEmbedding>> EmbedBatches(IEnumerable<IReadOnlyList<ImageSource>> batches, EmbedOptions options, CancellationToken cancel)
@@ -197,21 +245,22 @@ public sealed class DinoModel : IDisposable
         ? input
         : throw new DinoSharpException($"{input.Name} was normalised with {input.Normalization}, but {Name} needs {Preprocessing.Normalization}; prepare it with the model's Preprocessing");
 
-    private Tensor Batch(IReadOnlyList<ImageTensor> inputs) => stack(inputs.Select(input => input.Tensor)).to(_device); // [B, C, H, W]
+    private Tensor Batch(IReadOnlyList<ImageTensor> inputs) =>
+        (inputs is [var only] ? only.Tensor.unsqueeze(0) : stack(inputs.Select(input => input.Tensor))).to(_device); // [B, C, H, W]
 
     private Preprocessing Square(int? side) => side is { } pixels ? Preprocessing with { Size = SizePolicy.Square(pixels), CenterCropPixels = null } : Preprocessing;
 
     // Dense features are computed as in the official notebooks, whatever the weights say about pictures to classify.
-    private ImageTensor Dense(ImageBuffer image, ExtractOptions options)
+    private Preprocessing DensePreprocessing(int width, int height, ExtractOptions options)
     {
-        if (options.Square) return Square(options.ImageSizePixels).Apply(image);
+        if (options.Square) return Square(options.ImageSizePixels);
         int patch = Preprocessing.PatchSizePixels;
         SizePolicy size = options.ImageSizePixels switch
         {
             null => SizePolicy.Native,
-            int height when (long)image.Width * height < (long)image.Height * patch => SizePolicy.Exact(patch, height), // a strip: one column, not none
-            int height => SizePolicy.FixedHeight(height),
+            int side when (long)width * side < (long)height * patch => SizePolicy.Exact(patch, side), // a strip: one column, not none
+            int side => SizePolicy.FixedHeight(side),
         };
-        return (Preprocessing.Notebook with { Normalization = Preprocessing.Normalization, PatchSizePixels = patch, Size = size }).Apply(image);
+        return Preprocessing.Notebook with { Normalization = Preprocessing.Normalization, PatchSizePixels = patch, Size = size };
     }
 }

@@ -1,5 +1,6 @@
 using DinoSharp.Backbones;
 using DinoSharp.Features;
+using DinoSharp.Features.HighResolution;
 using DinoSharp.Images;
 
 namespace DinoSharp.Cli.Pictures;
@@ -32,24 +33,42 @@ internal sealed record Photo(string Path, ImageBuffer Pixels)
     /// <param name="photos">The pictures.</param>
     /// <param name="modelName">Which model to load for it.</param>
     /// <param name="compute">Precision of the matrix products.</param>
-    /// <param name="size">Size of the network's input.</param>
+    /// <param name="options">Size, tiles and memory.</param>
     /// <param name="layer">Index of the layer, negative from the end.</param>
     /// <param name="output">Shows the progress.</param>
     /// <param name="cancel">Stops between pictures.</param>
-    /// <returns>One map per picture, and the layer counted from 0.</returns>
-    public static async Task<(PatchMap[] Maps, int Layer)> ExtractAsync(IReadOnlyList<Photo> photos, string modelName, ComputeType compute, PictureSize size, int layer, Output output, CancellationToken cancel)
+    /// <returns>One map per picture, the layer counted from 0, and what was said about memory.</returns>
+    public static async Task<(PatchMap[] Maps, int Layer, MemoryNotes Memory)> ExtractAsync(
+        IReadOnlyList<Photo> photos, string modelName, ComputeType compute, ExtractOptions options, int layer, Output output, CancellationToken cancel)
     {
         using DinoModel model = DinoModel.Load(modelName, new DinoModelOptions { Compute = compute }, cancel);
         LayerSelection wanted = [layer];
         int index = wanted.Resolve(model.Backbone.Config.LayerCount)[0];
-        var options = new ExtractOptions { ImageSizePixels = size.Height, Layers = wanted };
-        PatchMap[] maps = await output.WithProgressAsync("extracting", photos.Count, progress => Task.Run(
+        options = options with { Layers = wanted };
+
+        // The maps of all pictures are held to the end, so each picture has what the others leave.
+        long[] maps = [.. photos.Select(photo => MapBytes(model, photo, options))];
+        var memory = new MemoryNotes(output);
+        foreach ((Photo photo, long own) in photos.Zip(maps))
+        {
+            long others = maps.Sum() - own;
+            ExtractionPlan plan = model.Plan(photo.Pixels.Width, photo.Pixels.Height, options with { MaxMemoryBytes = options.MaxMemoryBytes - others });
+            memory.Announce(plan with { PeakBytes = plan.PeakBytes + others, WholePeakBytes = plan.WholePeakBytes + others }, options);
+        }
+
+        PatchMap[] result = await output.WithProgressAsync("extracting", photos.Count, progress => Task.Run(
             () => photos.Select((photo, i) =>
             {
-                using ImageFeatures features = model.Extract(photo.Pixels, options, cancel);
+                using ImageFeatures features = model.Extract(photo.Pixels, options with { MaxMemoryBytes = options.MaxMemoryBytes - maps.Sum() + maps[i] }, cancel);
                 progress.Report(i + 1);
                 return features.PatchMap(index);
             }).ToArray(), CancellationToken.None));
-        return (maps, index);
+        return (result, index, memory);
+    }
+
+    private static long MapBytes(DinoModel model, Photo photo, ExtractOptions options)
+    {
+        ExtractionPlan plan = model.Plan(photo.Pixels.Width, photo.Pixels.Height, options with { TileSizePixels = null, MaxMemoryBytes = null });
+        return NetworkMemory.Results(model.Backbone.Config, plan.InputHeight, plan.InputWidth, options.Layers.Resolve(model.Backbone.Config.LayerCount));
     }
 }

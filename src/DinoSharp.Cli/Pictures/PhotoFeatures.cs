@@ -5,8 +5,11 @@ using DinoSharp.Features;
 namespace DinoSharp.Cli.Pictures;
 
 /// <summary>Patch features of many pictures, one picture at a time, so that a folder of any size fits into memory. Pictures that cannot be read are skipped with a warning.</summary>
-internal sealed class PhotoFeatures(DinoModel model, PictureSize size, int layer, Output output)
+internal sealed class PhotoFeatures(DinoModel model, ExtractOptions size, int layer, Output output)
 {
+    /// <summary>What was said about memory.</summary>
+    public MemoryNotes Memory { get; } = new(output);
+
     /// <summary>Pictures that were skipped so far.</summary>
     public List<SkippedInput> Skipped { get; } = [];
 
@@ -31,7 +34,9 @@ internal sealed class PhotoFeatures(DinoModel model, PictureSize size, int layer
     public PatchMap Extract(Photo photo, CancellationToken cancel)
     {
         LayerSelection wanted = [layer];
-        using ImageFeatures features = model.Extract(photo.Pixels, new ExtractOptions { ImageSizePixels = size.Height, Layers = wanted }, cancel);
+        ExtractOptions options = size with { Layers = wanted };
+        Memory.Announce(model.Plan(photo.Pixels.Width, photo.Pixels.Height, options), options);
+        using ImageFeatures features = model.Extract(photo.Pixels, options, cancel);
         return features.PatchMap(wanted.Resolve(model.Backbone.Config.LayerCount)[0]);
     }
 

@@ -12,7 +12,7 @@ internal sealed record PictureSize(int? Height)
     /// <summary>The option <c>--size</c> of the verbs that make pictures.</summary>
     public static Option<PictureSize> Option() => new("--size")
     {
-        Description = "Height at which the network sees the picture (the width follows), or 'native' for its own size. ViT-S takes about 0.5 GB at 768 and 0.75 GB at 1536; time grows with the square of the area",
+        Description = "Height at which the network sees the picture (the width follows), or 'native' for its own size. Time grows with the square of the area; see --max-memory",
         HelpName = "PIXELS|native",
         DefaultValueFactory = _ => new PictureSize(Default),
         CustomParser = result =>

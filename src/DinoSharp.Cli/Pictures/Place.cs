@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Globalization;
 
 namespace DinoSharp.Cli.Pictures;
@@ -8,19 +9,34 @@ namespace DinoSharp.Cli.Pictures;
 /// <param name="Y">Row from the top.</param>
 internal readonly record struct Place(int X, int Y)
 {
-    /// <summary>The option <c>--at</c>.</summary>
+    /// <summary>The option <c>--at</c> with one place.</summary>
     public static Option<Place> Option(string description) => new("--at")
     {
         Description = description,
         HelpName = "X,Y",
         Required = true,
-        CustomParser = result =>
-        {
-            string word = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
-            string[] parts = word.Split(',');
-            if (parts.Length == 2 && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int x) && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int y)) return new Place(x, y);
-            result.AddError($"--at {word}: expected two whole numbers with a comma between, such as --at 120,80");
-            return default;
-        },
+        CustomParser = result => Parse(result) is [var place] ? place : default,
     };
+
+    /// <summary>The option <c>--at</c>, repeated for several places.</summary>
+    public static Option<Place[]> Several(string description) => new("--at")
+    {
+        Description = description,
+        HelpName = "X,Y",
+        Required = true,
+        CustomParser = Parse,
+    };
+
+    private static Place[] Parse(ArgumentResult result)
+    {
+        var places = new List<Place>();
+        foreach (string word in result.Tokens.Select(token => token.Value))
+        {
+            string[] parts = word.Split(',');
+            if (parts.Length == 2 && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int x) && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int y)) places.Add(new Place(x, y));
+            else result.AddError($"--at {word}: expected two whole numbers with a comma between, such as --at 120,80");
+        }
+
+        return [.. places];
+    }
 }

@@ -94,9 +94,8 @@ public sealed class VisionTransformer : Backbone
     {
         int last = LayerSelection.Create([layer]).Resolve(_config.Depth)[0];
         using var scope = NewDisposeScope();
-        Tensor x = Embed(images, null, training: false); // [B, N, D]
+        Tensor x = last == 0 ? Embed(images, null, training: false) : Run(images, null, [last - 1])[0]; // [B, N, D]
         using RotaryTables rope = Tables(images);
-        for (int i = 0; i < last; i++) x = _blocks[i].Forward(x, rope);
         Block block = _blocks[last];
         return block.Attention.Weights(block.Norm1.call(x), rope, PrefixCount).MoveToOuterDisposeScope();
     }

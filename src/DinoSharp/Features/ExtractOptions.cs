@@ -19,4 +19,20 @@ public sealed record ExtractOptions
 
     /// <summary>Whether the final norm is applied to each layer.</summary>
     public bool Normalize { get; init; } = true;
+
+    /// <summary>
+    /// Compute the picture in overlapping square tiles of that side, a multiple of the patch size, if it is larger. Memory then hardly depends on the size of the picture, and time
+    /// grows in proportion to its area; but a patch knows of its own tile only, and class token and registers are means over the tiles. Null: as a whole, unless
+    /// <see cref="MaxMemoryBytes"/> forbids it.
+    /// </summary>
+    public int? TileSizePixels { get; init; }
+
+    /// <summary>Least overlap of neighbouring tiles, a multiple of the patch size up to half a tile; over this length one fades into the other. Null: a quarter of a tile.</summary>
+    public int? TileOverlapPixels { get; init; }
+
+    /// <summary>
+    /// The most memory that the process may hold meanwhile. A picture that would take more as a whole is computed in the largest tiles that fit;
+    /// <see cref="DinoModel.Plan"/> says which. Null: no limit.
+    /// </summary>
+    public long? MaxMemoryBytes { get; init; }
 }

@@ -1,3 +1,5 @@
+using DinoSharp.Features.HighResolution;
+using DinoSharp.Images;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Features;
@@ -84,5 +86,21 @@ public sealed class PatchMap
         Tensor patches = nn.functional.normalize(ToTensor()); // [P, D]
         Tensor unit = nn.functional.normalize(tensor(query.ToArray()), dim: 0); // [D]
         return new HeatMap(Height, Width, patches.mv(unit).clamp(-1, 1).data<float>().ToArray(), Geometry); // [P]
+    }
+
+    /// <summary>
+    /// One vector per pixel: joint bilateral upsampling (Kopf et al. 2007), in which borders follow the colours of the picture. Nothing is trained. Meant for few numbers per patch, such as scores of
+    /// classes, similarities or principal components: the result holds D numbers for every pixel.
+    /// </summary>
+    /// <param name="picture">The picture that the map was computed from, or the same in another size; the result has its size.</param>
+    /// <param name="options">How; null: defaults.</param>
+    /// <returns>A map with a cell for each pixel. [H, W, D]</returns>
+    /// <exception cref="ArgumentOutOfRangeException">A deviation is not above 0.</exception>
+    public PatchMap UpsampleGuided(ImageBuffer picture, GuidedUpsamplingOptions? options = null)
+    {
+        options ??= new GuidedUpsamplingOptions();
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.SpatialSigmaPatches);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.ColorSigma);
+        return GuidedUpsampling.Run(this, picture.ToRgb8(), options);
     }
 }

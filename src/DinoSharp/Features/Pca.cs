@@ -12,6 +12,9 @@ public sealed class Pca
     // Below this share of the largest variance a component is rounding noise; whitening would blow it up.
     private const double NoiseFloor = 1e-13;
 
+    // Doubles of all patches of a large picture would take several times its features.
+    private const long RowsAtOnce = 16384;
+
     private readonly double[] _mean;
     private readonly double[] _components;
     private readonly double[] _variance;
@@ -90,8 +93,14 @@ public sealed class Pca
             axes = axes * tensor([.. _variance.Select(v => v > floor ? 1 / Math.Sqrt(v) : 0)], [_variance.Length, 1]); // [K, D]
         }
 
-        Tensor projected = (samples.to_type(ScalarType.Float64) - tensor(_mean)).mm(axes.t()); // [N, K]
-        return projected.to_type(ScalarType.Float32).MoveToOuterDisposeScope();
+        Tensor mean = tensor(_mean);
+        return cat([.. samples.split(RowsAtOnce).Select(Part)]).MoveToOuterDisposeScope(); // [N, K]
+
+        Tensor Part(Tensor rows)
+        {
+            using var part = NewDisposeScope();
+            return (rows.to_type(ScalarType.Float64) - mean).mm(axes.t()).to_type(ScalarType.Float32).MoveToOuterDisposeScope(); // [n, K]
+        }
     }
 
     /// <summary>Coordinates of every patch of a map along the components.</summary>

@@ -5,7 +5,9 @@ namespace DinoSharp.Features;
 /// <summary>The patches of a picture along principal components, and the rainbow picture of them (paper figure 1; colour = sigmoid(2·value) of the first three).</summary>
 public sealed class PcaMap
 {
-    internal PcaMap(PatchMap map, PatchMask? foreground) => (Map, Foreground) = (map, foreground);
+    private readonly PatchGeometry _foregroundGeometry;
+
+    internal PcaMap(PatchMap map, PatchMask? foreground, PatchGeometry? foregroundGeometry = null) => (Map, Foreground, _foregroundGeometry) = (map, foreground, foregroundGeometry ?? map.Geometry);
 
     /// <summary>The coordinates, [h, w, K].</summary>
     public PatchMap Map { get; }
@@ -28,7 +30,7 @@ public sealed class PcaMap
         // Enlarged before the sigmoid: the curve then keeps the colours in range, whatever the interpolation overshoots.
         var colours = new PatchUpsampling(Map, width, height);
         if (Foreground is null) return colours.ToPicture(Colour);
-        return colours.ToPicture(Colour, new PatchUpsampling(Foreground.ToMap(Map.Geometry), width, height));
+        return colours.ToPicture(Colour, new PatchUpsampling(Foreground.ToMap(_foregroundGeometry), width, height));
     }
 
     private static void Colour(ReadOnlySpan<float> position, Span<byte> rgb)

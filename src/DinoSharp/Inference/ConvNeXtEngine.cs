@@ -45,6 +45,8 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 
     private static Workers Workers => Workers.Shared;
 
+    public override ComputeType Type => _type;
+
     public override Tensor[] Forward(Tensor images, IReadOnlyList<int> layers)
     {
         using var scope = NewDisposeScope();

@@ -6,6 +6,9 @@ namespace DinoSharp.Inference;
 /// <summary>Another way to compute a backbone when nothing is trained.</summary>
 internal abstract class InferenceEngine : IDisposable
 {
+    /// <summary>Precision of the large products.</summary>
+    public virtual ComputeType Type => ComputeType.Float32;
+
     /// <summary>Whether images are what this engine computes.</summary>
     public virtual bool Takes(Tensor images) => images.dtype == ScalarType.Float32 && images.device_type == DeviceType.CPU;
 

@@ -21,6 +21,8 @@ internal sealed class LibtorchEngine : InferenceEngine
         foreach ((var to, var from) in _copy.buffers().Zip(network.buffers())) to.copy_(from);
     }
 
+    public override ComputeType Type => ComputeType.BFloat16;
+
     public override bool Takes(Tensor images) => images.dtype == ScalarType.Float32;
 
     public override Tensor[] Forward(Tensor images, IReadOnlyList<int> layers)

@@ -39,7 +39,7 @@ internal sealed unsafe class NativeBuffer : IDisposable
 {
     private void* _memory;
 
-    ~NativeBuffer() => Free();
+    ~NativeBuffer() => Release();
 
     /// <summary>Floats there is room for.</summary>
     public long Floats { get; private set; }
@@ -49,7 +49,7 @@ internal sealed unsafe class NativeBuffer : IDisposable
     {
         if (floats > Floats)
         {
-            Free();
+            Release();
             nuint bytes = checked((nuint)floats * sizeof(float));
             _memory = NativeMemory.AlignedAlloc(bytes, 64);
             NativeMemory.Clear(_memory, bytes);
@@ -62,11 +62,12 @@ internal sealed unsafe class NativeBuffer : IDisposable
 
     public void Dispose()
     {
-        Free();
+        Release();
         GC.SuppressFinalize(this);
     }
 
-    private void Free()
+    /// <summary>Gives the memory back; the next call gets fresh pages.</summary>
+    public void Release()
     {
         if (Floats > 0) GC.RemoveMemoryPressure(Floats * sizeof(float));
         NativeMemory.AlignedFree(_memory);

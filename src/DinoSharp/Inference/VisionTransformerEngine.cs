@@ -11,6 +11,9 @@ namespace DinoSharp.Inference;
 /// <remarks>A snapshot of the weights: later changes of the network are not seen. Measured figures and what was tried: docs/performance.md.</remarks>
 internal static class VisionTransformerEngine
 {
+    /// <summary>Buffers up to this size are kept for the next call.</summary>
+    public const long MostKeptBytes = 256 << 20;
+
     /// <summary>Packs the weights of a network, or returns null with the reason why this processor or this network must use the general path.</summary>
     /// <param name="network">The network.</param>
     /// <param name="type">Precision of the large products; not <see cref="ComputeType.Auto"/>.</param>
@@ -54,6 +57,10 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     }
 
     private static Workers Workers => Workers.Shared;
+
+    private NativeBuffer[] Buffers => [_x, _narrow, _wide, _values, _packed, _tables];
+
+    public override ComputeType Type => _type;
 
     public override Tensor[] Forward(Tensor images, IReadOnlyList<int> blocks)
     {
@@ -101,6 +108,9 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
                     Workers.Phase(batch, image => Collect(x, image * shape.Vectors * L.Count, result, image, tokens));
                 }
             }
+
+            // For such a picture, fresh pages cost little beside the arithmetic, and what comes after it may need the memory.
+            if (Buffers.Sum(buffer => buffer.Floats) * sizeof(float) > VisionTransformerEngine.MostKeptBytes) foreach (NativeBuffer buffer in Buffers) buffer.Release();
         }
 
         return [.. results.Select(r => r.MoveToOuterDisposeScope())];
@@ -114,7 +124,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     {
         _patchEmbedding.Dispose();
         foreach (PackedBlock block in _blocks) block.Dispose();
-        foreach (NativeBuffer buffer in new[] { _x, _narrow, _wide, _values, _packed, _tables }) buffer.Dispose();
+        foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
     }
 
     // One row of patches of one image becomes columns of inputs (channel, row, column), as the convolution's weights are ordered.

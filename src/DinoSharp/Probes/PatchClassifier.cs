@@ -1,5 +1,6 @@
 using DinoSharp.Evaluation;
 using DinoSharp.Features;
+using DinoSharp.Features.HighResolution;
 using DinoSharp.Images;
 using static TorchSharp.torch;
 
@@ -79,14 +80,20 @@ public sealed class PatchClassifier : IDisposable
     /// <param name="patches">Patches of the same model.</param>
     /// <param name="width">Width in pixels of the result; null: of the picture.</param>
     /// <param name="height">Height in pixels.</param>
-    public LabelMap Segment(PatchMap patches, int? width = null, int? height = null)
-    {
-        LabelMap classes = PatchClasses.Paint(Probabilities(patches), width ?? patches.Geometry.ImageWidth, height ?? patches.Geometry.ImageHeight);
-        return new LabelMap(classes.Width, classes.Height, Array.ConvertAll(classes.Array, c => Ids[c]));
-    }
+    public LabelMap Segment(PatchMap patches, int? width = null, int? height = null) =>
+        Named(PatchClasses.Paint(Probabilities(patches), width ?? patches.Geometry.ImageWidth, height ?? patches.Geometry.ImageHeight));
+
+    /// <summary>The class of each pixel, with borders that follow the colours of the picture (<see cref="PatchMap.UpsampleGuided"/>).</summary>
+    /// <param name="patches">Patches of the same model.</param>
+    /// <param name="picture">The picture that they were computed from; the result has its size.</param>
+    /// <param name="options">How; null: defaults.</param>
+    public LabelMap Segment(PatchMap patches, ImageBuffer picture, GuidedUpsamplingOptions? options = null) =>
+        Named(PatchClasses.Paint(Probabilities(patches).UpsampleGuided(picture, options), picture.Width, picture.Height));
 
     /// <summary>Frees the tensors.</summary>
     public void Dispose() => _regression.Dispose();
+
+    private LabelMap Named(LabelMap classes) => new(classes.Width, classes.Height, Array.ConvertAll(classes.Array, c => Ids[c]));
 
     // Tries each candidate on every set while the others teach; candidates in ascending order start from the one before. The original example ranks
     // by average precision, which says nothing about where the border between classes lies; the log loss does.

@@ -61,13 +61,27 @@ public sealed class PictureVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
     {
         string photo = tiny.Draw("query.png", 320, 192, seed: 0), other = tiny.Draw("other.png", 320, 192, seed: 4), sheet = tiny.File("similarity.png");
         JsonElement json = (await Run("similarity", photo, other, "--at", "100,90", "--out", sheet, "--size", "native", "--json")).Json();
-        Assert.Equal((5, 6), (json.GetProperty("query").GetProperty("row").GetInt32(), json.GetProperty("query").GetProperty("column").GetInt32()));
-        Assert.Equal(1, json.GetProperty("images")[0].GetProperty("highest").GetDouble(), 1e-5);
-        Assert.Equal(JsonValueKind.Null, json.GetProperty("images")[0].GetProperty("best").ValueKind);
-        JsonElement best = json.GetProperty("images")[1].GetProperty("best");
+        JsonElement query = json.GetProperty("queries")[0];
+        Assert.Equal((5, 6), (query.GetProperty("row").GetInt32(), query.GetProperty("column").GetInt32()));
+        Assert.Equal(1, query.GetProperty("images")[0].GetProperty("highest").GetDouble(), 1e-5);
+        Assert.Equal(JsonValueKind.Null, query.GetProperty("images")[0].GetProperty("best").ValueKind);
+        JsonElement best = query.GetProperty("images")[1].GetProperty("best");
         double offX = best.GetProperty("x").GetInt32() - 224, offY = best.GetProperty("y").GetInt32() - 96; // from the middle of the disk there
         Assert.True((offX * offX) + (offY * offY) < 70 * 70);
         Assert.True(ImageFile.Read(sheet).Width > 3 * 512);
+    }
+
+    [Fact]
+    public async Task SeveralPlacesShareAColourScaleAndTheNearestIsShown()
+    {
+        string photo = tiny.Draw("several.png", 320, 192), sheet = tiny.File("several.sheet.png");
+        JsonElement json = (await Run("similarity", photo, "--at", "100,90", "--at", "300,20", "--out", sheet, "--size", "native", "--json")).Json();
+        Assert.Equal([100, 300], json.GetProperty("queries").EnumerateArray().Select(q => q.GetProperty("x").GetInt32()));
+        int two = ImageFile.Read(sheet).Height;
+        Assert.Equal(0, (await Run("similarity", photo, "--at", "100,90", "--out", sheet, "--size", "native", "--range", "auto")).Code);
+        Assert.True(two > 2.5 * ImageFile.Read(sheet).Height); // a row each, and one of the nearest
+
+        foreach (string range in new[] { "1,0", "x", "0" }) Assert.Contains("expected two numbers", (await Run("similarity", photo, "--at", "1,1", "--range", range)).Error);
     }
 
     [Theory]

@@ -21,10 +21,8 @@ internal static class LabelPropagation
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        int h = (int)current.shape[0], w = (int)current.shape[1];
-        int reach = options.Radius is double radius ? (int)Math.Min(radius, h) : h;
-        long rowCost = (long)w * context.Count * w * Math.Min(h, RowsAtOnce + (2 * reach));
-        int rows = (int)Math.Clamp(MaxBlock / Math.Max(1, rowCost), 1, RowsAtOnce);
+        int h = (int)current.shape[0], w = (int)current.shape[1], reach = Reach(h, options);
+        int rows = Rows(h, w, context.Count, reach);
         var blocks = new List<Tensor>();
         for (int row = 0; row < h; row += rows)
         {
@@ -43,6 +41,27 @@ internal static class LabelPropagation
         }
 
         return cat(blocks).MoveToOuterDisposeScope(); // [h, w, M]
+    }
+
+    /// <summary>Bytes that a step holds at its peak with a full context: several tables of similarities and the candidates themselves.</summary>
+    /// <param name="height">Patch rows h.</param>
+    /// <param name="width">Patch columns w.</param>
+    /// <param name="dim">Length D of a vector.</param>
+    /// <param name="options">How.</param>
+    public static long StepBytes(int height, int width, int dim, PropagationOptions options)
+    {
+        const int Tables = 6;
+        int frames = options.ContextLength + 1, reach = Reach(height, options), rows = Rows(height, width, frames, reach);
+        long candidates = (long)frames * width * Math.Min(height, rows + (2 * reach));
+        return sizeof(float) * candidates * ((Tables * rows * width) + dim);
+    }
+
+    private static int Reach(int height, PropagationOptions options) => options.Radius is double radius ? (int)Math.Min(radius, height) : height;
+
+    private static int Rows(int height, int width, int frames, int reach)
+    {
+        long rowCost = (long)width * frames * width * Math.Min(height, RowsAtOnce + (2 * reach));
+        return (int)Math.Clamp(MaxBlock / Math.Max(1, rowCost), 1, RowsAtOnce);
     }
 
     /// <summary>Which of some rows of patches lie in the neighbourhood of the patches of other rows.</summary>

@@ -1,3 +1,4 @@
+using DinoSharp.Features.HighResolution;
 using DinoSharp.Images;
 
 namespace DinoSharp.Features.Propagation;
@@ -14,10 +15,11 @@ public static class VideoTracking
     /// <param name="mask">Objects of the first frame, of any size: 0 is background.</param>
     /// <param name="shorterSidePixels">Length of the shorter side of the network's input; both sides are rounded up to whole patches.</param>
     /// <param name="options">How masks are carried on; null: as published.</param>
+    /// <param name="maxMemoryBytes">The most memory that the process may hold; frames that would take more are computed in tiles. Null: no limit.</param>
     /// <param name="cancel">Checked before each frame.</param>
-    /// <exception cref="DinoSharpException">A frame cannot be read, or has another size.</exception>
+    /// <exception cref="DinoSharpException">A frame cannot be read or has another size, or the memory is too small for any tile.</exception>
     public static IEnumerable<LabelMap> Track(
-        DinoModel model, IEnumerable<ImageBuffer> frames, LabelMap mask, int shorterSidePixels = DefaultShorterSidePixels, PropagationOptions? options = null, CancellationToken cancel = default)
+        DinoModel model, IEnumerable<ImageBuffer> frames, LabelMap mask, int shorterSidePixels = DefaultShorterSidePixels, PropagationOptions? options = null, long? maxMemoryBytes = null, CancellationToken cancel = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(shorterSidePixels, 1);
         MaskTracker? tracker = null;
@@ -29,7 +31,7 @@ public static class VideoTracking
                 cancel.ThrowIfCancellationRequested();
                 if (size is var (width, height) && (frame.Width, frame.Height) != (width, height))
                     throw new DinoSharpException($"{frame.Info.Name} has {frame.Width}x{frame.Height} pixels, the first frame {width}x{height}; all frames must have one size");
-                PatchMap patches = Patches(model, frame, shorterSidePixels, cancel);
+                PatchMap patches = Patches(model, frame, shorterSidePixels, options, maxMemoryBytes, cancel);
                 if (tracker is null)
                 {
                     size = (frame.Width, frame.Height);
@@ -47,16 +49,34 @@ public static class VideoTracking
         }
     }
 
-    // Shorter side given, both rounded up to whole patches; bicubic as Pillow does it.
-    private static PatchMap Patches(DinoModel model, ImageBuffer frame, int shorterSide, CancellationToken cancel)
+    /// <summary>How frames will be computed, and the memory that following a mask takes at its peak.</summary>
+    internal static ExtractionPlan Plan(DinoModel model, int frameWidth, int frameHeight, int shorterSidePixels, PropagationOptions? options, long? maxMemoryBytes)
     {
-        int patch = model.Preprocessing.PatchSizePixels, shorter = RoundUp(shorterSide), longer = RoundUp((double)Math.Max(frame.Width, frame.Height) * shorter / Math.Min(frame.Width, frame.Height));
-        (int width, int height) = frame.Width > frame.Height ? (longer, shorter) : (shorter, longer);
+        options ??= new PropagationOptions();
+        (int width, int height) = InputSize(model, frameWidth, frameHeight, shorterSidePixels);
+        int w = width / model.Preprocessing.PatchSizePixels, h = height / model.Preprocessing.PatchSizePixels;
+        long frame = (long)w * h * model.Backbone.Config.EmbedDim * sizeof(float), context = (options.ContextLength + 2) * frame;
+        ExtractionPlan plan = model.Plan(width, height, new ExtractOptions { ImageSizePixels = null, MaxMemoryBytes = maxMemoryBytes - context });
+        long step = (3 * frame) + LabelPropagation.StepBytes(h, w, model.Backbone.Config.EmbedDim, options) + model.ResidentBytes;
+        return plan with { PeakBytes = context + Math.Max(plan.PeakBytes, step), WholePeakBytes = context + Math.Max(plan.WholePeakBytes, step) };
+    }
+
+    // Shorter side given, both rounded up to whole patches; bicubic as Pillow does it.
+    private static PatchMap Patches(DinoModel model, ImageBuffer frame, int shorterSide, PropagationOptions? options, long? maxMemoryBytes, CancellationToken cancel)
+    {
+        (int width, int height) = InputSize(model, frame.Width, frame.Height, shorterSide);
         ImageBuffer rgb = frame.ToRgb8();
         byte[] pixels = new byte[checked(width * height * 3)];
         Resize.UInt8(rgb.Samples<byte>(), rgb.Width, rgb.Height, 3, new PixelWindow(0, 0, rgb.Width, rgb.Height), pixels, width, height, Interpolation.Bicubic, ResizeArithmetic.Pillow);
-        using ImageFeatures features = model.Extract(ImageBuffer.FromSamples<byte>(width, height, 3, pixels, frame.Info.Name), new ExtractOptions { ImageSizePixels = null }, cancel);
+        int? tile = Plan(model, frame.Width, frame.Height, shorterSide, options, maxMemoryBytes) is { IsTiled: true } plan ? Math.Max(plan.TileWidth, plan.TileHeight) : null;
+        using ImageFeatures features = model.Extract(ImageBuffer.FromSamples<byte>(width, height, 3, pixels, frame.Info.Name), new ExtractOptions { ImageSizePixels = null, TileSizePixels = tile }, cancel);
         return features.PatchMap();
+    }
+
+    private static (int Width, int Height) InputSize(DinoModel model, int frameWidth, int frameHeight, int shorterSide)
+    {
+        int patch = model.Preprocessing.PatchSizePixels, shorter = RoundUp(shorterSide), longer = RoundUp((double)Math.Max(frameWidth, frameHeight) * shorter / Math.Min(frameWidth, frameHeight));
+        return frameWidth > frameHeight ? (longer, shorter) : (shorter, longer);
 
         int RoundUp(double length) => (int)Math.Ceiling(length / patch) * patch;
     }

@@ -1,0 +1,110 @@
+using DinoSharp.Backbones;
+using DinoSharp.Inference;
+
+namespace DinoSharp.Features.HighResolution;
+
+/// <summary>How much memory a forward pass takes, counted from the arrays that it makes. Checked against measured peaks in the tests; figures in docs/log.md.</summary>
+internal static class NetworkMemory
+{
+    // Lanes of a panel on the widest processors: tokens are padded to a multiple.
+    private const int PanelTokens = 48;
+
+    // What libtorch holds at once at the end of a block, in activations [N, D]: every step of the block, as the block's dispose scope ends with it.
+    private const double VisionTransformerActivations = 29;
+
+    // The same for the first stage of a ConvNeXt, in activations [C, H/4, W/4].
+    private const double ConvNeXtActivations = 17.5;
+
+    // What queries and keys of one layer take before the scores of a few queries are computed, in activations [N, D].
+    private const double AttentionActivations = 14;
+
+    // Code that is compiled on first use, decoders, the garbage of a first run.
+    private const long Overhead = 28 << 20;
+
+    /// <summary>Bytes that are added at the peak when the features of a picture are computed, by whatever part of the work needs most.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="imageSamples">Width · height · channels of the decoded picture.</param>
+    /// <param name="input">Height and width of the network's input in pixels.</param>
+    /// <param name="tile">Height and width of what is computed at once.</param>
+    /// <param name="layers">Layers that are kept.</param>
+    public static long Extraction(Backbone network, long imageSamples, (int Height, int Width) input, (int Height, int Width) tile, IReadOnlyList<int> layers)
+    {
+        long results = Results(network.Config, input.Height, input.Width, layers), around = Overhead + (2 * imageSamples); // decoding holds the picture twice
+        long sums = tile == input ? 0 : results;
+        long computing = Input(network.Config, input.Height, input.Width) + sums + Pass(network, tile.Height, tile.Width, layers);
+        long handingOver = KeptBuffers(network, tile.Height, tile.Width) + (3 * results); // tensor, managed copy, and one for whoever works on it
+        return around + Math.Max(computing, handingOver);
+    }
+
+    /// <summary>The same for the attention maps of a layer.</summary>
+    /// <param name="network">A vision transformer.</param>
+    /// <param name="imageSamples">Width · height · channels of the decoded picture.</param>
+    /// <param name="height">Height of the input in pixels.</param>
+    /// <param name="width">Width of the input in pixels.</param>
+    /// <param name="layer">Index of the layer.</param>
+    public static long Attention(Backbone network, long imageSamples, int height, int width, int layer)
+    {
+        long scores = (long)(AttentionActivations * Activation(network.Config, height, width)) + KeptBuffers(network, height, width);
+        return Overhead + (2 * imageSamples) + Input(network.Config, height, width) + Math.Max(scores, layer == 0 ? 0 : Pass(network, height, width, [layer - 1]));
+    }
+
+    /// <summary>Bytes that one pass over one picture or tile adds at its peak, its results included.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="height">Height of the input in pixels.</param>
+    /// <param name="width">Width of the input in pixels.</param>
+    /// <param name="layers">Layers that are kept.</param>
+    public static long Pass(Backbone network, int height, int width, IReadOnlyList<int> layers)
+    {
+        if (network is not VisionTransformer { Kernels: { } type })
+        {
+            double activations = network.Config is VisionTransformerConfig ? VisionTransformerActivations : ConvNeXtActivations;
+            return (long)(activations * Activation(network.Config, height, width)) + Results(network.Config, height, width, layers);
+        }
+
+        var vit = (VisionTransformerConfig)network.Config;
+        long tokens = Tokens(vit, height, width), results = layers.Count * tokens * vit.Width * sizeof(float), rotary = 9 * tokens * vit.HeadWidth * sizeof(float); // tables and what they are computed from
+        return Math.Max(EngineBuffers(vit, type, height, width) + rotary + results, 2 * results); // before and after the final norm
+    }
+
+    /// <summary>Bytes of the features of a whole picture.</summary>
+    /// <param name="config">The network.</param>
+    /// <param name="height">Height of the input in pixels.</param>
+    /// <param name="width">Width of the input in pixels.</param>
+    /// <param name="layers">Layers that are kept.</param>
+    public static long Results(BackboneConfig config, int height, int width, IReadOnlyList<int> layers) => layers.Sum(layer =>
+    {
+        int stride = config is ConvNeXtConfig { PatchSize: null } ? 4 << layer : config.PatchSizePixels;
+        return (long)(height / stride) * (width / stride) * config.LayerWidth(layer) * sizeof(float);
+    });
+
+    /// <summary>Bytes of the network's input: float pixels, and the 8-bit pixels that they are made from.</summary>
+    /// <param name="config">The network.</param>
+    /// <param name="height">Height of the input in pixels.</param>
+    /// <param name="width">Width of the input in pixels.</param>
+    public static long Input(BackboneConfig config, int height, int width) => (long)height * width * config.InputChannels * (sizeof(float) + sizeof(byte));
+
+    /// <summary>Bytes of the buffers of our own kernels.</summary>
+    private static long EngineBuffers(VisionTransformerConfig vit, ComputeType type, int height, int width)
+    {
+        bool gated = vit.FeedForward != FeedForwardKind.Mlp;
+        long tokens = Tokens(vit, height, width), padded = (tokens + PanelTokens - 1) / PanelTokens * PanelTokens, d = vit.Width;
+        long up = (gated ? 2L : 1L) * vit.FeedForwardWidth, unfolded = vit.InputChannels * vit.PatchSize * vit.PatchSize;
+        long floatsPerToken = d + Math.Max(d, gated ? vit.FeedForwardWidth : 0) + Math.Max(Math.Max(3 * d, up), unfolded) + d; // x, narrow, wide, values
+        if (type != ComputeType.Float32) floatsPerToken += (d / 2) + (Math.Max(d, vit.FeedForwardWidth) / 2); // operands in two bytes
+        return padded * floatsPerToken * sizeof(float);
+    }
+
+    private static long KeptBuffers(Backbone network, int height, int width)
+    {
+        if (network is not VisionTransformer { Kernels: { } type }) return 0;
+        long buffers = EngineBuffers((VisionTransformerConfig)network.Config, height, width);
+        return buffers > VisionTransformerEngine.MostKeptBytes ? 0 : buffers;
+    }
+
+    // Bytes of one activation at the widest point of the network.
+    private static double Activation(BackboneConfig config, int height, int width) => sizeof(float) * (config is VisionTransformerConfig vit
+        ? (double)Tokens(vit, height, width) * vit.Width
+        : (double)((ConvNeXtConfig)config).Dims.Stage0 * (height / 4) * (width / 4));
+
+    private static long Tokens(VisionTransformerConfig vit, int height, int width) => ((long)(height / vit.PatchSize) * (width / vit.PatchSize)) + 1 + vit.Registers;
+}
