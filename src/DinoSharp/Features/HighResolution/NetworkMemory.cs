@@ -97,7 +97,7 @@ internal static class NetworkMemory
     private static long KeptBuffers(Backbone network, int height, int width)
     {
         if (network is not VisionTransformer { Kernels: { } type }) return 0;
-        long buffers = EngineBuffers((VisionTransformerConfig)network.Config, height, width);
+        long buffers = EngineBuffers((VisionTransformerConfig)network.Config, type, height, width);
         return buffers > VisionTransformerEngine.MostKeptBytes ? 0 : buffers;
     }
 
