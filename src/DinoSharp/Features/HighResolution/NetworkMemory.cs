@@ -15,6 +15,9 @@ internal static class NetworkMemory
     // The same for the first stage of a ConvNeXt, in activations [C, H/4, W/4].
     private const double ConvNeXtActivations = 17.5;
 
+    // And of our own kernels: the map, its norm and the four times wider hidden layer.
+    private const double ConvNeXtBuffers = 6;
+
     // What queries and keys of one layer take before the scores of a few queries are computed, in activations [N, D].
     private const double AttentionActivations = 14;
 
@@ -55,9 +58,9 @@ internal static class NetworkMemory
     /// <param name="layers">Layers that are kept.</param>
     public static long Pass(Backbone network, int height, int width, IReadOnlyList<int> layers)
     {
-        if (network is not VisionTransformer { Kernels: { } type })
+        if (network.KernelPrecision is not { } type || network.Config is ConvNeXtConfig)
         {
-            double activations = network.Config is VisionTransformerConfig ? VisionTransformerActivations : ConvNeXtActivations;
+            double activations = network.Config is VisionTransformerConfig ? VisionTransformerActivations : network.KernelPrecision is null ? ConvNeXtActivations : ConvNeXtBuffers;
             return (long)(activations * Activation(network.Config, height, width)) + Results(network.Config, height, width, layers);
         }
 
@@ -96,7 +99,8 @@ internal static class NetworkMemory
 
     private static long KeptBuffers(Backbone network, int height, int width)
     {
-        if (network is not VisionTransformer { Kernels: { } type }) return 0;
+        if (network.KernelPrecision is not { } type) return 0;
+        if (network.Config is ConvNeXtConfig) return (long)(ConvNeXtBuffers * Activation(network.Config, height, width));
         long buffers = EngineBuffers((VisionTransformerConfig)network.Config, type, height, width);
         return buffers > VisionTransformerEngine.MostKeptBytes ? 0 : buffers;
     }
