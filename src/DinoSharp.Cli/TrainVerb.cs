@@ -99,7 +99,7 @@ internal sealed class TrainVerb : Verb
 
         PretrainResult result = await output.WithDisplayAsync<PretrainProgress, PretrainResult>(TrainingDisplay.Block, show =>
             Task.Run(() => Pretrainer.Run(recipe, options, new Watch(show + Line), log, cancel), CancellationToken.None));
-        output.Show(result, [.. result.Teachers.Select(t => $"teacher  {t}"), $"steps    {result.Steps}", $"refused  {result.RefusedSteps}", $"replaced {result.UnreadableImages} unreadable images", $"report   {result.Report}"]);
+        output.Show(result, [.. result.Teachers.Select(t => $"teacher  {t}"), $"steps    {result.Steps}", .. result.KeptStep is long kept ? (string[])[$"kept     the teacher after step {kept}"] : [], .. result.Stopped is { } stopped ? (string[])[$"stopped  {stopped}"] : [], $"refused  {result.RefusedSteps}", $"replaced {result.UnreadableImages} unreadable images", $"report   {result.Report}"]);
         return ExitCode.Ok;
     }
 

@@ -27,7 +27,9 @@ internal static class TrainingDisplay
     public static string Line(PretrainProgress p) => $"{p.Phase} {p.TotalStep}/{p.TotalSteps}  loss {Losses(p.Report.Losses)}  {Schedules(p)}  {Machine(p)}  {Duration(p.Remaining)} left";
 
     private static string Losses(LossTerms l) =>
-        $"{Number(l.Total)} (dino {Number(l.DinoGlobal)} {Number(l.DinoLocal)} ibot {Number(l.Ibot)} koleo {Number(l.KoLeo)}{(l.Gram is double gram ? $" gram {Number(gram)}" : "")})";
+        $"{Number(l.Total)} ({(l.FeatureClass is double token
+            ? $"class token {Number(token)} patches {Number(l.FeaturePatches!.Value)}"
+            : $"dino {Number(l.DinoGlobal)} {Number(l.DinoLocal)} ibot {Number(l.Ibot)} koleo {Number(l.KoLeo)}{(l.Gram is double gram ? $" gram {Number(gram)}" : "")}")})";
 
     private static string Schedules(PretrainProgress p) => $"lr {Number(p.Report.Values.LearningRate)}";
 

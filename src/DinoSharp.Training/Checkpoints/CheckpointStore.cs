@@ -47,6 +47,16 @@ internal sealed class CheckpointStore(string folder, CheckpointConfig config)
     /// <summary>Where the checkpoint of a step is or will be.</summary>
     public string PathOf(long step) => Path.Combine(folder, $"{Prefix}{step:D8}");
 
+    /// <summary>The step of the checkpoint that a file belongs to, whether it is there or not; null: of none in the folder.</summary>
+    /// <param name="file">A full path.</param>
+    /// <param name="folder">The folder that holds the checkpoints.</param>
+    public static long? StepOf(string file, string folder)
+    {
+        string relative = Path.GetRelativePath(Path.GetFullPath(folder), file);
+        string name = relative.Split(Path.DirectorySeparatorChar)[0];
+        return name.StartsWith(Prefix, StringComparison.Ordinal) && long.TryParse(name[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long step) ? step : null;
+    }
+
     /// <summary>Writes a checkpoint and removes those that need not stay. A failure leaves the older ones as they are.</summary>
     /// <param name="step">Number of complete steps.</param>
     /// <param name="write">Writes all files into the folder that it is given, <see cref="StateFile"/> last.</param>

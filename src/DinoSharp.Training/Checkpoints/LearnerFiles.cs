@@ -9,7 +9,7 @@ namespace DinoSharp.Training.Checkpoints;
 /// <summary>All tensors of a learner as files: student, teacher, Gram anchor, moments.</summary>
 internal static class LearnerFiles
 {
-    private const string Student = "student.safetensors", Teacher = "teacher.safetensors", Gram = "gram.safetensors", Optimizer = "optimizer.safetensors", Updates = "updates";
+    private const string Student = "student.safetensors", Teacher = "teacher.safetensors", Gram = "gram.safetensors", Optimizer = "optimizer.safetensors", Updates = "updates", WithoutBackbone = "updates without backbone";
 
     /// <summary>Writes every tensor, exactly.</summary>
     /// <param name="learner">What to write.</param>
@@ -21,7 +21,7 @@ internal static class LearnerFiles
         StateDict.Save(learner.StudentNetwork, Path.Combine(folder, Student), description);
         StateDict.Save(learner.TeacherNetwork, Path.Combine(folder, Teacher), description);
         if (learner.Gram?.Backbone is { } anchor) StateDict.Save(anchor, Path.Combine(folder, Gram));
-        SafetensorsWriter.Write(Path.Combine(folder, Optimizer), learner.Optimizer.State, [new(Updates, $"{learner.Optimizer.Updates}")]);
+        SafetensorsWriter.Write(Path.Combine(folder, Optimizer), learner.Optimizer.State, [new(Updates, $"{learner.Optimizer.Updates}"), new(WithoutBackbone, $"{learner.Optimizer.UpdatesWithoutBackbone}")]);
     }
 
     /// <summary>Writes the teacher's backbone alone, under official names, with everything that a user of it needs inside.</summary>
@@ -54,6 +54,7 @@ internal static class LearnerFiles
         foreach ((string name, Tensor moment) in moments) file.CopyTo(name, moment);
         learner.Optimizer.Updates = file.Metadata.TryGetValue(Updates, out string? text) && long.TryParse(text, out long updates) ? updates
             : throw new TensorFileException(path, $"has no number of updates in its metadata '{Updates}'");
+        learner.Optimizer.UpdatesWithoutBackbone = file.Metadata.TryGetValue(WithoutBackbone, out string? frozen) && long.TryParse(frozen, out long without) ? without : 0;
     }
 
     /// <summary>Loads a backbone, and its heads where the file has them, into both student and teacher: a file of official or Hugging Face names, or the teacher of a checkpoint.</summary>
@@ -81,7 +82,27 @@ internal static class LearnerFiles
         var teacher = new FrozenTeacher(config, heads, device);
         try
         {
-            if (!LoadNetwork(teacher.Network, path)) throw new TensorFileException(path, "holds a backbone without heads; a distillation teacher needs both, as a training checkpoint has them");
+            if (!LoadNetwork(teacher.Network!, path)) throw new TensorFileException(path, "holds a backbone without heads; a teacher of prototypes needs both, as a training checkpoint has them. Without heads its features can be distilled: distillation.targets=features");
+            return teacher;
+        }
+        catch
+        {
+            teacher.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Builds a frozen teacher of features from a file of a backbone; heads are passed over.</summary>
+    /// <param name="path">File or folder.</param>
+    /// <param name="device">Where the weights live; null: CPU.</param>
+    /// <exception cref="DinoSharpException">The weights cannot be read.</exception>
+    public static FrozenTeacher LoadFeatureTeacher(string path, Device? device)
+    {
+        using BackboneWeights weights = BackboneWeights.Open(path);
+        var teacher = new FrozenTeacher(weights.Config, device);
+        try
+        {
+            weights.LoadInto(teacher.Backbone);
             return teacher;
         }
         catch

@@ -28,6 +28,9 @@ internal sealed class AdamW : IDisposable
     /// <summary>Number of updates made.</summary>
     public long Updates { get; set; }
 
+    /// <summary>How many of them were made while the backbone was frozen: its moments are younger by so many.</summary>
+    public long UpdatesWithoutBackbone { get; set; }
+
     /// <summary>First and second moment of every parameter by its name; the tensors stay owned by the optimizer.</summary>
     public IEnumerable<KeyValuePair<string, Tensor>> State =>
         _moments.SelectMany(m => new KeyValuePair<string, Tensor>[] { new(m.Key + ".first", m.Value.First), new(m.Key + ".second", m.Value.Second) });
@@ -42,7 +45,7 @@ internal sealed class AdamW : IDisposable
             moments.Second.copy_(other._moments[name].Second);
         }
 
-        Updates = other.Updates;
+        (Updates, UpdatesWithoutBackbone) = (other.Updates, other.UpdatesWithoutBackbone);
     }
 
     /// <summary>One update of every parameter that has a gradient.</summary>
@@ -50,10 +53,15 @@ internal sealed class AdamW : IDisposable
     {
         using var quiet = no_grad();
         Updates++;
-        double correction1 = 1 - Math.Pow(Beta1, Updates), correction2 = 1 - Math.Pow(_beta2, Updates);
+        bool frozen = values.BackboneFactor == 0;
+        if (frozen) UpdatesWithoutBackbone++;
         foreach (ParameterGroup group in _groups)
         {
+            if (frozen && group.IsBackbone) continue;
+            long updates = group.IsBackbone ? Updates - UpdatesWithoutBackbone : Updates;
+            double correction1 = 1 - Math.Pow(Beta1, updates), correction2 = 1 - Math.Pow(_beta2, updates);
             double rate = (group.IsLastLayer ? values.LastLayerLearningRate : values.LearningRate) * group.LearningRateMultiplier;
+            if (group.IsBackbone) rate *= values.BackboneFactor;
             double decay = values.WeightDecay * group.WeightDecayMultiplier;
             foreach ((string name, Parameter parameter) in group.Parameters)
             {

@@ -34,6 +34,12 @@ public sealed record OptimizerConfig
     /// <summary>Steps at the start in which the prototypes of both heads do not move.</summary>
     public long FreezeLastLayerSteps { get; init; }
 
+    /// <summary>Steps at the start in which the backbone is frozen and only the heads learn: for heads that are fresh on a backbone that is not.</summary>
+    public long FreezeBackboneSteps { get; init; }
+
+    /// <summary>Steps after <see cref="FreezeBackboneSteps"/> over which the backbone's learning rate rises in a straight line to its full value.</summary>
+    public long BackboneRampSteps { get; init; }
+
     /// <summary>Learning rate of block i is multiplied by this to the power of its distance from the output.</summary>
     public double LayerwiseDecay { get; init; } = 0.9;
 
@@ -59,13 +65,16 @@ public sealed record OptimizerConfig
     public StepValues At(long step, long totalSteps, long globalBatch)
     {
         double rate = ScaledLearningRate(globalBatch).At(step, totalSteps);
-        return new StepValues(
-            rate,
-            step < FreezeLastLayerSteps ? 0 : rate,
-            WeightDecay.At(step, totalSteps),
-            Momentum.At(step, totalSteps),
-            TeacherTemperature.At(step, totalSteps));
+        double lastLayerRate = step < FreezeLastLayerSteps ? 0 : rate;
+        return new StepValues(rate, lastLayerRate, WeightDecay.At(step, totalSteps), Momentum.At(step, totalSteps), TeacherTemperature.At(step, totalSteps))
+        {
+            BackboneFactor = BackboneFactorAt(step),
+        };
     }
+
+    /// <summary>Factor on the learning rate of the backbone: 0 while it is frozen, then k/n at step k = 1 … n of the ramp, then 1.</summary>
+    /// <param name="step">0 is the first step of the run.</param>
+    public double BackboneFactorAt(long step) => step < FreezeBackboneSteps ? 0 : BackboneRampSteps == 0 ? 1 : Math.Min(1, (step - FreezeBackboneSteps + 1.0) / BackboneRampSteps);
 
     /// <summary>The learning rate that a global batch is trained with.</summary>
     /// <param name="globalBatch">Images per step over all processes.</param>
@@ -93,7 +102,8 @@ public sealed record OptimizerConfig
         Require(new[] { Momentum.Start, Momentum.Peak, Momentum.End }.All(m => m is >= 0 and <= 1), "the teacher's momentum must stay in 0..1");
         Require(new[] { TeacherTemperature.Start, TeacherTemperature.Peak, TeacherTemperature.End }.All(t => t > 0), "the teacher's temperature must stay above 0");
         Require(new[] { LearningRate.Start, LearningRate.Peak, LearningRate.End }.All(r => r >= 0), "the learning rate must not be negative");
-        Require(FreezeLastLayerSteps >= 0, "FreezeLastLayerSteps must not be negative");
+        Require(FreezeLastLayerSteps >= 0 && FreezeBackboneSteps >= 0 && BackboneRampSteps >= 0, "FreezeLastLayerSteps, FreezeBackboneSteps and BackboneRampSteps must not be negative");
+        Require(FreezeBackboneSteps + BackboneRampSteps <= totalSteps, $"FreezeBackboneSteps and BackboneRampSteps need {FreezeBackboneSteps + BackboneRampSteps} steps, the phase has {totalSteps}");
         Require(LayerwiseDecay is > 0 and <= 1, $"LayerwiseDecay must be in (0, 1], found {LayerwiseDecay}");
         Require(PatchEmbeddingMultiplier >= 0 && DinoHeadDecayMultiplier >= 0, "multipliers must not be negative");
         Require(ClipNorm is null or > 0, $"ClipNorm must be above 0 or absent, found {ClipNorm}");
@@ -112,4 +122,8 @@ public sealed record OptimizerConfig
 /// <param name="WeightDecay">Decoupled weight decay, before the multipliers of the groups.</param>
 /// <param name="Momentum">Momentum of the teacher.</param>
 /// <param name="TeacherTemperature">Temperature of the teacher's distributions.</param>
-public sealed record StepValues(double LearningRate, double LastLayerLearningRate, double WeightDecay, double Momentum, double TeacherTemperature);
+public sealed record StepValues(double LearningRate, double LastLayerLearningRate, double WeightDecay, double Momentum, double TeacherTemperature)
+{
+    /// <summary>Factor on the learning rate of the backbone; 0 while it is frozen.</summary>
+    public double BackboneFactor { get; init; } = 1;
+}

@@ -10,6 +10,9 @@ namespace DinoSharp.Training.Optimization;
 /// <param name="Parameters">Full names and parameters in network order.</param>
 internal sealed record ParameterGroup(double LearningRateMultiplier, double WeightDecayMultiplier, bool IsLastLayer, IReadOnlyList<(string Name, Parameter Parameter)> Parameters)
 {
+    /// <summary>Whether they belong to the backbone of a network that also has heads; it may be frozen.</summary>
+    public bool IsBackbone { get; init; }
+
     /// <summary>Groups the trainable parameters of a network by their multipliers, in order of first appearance.</summary>
     /// <param name="network">A backbone, a head, or both in one.</param>
     /// <param name="config">Decay and multipliers.</param>
@@ -18,8 +21,8 @@ internal sealed record ParameterGroup(double LearningRateMultiplier, double Weig
         (string Name, Parameter Parameter)[] trainable = [.. network.named_parameters().Where(p => p.parameter.requires_grad)];
         int blocks = BlockCount(trainable.Select(p => p.Name));
         return [.. trainable
-            .GroupBy(p => MultipliersOf(p.Name, blocks, config))
-            .Select(g => new ParameterGroup(g.Key.LearningRate, g.Key.WeightDecay, g.Key.IsLastLayer, [.. g]))];
+            .GroupBy(p => (Of: MultipliersOf(p.Name, blocks, config), IsBackbone: p.Name.StartsWith("backbone.", StringComparison.Ordinal)))
+            .Select(g => new ParameterGroup(g.Key.Of.LearningRate, g.Key.Of.WeightDecay, g.Key.Of.IsLastLayer, [.. g]) { IsBackbone = g.Key.IsBackbone })];
     }
 
     /// <summary>The multipliers of one parameter. No decay for biases, norms and layer scales; class, register and mask tokens do decay.</summary>

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Pretraining;
 
-/// <summary>A trained network with its heads that one or more students are distilled from (paper section 5.2). It never changes.</summary>
+/// <summary>A trained network, with its heads or without, that one or more students are distilled from (paper section 5.2). It never changes.</summary>
 public sealed class FrozenTeacher : IDisposable
 {
     /// <summary>Builds the network with unset weights.</summary>
@@ -14,13 +14,26 @@ public sealed class FrozenTeacher : IDisposable
     {
         Heads = heads;
         Network = new PretrainNetwork(backbone, heads, device).Freeze();
+        Backbone = Network.Backbone;
     }
 
-    /// <summary>Sizes of the heads.</summary>
-    public HeadsConfig Heads { get; }
+    /// <summary>Builds a backbone without heads, with unset weights: students learn its features instead of its prototypes.</summary>
+    /// <param name="backbone">The teacher's backbone, of any size and family.</param>
+    /// <param name="device">Where the weights live; null: CPU.</param>
+    public FrozenTeacher(BackboneConfig backbone, Device? device = null)
+    {
+        Backbone = Backbone.Create(backbone, device);
+        Backbone.eval();
+        foreach (TorchSharp.Modules.Parameter parameter in Backbone.parameters()) parameter.requires_grad_(false);
+    }
 
-    internal PretrainNetwork Network { get; }
+    /// <summary>Sizes of the heads; null if there are none.</summary>
+    public HeadsConfig? Heads { get; }
+
+    internal PretrainNetwork? Network { get; }
+
+    internal Backbone Backbone { get; }
 
     /// <inheritdoc/>
-    public void Dispose() => Network.Dispose();
+    public void Dispose() => ((IDisposable?)Network ?? Backbone).Dispose();
 }

@@ -122,15 +122,18 @@ public sealed record GramConfig
     /// <param name="step">0 is the first step.</param>
     public string Describe(long step)
     {
-        if (Mode == GramMode.MovingTeacher) return "the moving teacher";
-        long refreshes = RefreshesBefore(step);
-        if (refreshes > 0)
-        {
-            long every = RefreshEverySteps!.Value, first = (Math.Max(1, FirstRefreshStep) + every - 1) / every * every;
-            return $"the teacher after {first + (refreshes - 1) * every} steps of this phase";
-        }
-
+        if (Mode == GramMode.MovingTeacher) return "the moving teacher, another one at every step";
+        if (RefreshesBefore(step) > 0) return $"the teacher after {AnchoredSince(step)} steps of this phase";
         return Checkpoint is null ? "the teacher at the start of this phase" : $"the checkpoint {Checkpoint}";
+    }
+
+    /// <summary>The step of the phase since which the anchor of a step is in use.</summary>
+    internal long AnchoredSince(long step)
+    {
+        long refreshes = RefreshesBefore(step);
+        if (refreshes == 0) return 0;
+        long every = RefreshEverySteps!.Value, first = (Math.Max(1, FirstRefreshStep) + every - 1) / every * every;
+        return first + ((refreshes - 1) * every);
     }
 
     /// <summary>Throws if the options contradict each other.</summary>

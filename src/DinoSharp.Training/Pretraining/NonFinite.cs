@@ -12,7 +12,7 @@ internal static class NonFinite
     /// <param name="student">With the gradients of the step.</param>
     /// <param name="teacher">The network that gave the targets.</param>
     /// <param name="numbers">Loss terms and gradient norms of the step.</param>
-    public static string First(PretrainBatch[] parts, PretrainNetwork student, PretrainNetwork teacher, double[] numbers)
+    public static string First(PretrainBatch[] parts, PretrainNetwork student, nn.Module teacher, double[] numbers)
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();

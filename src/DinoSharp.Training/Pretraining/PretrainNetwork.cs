@@ -13,6 +13,13 @@ public sealed record HeadsConfig
 
     /// <summary>Head of the patch-level loss, on patch tokens.</summary>
     public ProjectionHeadConfig Ibot { get; init; } = new();
+
+    // One linear layer to the teacher's width: whatever more it could do, the backbone would not have to.
+    internal static HeadsConfig ToFeatures(int width)
+    {
+        var linear = new ProjectionHeadConfig { Layers = 1, BottleneckDim = width, Prototypes = 0 };
+        return new HeadsConfig { Dino = linear, Ibot = linear };
+    }
 }
 
 /// <summary>A backbone with its two projection heads: what is trained, what is averaged, what may teach. Names as in the official training checkpoints.</summary>

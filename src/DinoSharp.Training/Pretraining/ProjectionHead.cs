@@ -35,7 +35,7 @@ public sealed record ProjectionHeadConfig
 internal sealed class ProjectionHead : nn.Module<Tensor, Tensor>
 {
     [ComponentName(Name = "mlp")] private readonly nn.Module<Tensor, Tensor> _mlp;
-    [ComponentName(Name = "last_layer")] private readonly Linear _prototypes;
+    [ComponentName(Name = "last_layer")] private readonly Linear? _prototypes;
     private readonly double _prototypeStd;
 
     /// <param name="width">Token width D.</param>
@@ -58,7 +58,7 @@ internal sealed class ProjectionHead : nn.Module<Tensor, Tensor>
 
         var last = new Linear(inputs, config.BottleneckDim, bias, device);
         _mlp = layers.Count == 0 ? last : nn.Sequential([.. layers, last]);
-        _prototypes = new Linear(config.BottleneckDim, config.Prototypes, bias: false, device);
+        _prototypes = config.Prototypes == 0 ? null : new Linear(config.BottleneckDim, config.Prototypes, bias: false, device);
         _prototypeStd = config.PrototypeStd;
         RegisterComponents();
     }
@@ -80,7 +80,7 @@ internal sealed class ProjectionHead : nn.Module<Tensor, Tensor>
     }
 
     /// <summary>The second part: logits of unit-length vectors. [n, K]</summary>
-    public Tensor Logits(Tensor bottleneck) => _prototypes.call(bottleneck);
+    public Tensor Logits(Tensor bottleneck) => _prototypes!.call(bottleneck);
 
     /// <summary>Draws fresh weights: normal 0.02, the prototypes as configured (the original cuts it at 100 standard deviations), biases 0, norms 1.</summary>
     public void Initialize(Generator random)

@@ -23,7 +23,14 @@ public sealed record LossTerms(
     double? GramMasked,
     double? GramUnmasked,
     double LocalWeight,
-    double? GramWeight);
+    double? GramWeight)
+{
+    /// <summary>1 − cosine between the student's and the teacher's class token; null if no features are distilled.</summary>
+    public double? FeatureClass { get; init; }
+
+    /// <summary>1 − cosine between the student's and the teacher's patch tokens; null if no features are distilled.</summary>
+    public double? FeaturePatches { get; init; }
+}
 
 /// <summary>Gradient norms before clipping.</summary>
 /// <param name="Backbone">Over the backbone.</param>

@@ -25,7 +25,7 @@ internal sealed class StudentPass(PretrainNetwork network, StudentTeacherConfig 
     private readonly LossConfig _losses = settings.Losses;
 
     /// <summary>Names of the entries of the second result of <see cref="Run"/>.</summary>
-    public static readonly string[] TermNames = ["total loss", "global DINO loss", "local DINO loss", "iBOT loss", "KoLeo loss", "Gram loss", "Gram loss of hidden patches", "Gram loss of shown patches"];
+    public static readonly string[] TermNames = ["total loss", "global DINO loss", "local DINO loss", "iBOT loss", "KoLeo loss", "Gram loss", "Gram loss of hidden patches", "Gram loss of shown patches", "feature loss of the class token", "feature loss of the patches"];
 
     /// <summary>Computes the losses.</summary>
     /// <param name="part">Crops and masks.</param>
@@ -33,7 +33,7 @@ internal sealed class StudentPass(PretrainNetwork network, StudentTeacherConfig 
     /// <param name="weights">Weights at this step.</param>
     /// <param name="hidePatches">Whether masked patches are hidden from the student; in distillation they are not.</param>
     /// <param name="random">Source of stochastic depth and rotary augmentation.</param>
-    /// <returns>The total to differentiate, and all terms for the report as <see cref="TermNames"/> lists them [8].</returns>
+    /// <returns>The total to differentiate, and all terms for the report as <see cref="TermNames"/> lists them [10].</returns>
     public (Tensor Total, Tensor Terms) Run(PretrainBatch part, Targets targets, LossWeights weights, bool hidePatches, Generator random)
     {
         using var scope = NewDisposeScope();
@@ -52,8 +52,26 @@ internal sealed class StudentPass(PretrainNetwork network, StudentTeacherConfig 
         Tensor none = zeros_like(total);
         (Tensor gramLoss, Tensor? masked, Tensor? unmasked) = gram?.Loss(global.Patches, part, targets.Features) ?? (none, null, null);
         if (gram is not null) total = total + gramLoss * weights.Gram;
-        Tensor terms = stack([total.detach(), dinoGlobal.detach(), dinoLocal.detach(), ibot.detach(), koleo.detach(), gramLoss.detach(), masked ?? none, unmasked ?? none]); // [8]
+        Tensor terms = stack([total.detach(), dinoGlobal.detach(), dinoLocal.detach(), ibot.detach(), koleo.detach(), gramLoss.detach(), masked ?? none, unmasked ?? none, none, none]); // [10]
         return (total.MoveToOuterDisposeScope(), terms.detach().MoveToOuterDisposeScope());
+    }
+
+    /// <summary>Computes the losses against a frozen teacher's features: one minus the cosine of class and patch tokens, after a linear layer to the teacher's width.</summary>
+    /// <param name="part">Crops; only the global ones are looked at, all patches shown.</param>
+    /// <param name="targets">The teacher's tokens, of unit length.</param>
+    /// <param name="random">Source of stochastic depth and rotary augmentation.</param>
+    /// <returns>As <see cref="Run"/>.</returns>
+    public (Tensor Total, Tensor Terms) RunFeatures(PretrainBatch part, Targets targets, Generator random)
+    {
+        using var scope = NewDisposeScope();
+        BackboneOutput output = network.Backbone.ForwardTraining([part.GlobalCrops], [null], random, settings.RecomputeActivations)[0];
+        Tensor classes = Distance(network.DinoHead.Bottleneck(output.ClassToken), targets.Classes);
+        Tensor patches = Distance(network.IbotHead.Bottleneck(output.Patches.flatten(0, 1)), targets.Patches); // from [G·B·P, D]
+        Tensor total = classes * _losses.DinoWeight + patches * _losses.IbotWeight, none = zeros_like(total);
+        Tensor terms = stack([total.detach(), none, none, none, none, none, none, none, classes.detach(), patches.detach()]); // [10]
+        return (total.MoveToOuterDisposeScope(), terms.detach().MoveToOuterDisposeScope());
+
+        static Tensor Distance(Tensor student, Tensor teacher) => 1 - (student.to(ScalarType.Float32) * teacher).sum(-1).mean();
     }
 
     private (Tensor Global, Tensor Local) Dino(Tensor globalTokens, Tensor localTokens, Targets targets, PretrainBatch part)

@@ -17,6 +17,7 @@ public sealed class StudentTeacher : IDisposable
     private readonly Collectives _collectives;
     private readonly Device _device;
     private readonly AdamW _optimizer;
+    private bool _backboneIsFrozen;
 
     /// <summary>Builds the networks and draws fresh weights; the teacher starts as a copy of the student.</summary>
     /// <param name="config">What a step computes.</param>
@@ -32,11 +33,12 @@ public sealed class StudentTeacher : IDisposable
         CheckFrozen(config, frozen);
         Config = config;
         Frozen = frozen;
-        StudentNetwork = new PretrainNetwork(config.Backbone, config.Heads, device);
+        HeadsConfig heads = frozen is { Heads: null } ? HeadsConfig.ToFeatures(frozen.Backbone.Config.EmbedDim) : config.Heads;
+        StudentNetwork = new PretrainNetwork(config.Backbone, heads, device);
         using var random = new Generator(TorchRandom.SeedOf(config.Seed, WeightStream, 0));
         StudentNetwork.Initialize(random);
         StudentNetwork.train();
-        TeacherNetwork = new PretrainNetwork(config.Backbone, config.Heads, device).Freeze();
+        TeacherNetwork = new PretrainNetwork(config.Backbone, heads, device).Freeze();
         PretrainNetwork.Copy(StudentNetwork, TeacherNetwork);
         Gram = config.Losses.Gram is { } gram ? new GramTeacher(gram, config.Backbone, device) : null;
         ResetGramTeacher();
@@ -53,6 +55,8 @@ public sealed class StudentTeacher : IDisposable
     public Backbone Teacher => TeacherNetwork.Backbone;
 
     internal FrozenTeacher? Frozen { get; }
+
+    private bool LearnsFeatures => Frozen is { Heads: null };
 
     internal PretrainNetwork StudentNetwork { get; }
 
@@ -114,7 +118,7 @@ public sealed class StudentTeacher : IDisposable
     }
 
     /// <summary>The teacher's half of a step; the targets live in the caller's dispose scope.</summary>
-    internal Targets[] Teach(PretrainBatch[] parts, double temperature) =>
+    internal Targets[] Teach(PretrainBatch[] parts, double temperature) => LearnsFeatures ? Teaching.Features(Frozen!.Backbone, parts, TeacherCropScale()) :
         Teaching.Run(Frozen?.Network ?? TeacherNetwork, parts, temperature, TeacherCropScale(), keepFeatures: Config.Losses.Gram?.Mode == GramMode.MovingTeacher, _collectives);
 
     /// <summary>The student's half of a step up to the gradients, which are the means over parts and processes.</summary>
@@ -125,11 +129,12 @@ public sealed class StudentTeacher : IDisposable
         LossWeights weights = LossWeights.At(Config.Losses, step, Config.Steps);
         var pass = new StudentPass(StudentNetwork, Config, Gram, _collectives);
         StudentNetwork.zero_grad();
+        FreezeBackbone(values.BackboneFactor == 0);
         Tensor? terms = null;
         for (int i = 0; i < parts.Length; i++)
         {
             using var inner = NewDisposeScope();
-            (Tensor total, Tensor found) = pass.Run(parts[i], targets[i], weights, hidePatches: Frozen is null, random);
+            (Tensor total, Tensor found) = LearnsFeatures ? pass.RunFeatures(parts[i], targets[i], random) : pass.Run(parts[i], targets[i], weights, hidePatches: Frozen is null, random);
             (total / parts.Length).backward();
             terms = (terms is null ? found / parts.Length : terms + found / parts.Length).MoveToOuterDisposeScope();
         }
@@ -138,8 +143,8 @@ public sealed class StudentTeacher : IDisposable
         _collectives.Mean([terms!, .. modules.SelectMany(m => m.Parameters).Select(p => p.grad).OfType<Tensor>()]);
         Tensor[] norms = [.. modules.Select(m => Gradients.Norm(m.Parameters))];
         double[] numbers = cat([terms!, stack(norms)]).to(ScalarType.Float64).cpu().data<double>().ToArray(); // the only wait for the device in a step
-        string? problem = numbers.All(double.IsFinite) ? null : NonFinite.First(parts, StudentNetwork, Frozen?.Network ?? TeacherNetwork, numbers);
-        return new StepReport(step, Terms(numbers, weights), new GradientNorms(numbers[8], numbers[9], numbers[10]), values, problem);
+        string? problem = numbers.All(double.IsFinite) ? null : NonFinite.First(parts, StudentNetwork, Frozen is null ? TeacherNetwork : (nn.Module?)Frozen.Network ?? Frozen.Backbone, numbers);
+        return new StepReport(step, Terms(numbers, weights), new GradientNorms(numbers[^3], numbers[^2], numbers[^1]), values, problem);
     }
 
     /// <summary>Limits the gradient norm of the backbone and of each head, separately.</summary>
@@ -164,6 +169,13 @@ public sealed class StudentTeacher : IDisposable
         if (Gram?.Backbone is { } anchor) PretrainNetwork.Copy(Teacher, anchor);
     }
 
+    // Without gradients the backbone costs a forward pass alone.
+    private void FreezeBackbone(bool frozen)
+    {
+        if (frozen != _backboneIsFrozen) foreach (Parameter parameter in Student.parameters()) parameter.requires_grad_(!frozen);
+        _backboneIsFrozen = frozen;
+    }
+
     private LossTerms Terms(double[] numbers, LossWeights weights)
     {
         GramConfig? gram = Config.Losses.Gram;
@@ -177,20 +189,24 @@ public sealed class StudentTeacher : IDisposable
             GramMasked: gram?.ReportMaskedParts == true ? numbers[6] : null,
             GramUnmasked: gram?.ReportMaskedParts == true ? numbers[7] : null,
             LocalWeight: weights.Local,
-            GramWeight: gram is null ? null : weights.Gram);
+            GramWeight: gram is null ? null : weights.Gram)
+        {
+            FeatureClass = LearnsFeatures ? numbers[8] : null,
+            FeaturePatches = LearnsFeatures ? numbers[9] : null,
+        };
     }
 
-    private double TeacherCropScale() => Frozen is null ? 1 : (double)CellPixels(Frozen.Network.Backbone.Config) / CellPixels(Config.Backbone);
+    private double TeacherCropScale() => Frozen is null ? 1 : (double)CellPixels(Frozen.Backbone.Config) / CellPixels(Config.Backbone);
 
     // Training uses a ConvNeXt's own map, whatever grid its dense features are resized to.
-    private static int CellPixels(BackboneConfig backbone) => backbone is ConvNeXtConfig ? 32 : backbone.PatchSizePixels;
+    internal static int CellPixels(BackboneConfig backbone) => backbone is ConvNeXtConfig ? 32 : backbone.PatchSizePixels;
 
     private static void CheckFrozen(StudentTeacherConfig config, FrozenTeacher? frozen)
     {
         if (frozen is null) return;
-        if (frozen.Heads.Dino.Prototypes != config.Heads.Dino.Prototypes || frozen.Heads.Ibot.Prototypes != config.Heads.Ibot.Prototypes)
+        if (frozen.Heads is { } heads && (heads.Dino.Prototypes != config.Heads.Dino.Prototypes || heads.Ibot.Prototypes != config.Heads.Ibot.Prototypes))
         {
-            throw new DinoSharpException($"distillation: the teacher has {frozen.Heads.Dino.Prototypes} and {frozen.Heads.Ibot.Prototypes} prototypes, the student {config.Heads.Dino.Prototypes} and {config.Heads.Ibot.Prototypes}; they must be equal");
+            throw new DinoSharpException($"distillation: the teacher has {heads.Dino.Prototypes} and {heads.Ibot.Prototypes} prototypes, the student {config.Heads.Dino.Prototypes} and {config.Heads.Ibot.Prototypes}; they must be equal");
         }
 
         if (config.Losses.Gram is not null) throw new DinoSharpException("distillation: the teacher is frozen, so Gram anchoring has nothing to repair; remove one of the two");

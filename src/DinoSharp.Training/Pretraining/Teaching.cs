@@ -7,8 +7,8 @@ using static TorchSharp.torch;
 namespace DinoSharp.Training.Pretraining;
 
 /// <summary>What the teacher says about one part of a batch.</summary>
-/// <param name="Classes">Distributions of the global crops. [G, B, K]</param>
-/// <param name="Patches">Distributions of the patches hidden from the student. [M, K]</param>
+/// <param name="Classes">Distributions of the global crops [G, B, K]; or, from a teacher without heads, their class tokens [G·B, D].</param>
+/// <param name="Patches">Distributions of the patches hidden from the student [M, K]; or, from a teacher without heads, all patch tokens [G·B·P, D].</param>
 /// <param name="Features">All patch features, if the moving teacher is the Gram anchor. [G·B, P, D]</param>
 internal sealed record Targets(Tensor Classes, Tensor Patches, Tensor? Features);
 
@@ -46,6 +46,24 @@ internal static class Teaching
             features[i]?.MoveToOuterDisposeScope()))];
 
         Tensor[] Balance(List<Tensor> logits) => TeacherTargets.SinkhornKnopp(cat(logits, 0), temperature, collectives).split([.. logits.Select(l => l.shape[0])], 0);
+    }
+
+    /// <summary>Runs a teacher without heads: its class and patch tokens, each of unit length.</summary>
+    /// <param name="teacher">The frozen network.</param>
+    /// <param name="parts">On the teacher's device, in the compute type.</param>
+    /// <param name="cropScale">As in <see cref="Run"/>.</param>
+    /// <returns>For each part class tokens [G·B, D] and patch tokens [G·B·P, D], float32, in the caller's dispose scope.</returns>
+    public static Targets[] Features(Backbone teacher, IReadOnlyList<PretrainBatch> parts, double cropScale)
+    {
+        using var quiet = no_grad();
+        return [.. parts.Select(part =>
+        {
+            using var scope = NewDisposeScope();
+            BackboneOutput output = teacher.ForwardFeatures(Scale(part.GlobalCrops, cropScale));
+            return new Targets(Unit(output.ClassToken), Unit(output.Patches.flatten(0, 1)), null); // [G·B, D], [G·B·P, D]
+        })];
+
+        static Tensor Unit(Tensor tokens) => nn.functional.normalize(tokens.to(ScalarType.Float32), dim: -1, eps: 1e-12).MoveToOuterDisposeScope();
     }
 
     // The original intends this for ConvNeXt students, whose cells are twice as wide as their teacher's patches, but never applies it.

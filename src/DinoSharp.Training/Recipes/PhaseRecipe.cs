@@ -1,3 +1,4 @@
+using DinoSharp.Backbones;
 using DinoSharp.Training.Data.Sampling;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Optimization;
@@ -62,7 +63,14 @@ public sealed record PhaseRecipe
             views.Validate();
             int channels = views.Normalization.Channels;
             if (channels != recipe.Backbone.InputChannels) throw new DinoSharpException($"views.normalization has {channels} channels, the backbone takes {recipe.Backbone.InputChannels}");
-            if (views.LocalCrops < 1) throw new DinoSharpException("views.localCrops must be at least 1: the image-level loss compares local with global crops");
+            bool features = recipe.Distillation?.Targets == DistillationTargets.Features;
+            if (features && views.LocalCrops > 0) throw new DinoSharpException($"views.localCrops is {views.LocalCrops}, but features are distilled from the global crops alone; set it to 0");
+            foreach (BackboneConfig backbone in recipe.Students.Count == 0 ? [recipe.Backbone] : recipe.Students.Select(s => s.Backbone))
+            {
+                if (views.PatchSize != StudentTeacher.CellPixels(backbone)) throw new DinoSharpException($"views.patchSize is {views.PatchSize}, but a patch of the network is {StudentTeacher.CellPixels(backbone)} pixels wide; masks need the same grid");
+            }
+
+            if (!features && views.LocalCrops < 1) throw new DinoSharpException("views.localCrops must be at least 1: the image-level loss compares local with global crops");
             GramConfig? gram = Losses.Gram;
             if (views.GramSizePixels is not null && gram is null) throw new DinoSharpException("views.gramSizePixels makes crops for a Gram teacher, but losses.gram is not set");
             if (views.GramSizePixels is not null && gram?.Mode == GramMode.MovingTeacher) throw new DinoSharpException("the moving teacher as Gram anchor sees the ordinary global crops; remove views.gramSizePixels");

@@ -50,6 +50,9 @@ public sealed record PretrainRecipe
     /// <summary>What is measured on the way.</summary>
     public MonitorRecipe Monitor { get; init; } = new();
 
+    /// <summary>Stops the run when features get worse than those it started from, and keeps the best; null: it runs to its end and the last weights are its result.</summary>
+    public RetentionRecipe? Retention { get; init; }
+
     /// <summary>The run stops after so many refused steps in a row.</summary>
     public int StopAfterRefusedSteps { get; init; } = 3;
 
@@ -87,6 +90,7 @@ public sealed record PretrainRecipe
         Require(Students.Count == 0 || Distillation is not null, "students side by side need a frozen teacher (distillation)");
         Require(Students.Select(s => s.Name).Distinct().Count() == Students.Count, "every student needs a name of its own");
         Checkpoints.Validate();
+        Retention?.Validate(this);
         foreach ((PhaseRecipe phase, int i) in Phases.Select((p, i) => (p, i)))
         {
             try
@@ -137,7 +141,7 @@ public sealed record PretrainRecipe
             string key = change.Split('.', '=')[0];
             if (change.Contains('=', StringComparison.Ordinal) && !known.Contains(key)) throw new DinoSharpException($"'{change}': unknown key '{key}'{(NearestName.Find(key, known) is { } nearest ? $"; did you mean '{nearest}'?" : $"; known: {string.Join(", ", known.Order())}")}");
             if (!phaseKeys.Contains(key)) YamlText.Set(top, change);
-            else foreach (YamlNode phase in full) YamlText.Set((YamlMappingNode)phase, change);
+            else foreach (YamlNode phase in (YamlSequenceNode)top.Children["phases"]) YamlText.Set((YamlMappingNode)phase, change);
         }
 
         return new RecordBinder(source).Bind<PretrainRecipe>(top);
@@ -169,11 +173,24 @@ public sealed record RecipeNotes
     public bool WasRunHere { get; init; }
 }
 
+/// <summary>What students learn from a frozen teacher.</summary>
+public enum DistillationTargets
+{
+    /// <summary>Its distributions over prototypes, by the losses of pretraining (paper section 5.2); needs its heads.</summary>
+    Prototypes,
+
+    /// <summary>The directions of its class and patch tokens, through one linear layer; works with every released backbone.</summary>
+    Features,
+}
+
 /// <summary>A frozen teacher and how students learn from it.</summary>
 public sealed record DistillationRecipe
 {
-    /// <summary>File of the teacher's backbone and heads, such as <c>teacher.safetensors</c> of a checkpoint.</summary>
+    /// <summary>File of the teacher: its backbone, and for <see cref="DistillationTargets.Prototypes"/> its heads too, as <c>teacher.safetensors</c> of a checkpoint has them.</summary>
     public required string Teacher { get; init; }
+
+    /// <summary>What students learn from it.</summary>
+    public DistillationTargets Targets { get; init; }
 
     /// <summary>Sizes of the teacher's heads; null: those of the students.</summary>
     public HeadsConfig? TeacherHeads { get; init; }

@@ -109,15 +109,28 @@ internal static class YamlText
     /// <summary>Where a node stands, for messages.</summary>
     public static string Place(string source, YamlNode node) => node.Start.Line > 0 ? $"{source}, line {node.Start.Line}" : source;
 
+    // What is entered becomes a copy: phases share the nodes that stand at the top of a recipe, and a change of one phase must not reach the others.
     private static YamlNode Enter(YamlNode node, string key, string assignment)
     {
-        if (node is YamlSequenceNode list) return list.Children[IndexOf(list, key, assignment)];
+        if (node is YamlSequenceNode list)
+        {
+            int index = IndexOf(list, key, assignment);
+            return list.Children[index] = Copy(list.Children[index]);
+        }
+
         if (node is not YamlMappingNode mapping) throw new DinoSharpException($"'{assignment}': there is nothing to enter at '{key}'");
         var name = new YamlScalarNode(key);
-        if (mapping.Children.TryGetValue(name, out YamlNode? next) && next is not YamlScalarNode) return next;
+        if (mapping.Children.TryGetValue(name, out YamlNode? next) && next is not YamlScalarNode) return mapping.Children[name] = Copy(next);
         mapping.Children[name] = new YamlMappingNode();
         return mapping.Children[name];
     }
+
+    private static YamlNode Copy(YamlNode node) => node switch
+    {
+        YamlMappingNode mapping => new YamlMappingNode(mapping.Children),
+        YamlSequenceNode list => new YamlSequenceNode(list.Children),
+        _ => node,
+    };
 
     private static int IndexOf(YamlSequenceNode list, string key, string assignment)
     {

@@ -34,7 +34,14 @@ public sealed record PretrainProgress(string Phase, long TotalStep, long TotalSt
 /// <param name="UnreadableImages">Images that could not be read in this sitting and were replaced.</param>
 /// <param name="LastReport">The last step; null if there was none left to make.</param>
 /// <param name="Report">The page of curves and pictures; beside it the same as a PNG.</param>
-public sealed record PretrainResult(string Output, IReadOnlyList<string> Teachers, long Steps, long RefusedSteps, long UnreadableImages, StepReport? LastReport, string Report);
+public sealed record PretrainResult(string Output, IReadOnlyList<string> Teachers, long Steps, long RefusedSteps, long UnreadableImages, StepReport? LastReport, string Report)
+{
+    /// <summary>Why the run ended early, in words; null: it did not.</summary>
+    public string? Stopped { get; init; }
+
+    /// <summary>Steps after which the teacher is that of the result, if the best one was looked for; null: after all.</summary>
+    public long? KeptStep { get; init; }
+}
 
 /// <summary>Trains a backbone without labels as a recipe says: phase after phase, with checkpoints from which a run goes on as if it had never stopped.</summary>
 public static class Pretrainer

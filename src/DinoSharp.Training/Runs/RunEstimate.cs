@@ -27,8 +27,9 @@ public sealed record RunEstimate(long BackboneParameters, long HeadParameters, I
     /// <summary>Looks at a recipe and tries two small steps of every phase.</summary>
     /// <param name="recipe">A recipe that has been validated.</param>
     /// <param name="device">Where it will run; null: CPU.</param>
+    /// <param name="measure">Whether to try steps; without, there are no times and no weights are made.</param>
     /// <param name="cancel">Stops the measuring.</param>
-    public static RunEstimate Of(PretrainRecipe recipe, Device? device = null, CancellationToken cancel = default)
+    public static RunEstimate Of(PretrainRecipe recipe, Device? device = null, bool measure = true, CancellationToken cancel = default)
     {
         using Backbone shapes = Backbone.Create(recipe.Backbone, META);
         long backbone = shapes.parameters().Sum(p => p.numel());
@@ -37,7 +38,7 @@ public sealed record RunEstimate(long BackboneParameters, long HeadParameters, I
         {
             cancel.ThrowIfCancellationRequested();
             StudentTeacherConfig config = recipe.LearnersOf(i)[0];
-            double? seconds = recipe.Distillation is null && backbone + heads <= LargestTried ? Measure(config, phase) : null;
+            double? seconds = measure && recipe.Distillation is null && backbone + heads <= LargestTried ? Measure(config, phase) : null;
             return new PhaseEstimate(phase.Name, phase.Steps, Memory(recipe, phase, backbone, heads), seconds);
 
             double Measure(StudentTeacherConfig learner, PhaseRecipe p)

@@ -9,7 +9,7 @@ namespace DinoSharp.Training.Runs;
 /// <remarks>A line of step s belongs to the weights before step s: the losses of the step, or what their features were worth. So there is a last line of features after the last step.</remarks>
 internal sealed class RunFigures : IDisposable
 {
-    public const string FileName = "metrics.jsonl", Locality = "patch_locality";
+    public const string FileName = "metrics.jsonl", Locality = "patch_locality", KnnTop1 = "knn_top1", ClassRank = "class_rank", PatchRank = "patch_rank";
 
     private readonly EventLog _events;
     private readonly StreamWriter _writer;

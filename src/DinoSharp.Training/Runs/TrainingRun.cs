@@ -26,6 +26,8 @@ internal sealed class TrainingRun : IDisposable
     private RunState _state = new(0, 0, 0);
     private long _refused;
     private long _unreadable;
+    private readonly List<JsonObject> _looks = [];
+    private Retention? _retention;
     private StepReport? _last;
 
     public TrainingRun(PretrainRecipe recipe, PretrainOptions options, IProgress<PretrainProgress>? progress, IProgress<string>? log)
@@ -46,6 +48,11 @@ internal sealed class TrainingRun : IDisposable
         }
     }
 
+    private string BestFile => _folder.In("best.safetensors");
+
+    // The look after the last step stops nothing, it only decides what is kept.
+    private bool HasGotWorse => _retention?.Worse is not null && StepsBefore + _state.PhaseStep < _recipe.TotalSteps();
+
     private long StepsBefore => _recipe.Phases.Take(_state.Phase).Sum(p => p.Steps);
 
     public PretrainResult Run(CancellationToken cancel)
@@ -56,22 +63,30 @@ internal sealed class TrainingRun : IDisposable
             while (true)
             {
                 RunPhase(figures, cancel);
-                if (_state.Phase == _recipe.Phases.Count - 1) break;
+                if (HasGotWorse || _state.Phase == _recipe.Phases.Count - 1) break;
                 EnterNextPhase();
             }
 
-            LookAtFeatures(figures, _recipe.TotalSteps());
+            if (!HasGotWorse) LookAtFeatures(figures, _recipe.TotalSteps());
         }
+
+        if (_retention is not null) Say($"the result is the teacher after step {_retention.BestStep}{(_retention.Worse is null ? "" : ": " + _retention.Worse)}");
+        long steps = StepsBefore + _state.PhaseStep;
 
         LookAtCheckpoints();
 
         string[] teachers = [.. _learners.Select((learner, i) =>
         {
             string file = Path.Combine(Directory.CreateDirectory(RunFolder.FolderOf(_folder.Path, _recipe, i)).FullName, "teacher.safetensors");
-            LearnerFiles.Export(learner, file, _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {_recipe.TotalSteps()} steps, seed {_recipe.Seed}");
+            if (_retention is not null) Copy(BestFile, file);
+            else LearnerFiles.Export(learner, file, _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {_recipe.TotalSteps()} steps, seed {_recipe.Seed}");
             return file;
         })];
-        return new PretrainResult(_folder.Path, teachers, _recipe.TotalSteps(), _refused, _unreadable, _last, RunReport.Write(_folder.Path));
+        return new PretrainResult(_folder.Path, teachers, steps, _refused, _unreadable, _last, RunReport.Write(_folder.Path))
+        {
+            Stopped = steps < _recipe.TotalSteps() ? _retention?.Worse : null,
+            KeptStep = _retention?.BestStep,
+        };
     }
 
     public static IReadOnlyList<StepReport> Replay(string batchFile, Device? device)
@@ -101,8 +116,13 @@ internal sealed class TrainingRun : IDisposable
         _folder.Dispose();
     }
 
-    private static FrozenTeacher? LoadFrozen(PretrainRecipe recipe, Device? device) =>
-        recipe.Distillation is { } distillation ? LearnerFiles.LoadTeacher(distillation.Teacher, distillation.TeacherHeads ?? recipe.Heads, device) : null;
+    /// <summary>The teacher of a distillation; null if there is none.</summary>
+    internal static FrozenTeacher? LoadFrozen(PretrainRecipe recipe, Device? device) => recipe.Distillation switch
+    {
+        null => null,
+        { Targets: DistillationTargets.Features } features => LearnerFiles.LoadFeatureTeacher(features.Teacher, device),
+        { } prototypes => LearnerFiles.LoadTeacher(prototypes.Teacher, prototypes.TeacherHeads ?? recipe.Heads, device),
+    };
 
     private StudentTeacher[] Build(int phase) => [.. _recipe.LearnersOf(phase).Select(config => new StudentTeacher(config, _frozen, device: _options.Device))];
 
@@ -113,10 +133,13 @@ internal sealed class TrainingRun : IDisposable
             _state = state;
             _learners = Build(state.Phase);
             RunFolder.Load(folder, _recipe, _learners);
+            _looks.AddRange(RunFigures.Read(_folder.Path).Where(line => line.ContainsKey(RunFigures.Locality) && RunFigures.StepOf(line) < StepsBefore + state.PhaseStep));
+            CheckAnchors(state.Phase + 1);
             Say($"going on after step {StepsBefore + state.PhaseStep} of {_recipe.TotalSteps()}, in phase {_recipe.Phases[state.Phase].Name}");
             return;
         }
 
+        CheckAnchors(0);
         _learners = Build(0);
         if (_recipe.InitialWeights is { } initial)
         {
@@ -148,6 +171,17 @@ internal sealed class TrainingRun : IDisposable
         LoadAnchors();
     }
 
+    // A phase that begins in hours should not fail then for a file that is missing now.
+    private void CheckAnchors(int firstPhase)
+    {
+        for (int i = firstPhase; i < _recipe.Phases.Count; i++)
+        {
+            if (_recipe.Phases[i].Losses.Gram?.Checkpoint is not { } path) continue;
+            string? problem = AnchorFiles.ProblemOf(path, i, _recipe, _folder.In("checkpoints"));
+            if (problem is not null) throw new DinoSharpException($"recipe {_recipe.Name}, phase {_recipe.Phases[i].Name}: Gram anchoring: the checkpoint {path} {problem}");
+        }
+    }
+
     private void LoadAnchors()
     {
         if (_recipe.Phases[_state.Phase].Losses.Gram?.Checkpoint is not { } path) return;
@@ -171,12 +205,19 @@ internal sealed class TrainingRun : IDisposable
         while (_state.PhaseStep < phase.Steps)
         {
             if (cancel.IsCancellationRequested) Stop(cancel);
-            if (phase.Losses.Gram is { } gram && gram.Describe(_state.PhaseStep) is var described && described != anchor) Say($"step {StepsBefore + _state.PhaseStep}: the Gram teacher is {anchor = described}");
+            if (phase.Losses.Gram is { } gram && gram.Describe(_state.PhaseStep) is var described && described != anchor) Say($"step {StepsBefore + _state.PhaseStep}: the Gram teacher is {anchor = described}, in use since step {StepsBefore + gram.AnchoredSince(_state.PhaseStep)}");
             if (_state.PhaseStep == 0 || (StepsBefore + _state.PhaseStep) % _recipe.Monitor.EverySteps == 0)
             {
                 clock.Stop(); // the pace is that of the steps
                 LookAtFeatures(figures, StepsBefore + _state.PhaseStep);
                 clock.Start();
+                if (HasGotWorse)
+                {
+                    long worse = StepsBefore + _state.PhaseStep;
+                    if (!_folder.Store.Steps.Contains(worse)) _folder.Save(_state, worse, _recipe, _learners);
+                    Say($"stopped after step {worse}: the features are worse than those of the starting weights; {_retention!.Worse}");
+                    break;
+                }
             }
 
             StepReport[] reports = Step(loader, cancel);
@@ -245,7 +286,8 @@ internal sealed class TrainingRun : IDisposable
             figures.Write(RunFigures.Line(
             [
                 new("step", progress.TotalStep - 1), new("phase", phase.Name), new("student", StudentName(i)),
-                new("total_loss", r.Losses.Total), new("dino_global_crops_loss", r.Losses.DinoGlobal), new("dino_local_crops_loss", r.Losses.DinoLocal),
+                new("total_loss", r.Losses.Total), new("feature_class_loss", r.Losses.FeatureClass), new("feature_patch_loss", r.Losses.FeaturePatches),
+                new("backbone_factor", r.Values.BackboneFactor), new("dino_global_crops_loss", r.Losses.DinoGlobal), new("dino_local_crops_loss", r.Losses.DinoLocal),
                 new("ibot_loss", r.Losses.Ibot), new("koleo_loss", r.Losses.KoLeo), new("gram_loss", r.Losses.Gram), new("gram_loss_weight", r.Losses.GramWeight),
                 new("dino_local_loss_weight", r.Losses.LocalWeight), new("masked_gram_loss", r.Losses.GramMasked), new("unmasked_gram_loss", r.Losses.GramUnmasked),
                 new("lr", r.Values.LearningRate), new("last_layer_lr", r.Values.LastLayerLearningRate), new("wd", r.Values.WeightDecay), new("mom", r.Values.Momentum), new("teacher_temp", r.Values.TeacherTemperature),
@@ -259,7 +301,15 @@ internal sealed class TrainingRun : IDisposable
 
     private void LookAtFeatures(RunFigures figures, long step)
     {
-        for (int i = 0; _monitor is not null && i < _learners.Length; i++) figures.Write(Look(_learners[i].Teacher, step, i));
+        for (int i = 0; _monitor is not null && i < _learners.Length; i++)
+        {
+            JsonObject look = Look(_learners[i].Teacher, step, i);
+            figures.Write(look);
+            if (_recipe.Retention is not { } retention) continue;
+            _looks.Add(look);
+            _retention = Retention.Of(_looks, retention.Tolerance);
+            if (_retention.BestStep == step) LearnerFiles.Export(_learners[i], BestFile, _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {step} steps, seed {_recipe.Seed}");
+        }
     }
 
     // Checkpoints from before the monitor was there, for a run that began without it.
@@ -291,8 +341,14 @@ internal sealed class TrainingRun : IDisposable
         [
             new("step", step), new("student", StudentName(learner)), new(RunFigures.Locality, reading.Dense.Locality), new("patch_similarity_near", reading.Dense.Near),
             new("patch_similarity_far", reading.Dense.Far), new("patch_half_distance", reading.Dense.HalfDistance), new("class_patch_similarity", reading.Dense.ClassToken),
-            new("patch_rank", reading.PatchRank), new("class_rank", reading.ClassRank), new("knn_top1", reading.KnnTop1),
+            new(RunFigures.PatchRank, reading.PatchRank), new(RunFigures.ClassRank, reading.ClassRank), new(RunFigures.KnnTop1, reading.KnnTop1),
         ]);
+    }
+
+    private static void Copy(string from, string to)
+    {
+        using FileStream source = File.OpenRead(from);
+        DinoSharp.Weights.SafetensorsWriter.WriteBeside(to, source.Length, source.CopyTo);
     }
 
     private void Say(string message) => _log?.Report(message);

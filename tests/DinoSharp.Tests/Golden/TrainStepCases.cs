@@ -90,7 +90,7 @@ internal static class TrainStepCases
     {
         JsonElement config = golden.Config.GetProperty("distillation_teacher");
         var teacher = new FrozenTeacher(TrainStepConfig.Backbone(config, file), TrainStepConfig.Heads(config));
-        BackboneCalls.Load(teacher.Network, file);
+        BackboneCalls.Load(teacher.Network!, file);
         return teacher;
     }
 

@@ -126,7 +126,7 @@ public sealed class StudentTeacherTests : IDisposable
     {
         using var teacher = new FrozenTeacher(TinyLearner.Vit with { Width = 48, Heads = 3 }, TinyLearner.Heads);
         using var random = new Generator(5);
-        teacher.Network.Initialize(random);
+        teacher.Network!.Initialize(random);
         StudentTeacherConfig small = TinyLearner.Config, other = TinyLearner.Config with { Seed = 8, Backbone = TinyLearner.Vit with { Depth = 1 } };
         using PretrainBatch batch = TinyLearner.Batch();
 
@@ -144,7 +144,7 @@ public sealed class StudentTeacherTests : IDisposable
     {
         using var teacher = new FrozenTeacher(TinyLearner.Vit with { PatchSize = 16 }, TinyLearner.Heads);
         using var random = new Generator(5);
-        teacher.Network.Initialize(random);
+        teacher.Network!.Initialize(random);
         using var learner = new StudentTeacher(TinyLearner.Config with { Backbone = TinyLearner.ConvNeXt }, teacher);
         using PretrainBatch batch = TinyLearner.Batch(globalPixels: 96, localPixels: 64, cell: 32); // 3×3 cells; the teacher sees 48 pixels
         StepReport report = learner.Step(batch, 0);

@@ -67,6 +67,8 @@ public sealed class PretrainRecipeTests
         Assert.Equal([2, 2], Read(Small, "batchImages=2").Phases.Select(p => p.BatchImages));
         Assert.Equal([100L, 7L], Read(Small, "phases.gram.steps=7").Phases.Select(p => p.Steps));
         Assert.Equal([9L, 50L], Read(Small, "phases.0.steps=9").Phases.Select(p => p.Steps));
+        PretrainRecipe one = Read(Small, "phases.gram.views.globalSizePixels=96", "views.localCrops=3", "phases.gram.views.globalScale.0=0.5");
+        Assert.Equal([(64, 3, 0.4), (96, 3, 0.5)], one.Phases.Select(p => (p.Views.GlobalSizePixels, p.Views.LocalCrops, p.Views.GlobalScale.Min)));
         PretrainRecipe changed = Read(Small, "optimizer.learningRate.peak=0.5", "backbone=dinov3-vits16", "data=other");
         Assert.All(changed.Phases, p => Assert.Equal(0.5, p.Optimizer.LearningRate.Peak));
         Assert.All(changed.Phases, p => Assert.Equal(10, p.Optimizer.LearningRate.WarmupSteps));

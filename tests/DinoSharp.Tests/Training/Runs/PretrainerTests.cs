@@ -181,8 +181,8 @@ public sealed class PretrainerTests : IDisposable
     {
         var said = new List<string>();
         Run("run", log: said);
-        Assert.Contains("step 5: the Gram teacher is the teacher at the start of this phase", said);
-        Assert.Contains("step 7: the Gram teacher is the teacher after 2 steps of this phase", said);
+        Assert.Contains("step 5: the Gram teacher is the teacher at the start of this phase, in use since step 5", said);
+        Assert.Contains("step 7: the Gram teacher is the teacher after 2 steps of this phase, in use since step 7", said);
     }
 
     private PretrainResult Run(string output, string[]? changes = null, IProgress<PretrainProgress>? progress = null, List<string>? log = null, bool resume = false, CancellationToken cancel = default)
