@@ -32,8 +32,9 @@ public sealed record DenseFitOptions
     /// <summary>Pictures in a step.</summary>
     public int BatchSize { get; init; } = 8;
 
-    /// <summary>Largest learning rate of AdamW, reached after a twentieth of the steps and then lowered to nothing along a cosine.</summary>
-    public double LearningRate { get; init; } = 1e-3;
+    /// <summary>Largest learning rate of AdamW, reached after a twentieth of the steps and then lowered to nothing along a cosine. Null: 0.001 for what is linear or detects, 0.0003 for a
+    /// DPT decoder, whose ReLUs die at larger ones.</summary>
+    public double? LearningRate { get; init; }
 
     /// <summary>Decoupled weight decay.</summary>
     public double WeightDecay { get; init; } = 1e-3;
@@ -46,6 +47,8 @@ public sealed record DenseFitOptions
 
     /// <summary>Where features are kept; null: the usual folder.</summary>
     public string? CacheFolder { get; init; }
+
+    internal double Rate => LearningRate ?? (Decoder == DenseDecoder.Dpt ? 3e-4 : 1e-3);
 
     internal HeadInput InputOf(DinoModel model)
     {

@@ -101,7 +101,7 @@ public sealed class DenseFitTests(FourLayers scenes) : IClassFixture<FourLayers>
     public void ADepthEstimatorBeatsTheMedian(DenseDecoder decoder)
     {
         using DinoModel model = DinoModel.Load(scenes.Model);
-        DenseFitOptions options = decoder == DenseDecoder.Linear ? Options() : Options(decoder, steps: 160) with { LearningRate = 2e-3 };
+        DenseFitOptions options = decoder == DenseDecoder.Linear ? Options() : Options(decoder, steps: 160) with { LearningRate = 7e-4 };
         using DepthFitResult result = DepthFit.Run(model, Train("depth"), Val("depth"), 0.001, options);
         Assert.InRange(result.AbsoluteRelative.Value, 0, 0.8 * result.ConstantAbsoluteRelative);
         string path = scenes.File($"depth-{decoder}.safetensors");
