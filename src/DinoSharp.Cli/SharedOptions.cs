@@ -11,28 +11,13 @@ internal static class SharedOptions
     /// <summary>Names the model of every command that has no <c>--model</c>.</summary>
     public const string ModelVariable = "DINOSHARP_MODEL";
 
-    /// <summary>Which weights. A command line without it needs the environment variable, and says so.</summary>
-    public static Option<string> Model()
+    /// <summary>Which weights.</summary>
+    public static Option<string> Model() => new("--model", "-m")
     {
-        var option = new Option<string>("--model", "-m")
-        {
-            Description = $"Weights: a file, a folder, a name such as dinov3-vits16, or random:vits16 for an untrained model [default: {ModelVariable}]",
-            HelpName = "MODEL",
-            DefaultValueFactory = result =>
-            {
-                if (Environment.GetEnvironmentVariable(ModelVariable) is { Length: > 0 } model) return model;
-                result.AddError($"""
-                    which model? Give --model, or set {ModelVariable} once and for all:
-                      --model FILE_OR_FOLDER     weights that you have: .safetensors, .pth, or a folder of Hugging Face
-                      --model dinov3-vits16      published weights, if this machine has them (it says how to get them if not); known names:
-                                                 {string.Join(", ", Presets.All.Where(preset => preset.Data is not null).Select(preset => preset.Name))}
-                      --model random:vits16      untrained weights, to try things out
-                    """);
-                return "";
-            },
-        };
-        return option;
-    }
+        Description = $"Weights: a file, a folder, a name such as dinov3-vits16, or random:vits16 for an untrained model [default: {ModelVariable}, or the small {Presets.DefaultModel} that comes along]",
+        HelpName = "MODEL",
+        DefaultValueFactory = _ => Environment.GetEnvironmentVariable(ModelVariable) is { Length: > 0 } model ? model : Presets.DefaultModel,
+    };
 
     /// <summary>Precision of the matrix products.</summary>
     public static Option<ComputeType> Compute() => new("--compute")

@@ -49,14 +49,14 @@ public sealed class DinoModel : IDisposable
 
     /// <summary>Loads a model.</summary>
     /// <param name="model">
-    /// A file (<c>.safetensors</c>, <c>.pth</c>) or folder of weights in the official, Hugging Face or timm layout; the name of published weights such as
+    /// <c>dino-tiny</c>, the small model that comes along (the default); a file (<c>.safetensors</c>, <c>.pth</c>) or folder of weights in the official, Hugging Face or timm layout; the name of published weights such as
     /// <c>dinov3-vits16</c>, looked up in <c>DINOSHARP_CACHE</c> and the caches of Hugging Face and torch.hub; or <c>random:vits16</c>, with <c>:SEED</c> behind it if
     /// wanted, for untrained weights that are the same on every call.
     /// </param>
     /// <param name="options">Device and so on; null for the defaults.</param>
     /// <param name="cancel">Stops the loading.</param>
     /// <exception cref="DinoSharpException">No such weights (the message says how to get them), or a file that does not hold exactly what the network needs.</exception>
-    public static DinoModel Load(string model, DinoModelOptions? options = null, CancellationToken cancel = default) =>
+    public static DinoModel Load(string model = Presets.DefaultModel, DinoModelOptions? options = null, CancellationToken cancel = default) =>
         new(model, ModelLoader.Load(model, options ?? new DinoModelOptions(), cancel), options?.Device);
 
     /// <summary>One vector for a picture.</summary>

@@ -20,9 +20,12 @@ public enum PretrainingData
 /// <param name="OfficialHash">First eight hex digits of the official file's SHA-256; null if there is none.</param>
 public sealed record Preset(string Name, BackboneConfig Config, long? Parameters, int? StateDictEntries, PretrainingData? Data, string? OfficialFile, string? OfficialHash);
 
-/// <summary>Every published network and training builder, as data. Sources: reference table of the official hub.</summary>
+/// <summary>Every published network and training builder, and our own small one, as data. Sources: reference table of the official hub.</summary>
 public static class Presets
 {
+    /// <summary>The small network that comes with DinoSharp, trained by <c>recipes/tiny.yaml</c>; not one of Meta's.</summary>
+    public const string DefaultModel = "dino-tiny";
+
     private static readonly VisionTransformerConfig Small = new() { Width = 384, Depth = 12, Heads = 6, FeedForwardWidth = 1536 };
     private static readonly VisionTransformerConfig Base = new() { Width = 768, Depth = 12, Heads = 12, FeedForwardWidth = 3072 };
     private static readonly VisionTransformerConfig Large = new() { Width = 1024, Depth = 24, Heads = 16, FeedForwardWidth = 4096 };
@@ -50,6 +53,7 @@ public static class Presets
     /// <summary>All presets, smallest family member first.</summary>
     public static IReadOnlyList<Preset> All { get; } =
     [
+        new Preset(DefaultModel, new VisionTransformerConfig { Width = 192, Depth = 12, Heads = 3, FeedForwardWidth = 768, LayerScale = 1 }, 5_492_160, 188, null, null, null),
         Vit("dinov3-vits16", Small, 21_601_152, 188, PretrainingData.Lvd1689M, "08c60483"),
         Vit("dinov3-vits16plus", Small with { FeedForward = FeedForwardKind.SwiGlu }, 28_697_472, 212, PretrainingData.Lvd1689M, "4057cbaa"),
         Vit("dinov3-vitb16", Base, 85_669_632, 188, PretrainingData.Lvd1689M, "73cec8be"),

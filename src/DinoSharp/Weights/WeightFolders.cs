@@ -8,6 +8,9 @@ namespace DinoSharp.Weights;
 /// <param name="TorchHub">The folder of checkpoints that torch.hub has downloaded.</param>
 internal sealed record WeightFolders(string Own, string Hub, string TorchHub)
 {
+    // Copied beside every program by buildTransitive/DinoSharp.targets.
+    private static string Shipped => Path.Combine(AppContext.BaseDirectory, "models", Presets.DefaultModel + ".safetensors");
+
     /// <summary>The places that the environment names, by the rules of each tool: DINOSHARP_CACHE; HF_HUB_CACHE, HF_HOME; TORCH_HOME; XDG_CACHE_HOME.</summary>
     /// <param name="own">A folder in place of DinoSharp's own; null: the usual one.</param>
     /// <param name="variable">Reads an environment variable; null: of this process.</param>
@@ -27,6 +30,7 @@ internal sealed record WeightFolders(string Own, string Hub, string TorchHub)
     /// <summary>The file or folder that holds the weights of a preset; null if there is none.</summary>
     public string? Locate(Preset preset)
     {
+        if (preset.Name == Presets.DefaultModel) return File.Exists(Shipped) ? Shipped : null;
         if (preset.OfficialFile is null) return null;
         string?[] names = [preset.Name, HubName(preset)?["facebook/".Length..], TimmName(preset), TimmName(preset, biased: true)];
         IEnumerable<string> own = names.OfType<string>().Select(name => Path.Combine(Own, name)).SelectMany(path => new[] { path, path + ".safetensors", path + ".pth" });
@@ -37,6 +41,7 @@ internal sealed record WeightFolders(string Own, string Hub, string TorchHub)
     public string HowToGet(Preset preset)
     {
         string name = ShortName(preset);
+        if (preset.Name == Presets.DefaultModel) return $"{Shipped} is missing: the weights of {preset.Name} belong beside the program; build or install it again, name other weights, or random:{name} for untrained ones";
         if (preset.OfficialFile is null) return $"nobody has published weights of {preset.Name}; give a file of your own, or random:{name} for untrained ones";
         var ways = new List<string>
         {

@@ -1,4 +1,5 @@
 using DinoSharp.Backbones;
+using DinoSharp.Images;
 using DinoSharp.Weights;
 using Xunit;
 
@@ -13,7 +14,7 @@ public sealed class ModelOptionTests(TinyModel tiny) : IClassFixture<TinyModel>
     [InlineData("random:vits16:1:2", "a whole number")]
     [InlineData("no/such/file.pth", "no/such/file.pth: there is no such file or folder")]
     [InlineData("absent.safetensors", "absent.safetensors: there is no such file or folder")]
-    [InlineData("vits17", "no such file or folder, and there is no network named \"vits17\"; known: dinov3-vits16,")]
+    [InlineData("vits17", "no such file or folder, and there is no network named \"vits17\"; known: dino-tiny, dinov3-vits16,")]
     [InlineData("vit-so400m", "nobody has published weights of vit-so400m")]
     public async Task AModelThatIsNotThereIsAClearError(string model, string message)
     {
@@ -23,17 +24,23 @@ public sealed class ModelOptionTests(TinyModel tiny) : IClassFixture<TinyModel>
     }
 
     [Fact]
-    public async Task WithoutAModelTheChoicesAreNamed()
+    public async Task WithoutAModelTheSmallOneThatComesAlongIsUsed()
     {
         Assert.SkipWhen(Environment.GetEnvironmentVariable("DINOSHARP_MODEL") is not null, "DINOSHARP_MODEL is set");
-        foreach (string verb in new[] { "pca", "attention", "extract" })
-        {
-            Dino.Outcome outcome = await Dino.RunAsync(verb, tiny.Draw("model.png"));
-            Assert.Equal(2, outcome.Code);
-            Assert.Contains("random:vits16", outcome.Error);
-            Assert.Contains("DINOSHARP_MODEL", outcome.Error);
-            Assert.Contains("dinov3-vit7b16-sat493m", outcome.Error);
-        }
+        string picture = tiny.Draw("model.png");
+        Dino.Outcome silent = await Dino.RunAsync("similarity", picture, "--at", "10,10", "--json", "--out", tiny.File("silent.png")), named = await Dino.RunAsync("similarity", picture, "--at", "10,10", "--json", "--model", "dino-tiny", "--out", tiny.File("named.png"));
+        Assert.Equal((0, 0), (silent.Code, named.Code));
+        Assert.Equal(File.ReadAllBytes(tiny.File("named.png")), File.ReadAllBytes(tiny.File("silent.png")));
+    }
+
+    [Fact]
+    public void TheModelThatComesAlongIsTrained()
+    {
+        using DinoModel trained = DinoModel.Load(), untrained = DinoModel.Load("random:dino-tiny");
+        ImageBuffer picture = TinyModel.Picture();
+        float[] a = trained.Embed(picture), b = untrained.Embed(picture);
+        Assert.Equal((192, 192), (a.Length, b.Length));
+        Assert.True(a.Zip(b).Sum(pair => pair.First * pair.Second) < 0.9);
     }
 
     [Fact]
