@@ -14,7 +14,7 @@ internal static class SharedOptions
     /// <summary>Which weights.</summary>
     public static Option<string> Model() => new("--model", "-m")
     {
-        Description = $"Weights: a file, a folder, a name such as dinov3-vits16, or random:vits16 for an untrained model [default: {ModelVariable}, or the small {Presets.DefaultModel} that comes along]",
+        Description = $"Weights: a file, a folder, a name such as dinov3-vits16, or random:vits16 for an untrained model; {ModelVariable} names another default",
         HelpName = "MODEL",
         DefaultValueFactory = _ => Environment.GetEnvironmentVariable(ModelVariable) is { Length: > 0 } model ? model : Presets.DefaultModel,
     };
