@@ -158,7 +158,12 @@ public static class DepthFit
         ConfidenceInterval relative = Bootstrap.Mean([.. scores.Select(s => s.AbsoluteRelative)]), rmse = Bootstrap.Mean([.. scores.Select(s => s.Rmse)]), delta = Bootstrap.Mean([.. scores.Select(s => s.Delta1)]);
         head.Metrics = new Dictionary<string, double>
         {
-            ["rmse"] = rmse.Value, ["rmse_low"] = rmse.Low, ["rmse_high"] = rmse.High, ["abs_rel"] = relative.Value, ["delta1"] = delta.Value, ["n"] = scores.Count,
+            ["rmse"] = rmse.Value,
+            ["rmse_low"] = rmse.Low,
+            ["rmse_high"] = rmse.High,
+            ["abs_rel"] = relative.Value,
+            ["delta1"] = delta.Value,
+            ["n"] = scores.Count,
         };
         return new DepthFitResult
         {

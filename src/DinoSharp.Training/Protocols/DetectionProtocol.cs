@@ -50,8 +50,15 @@ public static class DetectionProtocol
             Settings = new Dictionary<string, string> { ["categories"] = ids.Count.ToString(CultureInfo.InvariantCulture) },
             Metrics = new Dictionary<string, double>
             {
-                ["ap"] = scores.Ap, ["ap50"] = scores.Ap50, ["ap75"] = scores.Ap75, ["apSmall"] = scores.ApSmall, ["apMedium"] = scores.ApMedium, ["apLarge"] = scores.ApLarge,
-                ["ar1"] = scores.Ar1, ["ar10"] = scores.Ar10, ["ar100"] = scores.Ar100,
+                ["ap"] = scores.Ap,
+                ["ap50"] = scores.Ap50,
+                ["ap75"] = scores.Ap75,
+                ["apSmall"] = scores.ApSmall,
+                ["apMedium"] = scores.ApMedium,
+                ["apLarge"] = scores.ApLarge,
+                ["ar1"] = scores.Ar1,
+                ["ar10"] = scores.Ar10,
+                ["ar100"] = scores.Ar100,
             },
             Headline = "ap",
             Items = [.. images.Images.Select(i => i.Path)],
