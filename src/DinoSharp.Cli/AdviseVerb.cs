@@ -71,7 +71,13 @@ internal sealed class AdviseVerb : Verb
 
     private static object Json(AdvisedLook look) => new
     {
-        size = look.ImageSizePixels, layers = look.Layers, meanPatch = look.MeanPatch, accuracy = look.Accuracy.Value, interval = FitOptions.Interval(look.Accuracy), gain = look.Gain.Value, gainInterval = FitOptions.Interval(look.Gain),
+        size = look.ImageSizePixels,
+        layers = look.Layers,
+        meanPatch = look.MeanPatch,
+        accuracy = look.Accuracy.Value,
+        interval = FitOptions.Interval(look.Accuracy),
+        gain = look.Gain.Value,
+        gainInterval = FitOptions.Interval(look.Gain),
     };
 
     private static string Words(AdvisedLook look) => $"input {look.ImageSizePixels}, layers {string.Join(",", look.Layers)}, {(look.MeanPatch ? "class token and mean patch" : "class token")}";

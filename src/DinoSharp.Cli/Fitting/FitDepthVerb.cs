@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Diagnostics;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
-using DinoSharp.Heads.Depth;
 using DinoSharp.Images;
 using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Fitting;

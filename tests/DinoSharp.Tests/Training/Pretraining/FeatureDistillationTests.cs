@@ -1,4 +1,3 @@
-using DinoSharp.Backbones;
 using DinoSharp.Training.Optimization;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Views;
