@@ -8,7 +8,7 @@ internal static class ReadmeExample
     public static void Run()
     {
         // <example>
-        using var dino = DinoModel.Load("random:vits16");                   // or "dinov3-vits16", a file, a folder
+        using var dino = DinoModel.Load();                                  // the small model that comes along; or "dinov3-vits16", a file, a folder
 
         float[] vector = dino.Embed("samples/images/still-life.jpg");       // the picture as one vector of unit length
         Console.WriteLine($"{vector.Length} numbers, length {Math.Sqrt(vector.Sum(v => v * v)):0.000}");

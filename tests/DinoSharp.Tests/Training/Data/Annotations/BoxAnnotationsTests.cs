@@ -28,8 +28,9 @@ public sealed class BoxAnnotationsTests : IDisposable
         foreach (BoxedImage image in voc.Images)
         {
             BoxedImage other = byName[Path.GetFileName(image.Path)];
-            Assert.Equal(other.Objects.Count, image.Objects.Count);
-            foreach (AnnotatedObject o in image.Objects)
+            AnnotatedObject[] objects = [.. image.Objects.Where(o => o.Box.Width > 1 && o.Box.Height > 1)]; // one XML has a box of a single pixel, a slip that the conversion to COCO left out
+            Assert.Equal(other.Objects.Count, objects.Length);
+            foreach (AnnotatedObject o in objects)
                 Assert.Contains(other.Objects, c => coco.Categories[c.Category] == voc.Categories[o.Category] && Math.Abs(c.Box.X - o.Box.X) < 1.5 && Math.Abs(c.Box.Y - o.Box.Y) < 1.5 && Math.Abs(c.Box.Width - o.Box.Width) < 1.5);
         }
     }
