@@ -96,7 +96,7 @@ internal sealed class FitClassifyVerb : Verb
                 $"top-1 {FitOptions.Percent(result.Top1)} on {result.Validation.Count} pictures not seen in training ({result.TrainingCount} pictures, {train.Classes.Count} classes{(result.C is { } c ? FormattableString.Invariant($", C {c:0.#####}") : "")})",
                 .. Output.Columns([["class", "recall", "precision", "F1"], .. train.Classes.Select((name, i) => (string[])[name, Share(result.Confusion.Recall[i]), Share(result.Confusion.Precision[i]), Share(result.Confusion.F1[i])])]),
                 confusion.ToString(),
-                FormattableString.Invariant($"{headPath} ({result.Computed} pictures computed, the others' features were kept; {seconds:0.0} s). Use it: dino predict {headPath} PICTURES"),
+                FitOptions.Saved(headPath, result.Computed, seconds),
             ]);
         return code;
 

@@ -62,7 +62,7 @@ internal sealed class FitDepthVerb : Verb
                 $"within a factor of 1.25: {FitOptions.Percent(result.Delta1)}; relative error {FitOptions.Percent(result.AbsoluteRelative)}",
                 FormattableString.Invariant($"(saying the median depth everywhere has a relative error of {100 * result.ConstantAbsoluteRelative:0.0} %)"),
                 $"{sheet} (picture, truth, prediction; dark is near)",
-                FormattableString.Invariant($"{headPath} ({result.Computed} pictures computed, the others' features were kept; {seconds:0.0} s). Use it: dino predict {headPath} PICTURES"),
+                FitOptions.Saved(headPath, result.Computed, seconds),
             ]);
         return code;
     }

@@ -92,7 +92,7 @@ internal sealed class FitDetectVerb : Verb
                 FormattableString.Invariant($"AP {FitOptions.Percent(result.Ap)}, AP50 {100 * result.Scores.Ap50:0.0} % on {result.Counts.Validation} pictures not seen in training ({result.Counts.Training} pictures)"),
                 .. Output.Columns([["class", "AP"], .. result.Scores.ApByCategory.Select(c => (string[])[train.Categories[c.Key], FormattableString.Invariant($"{100 * c.Value:0.0}")])]),
                 $"{sheet} (truth, prediction)",
-                FormattableString.Invariant($"{headPath} ({result.Computed} pictures computed, the others' features were kept; {seconds:0.0} s). Use it: dino predict {headPath} PICTURES"),
+                FitOptions.Saved(headPath, result.Computed, seconds),
             ]);
         return code;
     }

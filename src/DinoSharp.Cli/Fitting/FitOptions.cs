@@ -68,6 +68,10 @@ internal sealed class FitOptions
     /// <summary>A share and its interval in per cent.</summary>
     public static string Percent(ConfidenceInterval i) => FormattableString.Invariant($"{100 * i.Value:0.0} % [{100 * i.Low:0.0}, {100 * i.High:0.0}]");
 
+    /// <summary>Where the head is, what fitting it took, and what to do with it.</summary>
+    public static string Saved(string head, int computed, double seconds) =>
+        FormattableString.Invariant($"{head} ({computed} pictures computed, the others' features were kept; {seconds:0.0} s). Use it: dino predict {head} PICTURES");
+
     /// <summary>Warns about pictures that were left out, a few by name.</summary>
     public static ExitCode Report(Output output, IReadOnlyList<ImageException> unreadable)
     {

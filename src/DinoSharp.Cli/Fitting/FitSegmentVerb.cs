@@ -61,7 +61,7 @@ internal sealed class FitSegmentVerb : Verb
                 FormattableString.Invariant($"mean IoU {FitOptions.Percent(result.MeanIou)}, pixel accuracy {100 * result.Scores.PixelAccuracy:0.0} % on {result.Counts.Validation} pictures not seen in training ({result.Counts.Training} pictures)"),
                 .. Output.Columns([["class", "IoU"], .. classes.Names.Select(c => (string[])[c.Value, double.IsNaN(result.Scores.Iou[c.Key]) ? "-" : FormattableString.Invariant($"{100 * result.Scores.Iou[c.Key]:0.0}")])]),
                 $"{sheet} (picture, truth, prediction)",
-                FormattableString.Invariant($"{headPath} ({result.Computed} pictures computed, the others' features were kept; {seconds:0.0} s). Use it: dino predict {headPath} PICTURES"),
+                FitOptions.Saved(headPath, result.Computed, seconds),
             ]);
         return code;
     }

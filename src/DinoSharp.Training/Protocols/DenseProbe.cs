@@ -1,3 +1,4 @@
+using System.Globalization;
 using DinoSharp.Backbones;
 using DinoSharp.Heads;
 using DinoSharp.Training.Optimization;
@@ -22,6 +23,14 @@ public sealed record DenseProbeOptions
 
     /// <summary>Of weights, views and order.</summary>
     public int Seed { get; init; }
+
+    /// <summary>What a result says of its training.</summary>
+    internal Dictionary<string, string> Settings() => new()
+    {
+        ["steps"] = Steps.ToString(CultureInfo.InvariantCulture),
+        ["batch"] = BatchSize.ToString(CultureInfo.InvariantCulture),
+        ["views"] = Views == 0 ? "fresh in every step" : $"{Views} of each picture",
+    };
 
     internal void Validate()
     {

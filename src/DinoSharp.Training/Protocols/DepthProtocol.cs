@@ -70,11 +70,8 @@ public static class DepthProtocol
             Task = "depth",
             Model = model.Name,
             Data = new Dictionary<string, string>(),
-            Settings = new Dictionary<string, string>
+            Settings = new Dictionary<string, string>(options.Settings())
             {
-                ["steps"] = options.Steps.ToString(CultureInfo.InvariantCulture),
-                ["batch"] = options.BatchSize.ToString(CultureInfo.InvariantCulture),
-                ["views"] = options.Views == 0 ? "fresh in every step" : $"{options.Views} of each picture",
                 ["maxMeters"] = maxMeters.ToString(CultureInfo.InvariantCulture),
                 ["region"] = val.Region.ToString(),
                 ["trainImages"] = train.Images.Count.ToString(CultureInfo.InvariantCulture),

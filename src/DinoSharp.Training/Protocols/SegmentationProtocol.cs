@@ -72,11 +72,8 @@ public static class SegmentationProtocol
             Task = "segment",
             Model = model.Name,
             Data = new Dictionary<string, string>(),
-            Settings = new Dictionary<string, string>
+            Settings = new Dictionary<string, string>(options.Settings())
             {
-                ["steps"] = options.Steps.ToString(CultureInfo.InvariantCulture),
-                ["batch"] = options.BatchSize.ToString(CultureInfo.InvariantCulture),
-                ["views"] = options.Views == 0 ? "fresh in every step" : $"{options.Views} of each picture",
                 ["size"] = options.SizePixels.ToString(CultureInfo.InvariantCulture),
                 ["trainImages"] = train.Images.Count.ToString(CultureInfo.InvariantCulture),
             },
