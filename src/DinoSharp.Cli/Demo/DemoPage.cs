@@ -51,7 +51,7 @@ internal static class DemoPage
     private static KMeans Cluster(PatchMap[] maps)
     {
         using var scope = NewDisposeScope();
-        Tensor samples = cat([.. maps.Select(map => map.ToTensor()[arange(0, map.Count, Math.Max(1, map.Count / SamplesPerPicture))])]); // [N, D]
+        Tensor samples = cat([.. maps.Select(map => map.ToTensor()[arange(Num(0), Num(map.Count), Num(Math.Max(1, map.Count / SamplesPerPicture)))])]); // [N, D]
         return KMeans.Fit(samples, (int)Math.Min(Clusters, samples.shape[0]));
     }
 

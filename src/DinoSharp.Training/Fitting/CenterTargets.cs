@@ -72,12 +72,12 @@ internal static class CenterTargets
         using var scope = NewDisposeScope();
         long classes = maps.Heat.shape[1];
         Tensor hills = targets.narrow(1, 0, classes), sides = targets.narrow(1, classes, 4), weights = targets.narrow(1, classes + 4, 1); // [B, K, r, c], [B, 4, r, c], [B, 1, r, c]
-        Tensor p = maps.Heat.sigmoid().clamp(1e-4, 1 - 1e-4), top = hills.eq(1).to(ScalarType.Float32); // [B, K, r, c]
-        Tensor found = (1 - p).square() * p.log() * top, spared = (1 - hills).pow(4) * p.square() * (1 - p).log() * (1 - top);
-        Tensor heat = -(found.sum() + spared.sum()) / top.sum().clamp_min(1);
+        Tensor p = maps.Heat.sigmoid().clamp(Num(1e-4), Num(1 - 1e-4)), top = hills.eq(Num(1)).to(ScalarType.Float32); // [B, K, r, c]
+        Tensor found = (Num(1) - p).square() * p.log() * top, spared = (Num(1) - hills).pow(Num(4)) * p.square() * (Num(1) - p).log() * (Num(1) - top);
+        Tensor heat = -(found.sum() + spared.sum()) / top.sum().clamp_min(Num(1));
         Tensor overlap = GeneralisedIou(maps.Sides, sides); // [B, 1, r, c]
-        Tensor boxes = ((1 - overlap) * weights).sum() / weights.sum().clamp_min(1e-4);
-        return (heat + (SideWeight * boxes)).MoveToOuterDisposeScope();
+        Tensor boxes = ((Num(1) - overlap) * weights).sum() / weights.sum().clamp_min(Num(1e-4));
+        return (heat + (Num(SideWeight) * boxes)).MoveToOuterDisposeScope();
     }
 
     /// <summary>Weights as usual, and a start at which nearly nothing is an object.</summary>
@@ -87,9 +87,9 @@ internal static class CenterTargets
         using var random = new Generator((ulong)seed + 1);
         using var quiet = no_grad();
         head.HeatOutput.Weight.normal_(0, 0.01, random);
-        head.HeatOutput.Bias!.fill_(-Math.Log((1 - StartProbability) / StartProbability));
+        head.HeatOutput.Bias!.fill_(Num(-Math.Log((1 - StartProbability) / StartProbability)));
         head.SideOutput.Weight.normal_(0, 0.01, random);
-        head.SideOutput.Bias!.fill_(Math.Log(4)); // cells: objects of some sixty pixels
+        head.SideOutput.Bias!.fill_(Num(Math.Log(4))); // cells: objects of some sixty pixels
     }
 
     // Both boxes contain the cell, so the overlap is a product of the nearer sides.
@@ -97,7 +97,7 @@ internal static class CenterTargets
     {
         Tensor least = predicted.minimum(wanted), most = predicted.maximum(wanted); // [B, 4, r, c]
         Tensor both = Area(least), outer = Area(most), union = Area(predicted) + Area(wanted) - both; // [B, 1, r, c]
-        return both / union.clamp_min(1e-6) - (outer - union) / outer.clamp_min(1e-6);
+        return both / union.clamp_min(Num(1e-6)) - (outer - union) / outer.clamp_min(Num(1e-6));
 
         static Tensor Area(Tensor sides) => (sides.narrow(1, 0, 1) + sides.narrow(1, 2, 1)) * (sides.narrow(1, 1, 1) + sides.narrow(1, 3, 1));
     }

@@ -175,7 +175,7 @@ public static class ClassifierFit
                 fit = LogisticRegression.Fit(learn, Of(labels, fitted), new() { C = c, MaxIterations = SelectionIterations, Tolerance = SelectionTolerance }, classes, previous);
                 previous?.Dispose();
                 using var step = NewDisposeScope();
-                double loss = -fit.Probabilities(judge).gather(1, truth.unsqueeze(1)).clamp(min: 1e-12).log().mean().item<double>();
+                double loss = -fit.Probabilities(judge).gather(1, truth.unsqueeze(1)).clamp(min: Num(1e-12)).log().mean().item<double>();
                 if (loss < least) (least, best) = (loss, c);
             }
 

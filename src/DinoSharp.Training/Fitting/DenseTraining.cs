@@ -89,7 +89,7 @@ internal sealed class DenseTraining : IDisposable
         {
             if (name == "conv_depth.head.4.weight") parameter.normal_(0, 0.01, random);
             else if (parameter.dim() > 1) parameter.normal_(0, Math.Sqrt(2.0 / (parameter.numel() / parameter.shape[0])), random);
-            else if (name.EndsWith("weight", StringComparison.Ordinal)) parameter.fill_(1);
+            else if (name.EndsWith("weight", StringComparison.Ordinal)) parameter.fill_(Num(1));
             else parameter.zero_();
         }
     }

@@ -122,7 +122,7 @@ public static class SegmentationFit
             foreach (int id in ids)
             {
                 using Tensor row = parameter.narrow(0, id, 1);
-                row.fill_(name.EndsWith("bias", StringComparison.Ordinal) ? -1e4 : 0);
+                row.fill_(Num(name.EndsWith("bias", StringComparison.Ordinal) ? -1e4 : 0));
             }
         }
     }

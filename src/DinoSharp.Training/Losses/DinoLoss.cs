@@ -18,10 +18,10 @@ public static class DinoLoss
     {
         using var scope = NewDisposeScope();
         long students = studentLogits.shape[0], teachers = targets.shape[0], images = studentLogits.shape[1];
-        Tensor logs = (studentLogits.to(ScalarType.Float32) / studentTemperature).log_softmax(-1).flatten(1); // [S, B·K]
+        Tensor logs = (studentLogits.to(ScalarType.Float32) / Num(studentTemperature)).log_softmax(-1).flatten(1); // [S, B·K]
         Tensor pairs = logs.matmul(targets.to(ScalarType.Float32).flatten(1).t()); // [S, T]
         Tensor sum = ignoreDiagonal ? pairs.sum() - pairs.diagonal().sum() : pairs.sum();
         long count = students * teachers - (ignoreDiagonal ? Math.Min(students, teachers) : 0);
-        return (sum / -(count * images)).MoveToOuterDisposeScope();
+        return (sum / Num(-(count * images))).MoveToOuterDisposeScope();
     }
 }

@@ -43,7 +43,7 @@ public static class GramLoss
         using var scope = NewDisposeScope();
         Tensor own = Similarities(student, options); // [B, P, P] or [n, n]
         Tensor target = Similarities(teacher.detach(), options); // the same
-        if (options.Negatives != GramNegatives.Keep) target = target.clamp(min: 0);
+        if (options.Negatives != GramNegatives.Keep) target = target.clamp(min: Num(0));
         if (options.Negatives == GramNegatives.RemoveBoth) own = own.relu();
         return (own - target).square().mean().MoveToOuterDisposeScope();
     }

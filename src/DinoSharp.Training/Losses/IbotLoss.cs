@@ -15,8 +15,8 @@ public static class IbotLoss
     public static Tensor Compute(Tensor studentLogits, Tensor targets, Tensor weights, long crops, double studentTemperature = DinoLoss.StudentTemperature)
     {
         using var scope = NewDisposeScope();
-        Tensor logs = (studentLogits.to(ScalarType.Float32) / studentTemperature).log_softmax(-1); // [M, K]
+        Tensor logs = (studentLogits.to(ScalarType.Float32) / Num(studentTemperature)).log_softmax(-1); // [M, K]
         Tensor perPatch = (logs * targets).sum(-1); // [M]
-        return ((perPatch * weights).sum() / -crops).MoveToOuterDisposeScope();
+        return ((perPatch * weights).sum() / Num(-crops)).MoveToOuterDisposeScope();
     }
 }

@@ -16,8 +16,8 @@ public static class SegmentationLosses
     {
         using var scope = NewDisposeScope();
         Tensor sum = nn.functional.cross_entropy(logits, labels, ignore_index: IgnoredLabel, reduction: nn.Reduction.Sum);
-        if (!meanOverKept) return (sum / labels.numel()).MoveToOuterDisposeScope();
-        return (sum / (labels.ne(IgnoredLabel).sum().to(sum.dtype) + 1.1920929e-7)).MoveToOuterDisposeScope();
+        if (!meanOverKept) return (sum / Num(labels.numel())).MoveToOuterDisposeScope();
+        return (sum / (labels.ne(Num(IgnoredLabel)).sum().to(sum.dtype) + Num(1.1920929e-7))).MoveToOuterDisposeScope();
     }
 
     /// <summary>Dice loss of the softmax: per image and class 1 - (2·Σ p·t + s) / (Σ pᵉ + tᵉ + s), the mean of all.</summary>
@@ -31,8 +31,8 @@ public static class SegmentationLosses
     {
         using var scope = NewDisposeScope();
         long classes = logits.shape[1];
-        Tensor target = nn.functional.one_hot(labels.clamp(0, classes - 1), classes).permute(0, 3, 1, 2).to(logits.dtype); // [B, C, H, W]
-        Tensor valid = labels.ne(IgnoredLabel).unsqueeze(1).to(logits.dtype); // [B, 1, H, W]
+        Tensor target = nn.functional.one_hot(labels.clamp(Num(0), Num(classes - 1)), classes).permute(0, 3, 1, 2).to(logits.dtype); // [B, C, H, W]
+        Tensor valid = labels.ne(Num(IgnoredLabel)).unsqueeze(1).to(logits.dtype); // [B, 1, H, W]
         return Overlap(logits.softmax(1), target, valid, smooth, exponent, classWeights).MoveToOuterDisposeScope();
     }
 
@@ -52,8 +52,8 @@ public static class SegmentationLosses
     {
         Tensor common = p * t;
         if (valid is not null) common = common * valid;
-        Tensor shared = common.sum([2, 3]), total = (p.pow(exponent) + t.pow(exponent)).sum([2, 3]); // [B, C]
-        Tensor loss = (1 - (2 * shared + smooth) / (total + smooth)).mean([0]); // [C]
+        Tensor shared = common.sum([2, 3]), total = (p.pow(Num(exponent)) + t.pow(Num(exponent))).sum([2, 3]); // [B, C]
+        Tensor loss = (Num(1) - (Num(2) * shared + Num(smooth)) / (total + Num(smooth))).mean([0]); // [C]
         return classWeights is null ? loss.mean() : (loss * classWeights).mean();
     }
 }

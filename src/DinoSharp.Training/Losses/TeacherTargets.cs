@@ -20,7 +20,7 @@ public static class TeacherTargets
         ArgumentOutOfRangeException.ThrowIfLessThan(iterations, 1);
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        Tensor q = logits.to(ScalarType.Float32).div(temperature).exp_(); // [n, K]
+        Tensor q = logits.to(ScalarType.Float32).div(Num(temperature)).exp_(); // [n, K]
         for (int i = 0; i < iterations; i++)
         {
             Tensor perPrototype = q.sum(0, keepdim: true); // [1, K]
@@ -42,7 +42,7 @@ public static class TeacherTargets
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(temperature);
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        return ((logits - center) / temperature).softmax(-1).MoveToOuterDisposeScope(); // [n, K]
+        return ((logits - center) / Num(temperature)).softmax(-1).MoveToOuterDisposeScope(); // [n, K]
     }
 
     /// <summary>The centre for the next step: c·m + mean·(1 - m) with the mean over the samples of all processes.</summary>
@@ -57,6 +57,6 @@ public static class TeacherTargets
         using var scope = NewDisposeScope();
         Tensor sum = logits.sum(0, keepdim: true); // [1, K]
         collectives.Sum(sum);
-        return (center * momentum + sum * ((1 - momentum) / (logits.shape[0] * collectives.WorldSize))).MoveToOuterDisposeScope();
+        return (center * Num(momentum) + sum * Num((1 - momentum) / (logits.shape[0] * collectives.WorldSize))).MoveToOuterDisposeScope();
     }
 }

@@ -69,11 +69,11 @@ internal sealed class AdamW : IDisposable
                 if (gradient is null) continue;
                 (Tensor first, Tensor second) = _moments[name];
                 using var scope = NewDisposeScope();
-                first.mul_(Beta1).add_(gradient, 1 - Beta1);
-                second.mul_(_beta2).addcmul_(gradient, gradient, 1 - _beta2);
-                Tensor denominator = second.sqrt().div_(Math.Sqrt(correction2)).add_(Epsilon);
-                if (decay != 0) parameter.mul_(1 - rate * decay);
-                parameter.addcdiv_(first, denominator, -rate / correction1);
+                first.mul_(Num(Beta1)).add_(gradient, Num(1 - Beta1));
+                second.mul_(Num(_beta2)).addcmul_(gradient, gradient, Num(1 - _beta2));
+                Tensor denominator = second.sqrt().div_(Num(Math.Sqrt(correction2))).add_(Num(Epsilon));
+                if (decay != 0) parameter.mul_(Num(1 - rate * decay));
+                parameter.addcdiv_(first, denominator, Num(-rate / correction1));
             }
         }
     }

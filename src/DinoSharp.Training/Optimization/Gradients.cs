@@ -11,8 +11,8 @@ internal static class Gradients
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        Tensor[] norms = [.. parameters.Select(p => p.grad).OfType<Tensor>().Select(g => linalg.vector_norm(g.to(ScalarType.Float32)))];
-        return (norms.Length == 0 ? zeros([]) : linalg.vector_norm(stack(norms))).MoveToOuterDisposeScope();
+        Tensor[] norms = [.. parameters.Select(p => p.grad).OfType<Tensor>().Select(g => g.to(ScalarType.Float32).norm())];
+        return (norms.Length == 0 ? zeros([]) : stack(norms).norm()).MoveToOuterDisposeScope();
     }
 
     /// <summary>Multiplies all gradients by min(1, limit / (norm + 1e-6)).</summary>
@@ -22,6 +22,6 @@ internal static class Gradients
         if (coefficient >= 1) return;
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        foreach (Parameter parameter in parameters) parameter.grad?.mul_(coefficient);
+        foreach (Parameter parameter in parameters) parameter.grad?.mul_(Num(coefficient));
     }
 }

@@ -89,7 +89,7 @@ internal sealed class ProjectionHead : nn.Module<Tensor, Tensor>
         foreach ((string name, TorchSharp.Modules.Parameter parameter) in named_parameters())
         {
             if (name.EndsWith("bias", StringComparison.Ordinal)) parameter.zero_();
-            else if (parameter.dim() == 1) parameter.fill_(1);
+            else if (parameter.dim() == 1) parameter.fill_(Num(1));
             else parameter.normal_(0, name.StartsWith("last_layer", StringComparison.Ordinal) ? _prototypeStd : 0.02, random);
         }
     }

@@ -98,7 +98,7 @@ public static class DepthProtocol
         {
             using var loss = NewDisposeScope();
             Tensor meters = MapResize.Bilinear(bins.ToMeters(scoresOfBins), truth.shape[2], truth.shape[3]); // [B, 1, H, W]
-            Tensor valid = truth.gt(0) & truth.le(maxMeters);
+            Tensor valid = truth.gt(Num(0)) & truth.le(Num(maxMeters));
             return DepthLosses.ScaleInvariantLog(meters, truth, valid, variance: step >= StepsWithoutVariance).MoveToOuterDisposeScope();
         }
 
@@ -107,7 +107,7 @@ public static class DepthProtocol
             ImageBuffer picture = ImageFile.Read(train.Images[index]).ToRgb8();
             (float[] meters, int width, int height) = Truth(train, index, picture);
             using var view = NewDisposeScope();
-            Tensor image = tensor(picture.Samples<byte>().ToArray(), [picture.Height, picture.Width, 3]).permute(2, 0, 1).to(ScalarType.Float32) / 255; // [3, H, W]
+            Tensor image = tensor(picture.Samples<byte>().ToArray(), [picture.Height, picture.Width, 3]).permute(2, 0, 1).to(ScalarType.Float32) / Num(255); // [3, H, W]
             (Tensor x, Tensor y) = augmentation.Apply(image, tensor(meters, [1, height, width]), seed); // [3, h, w], [1, h, w]
             return (x.MoveToOuterDisposeScope(), y.MoveToOuterDisposeScope());
         }

@@ -54,7 +54,7 @@ public static class LinearProtocol
         long width = train.Vectors.shape[1];
         using var random = new Generator((ulong)options.Seed);
         int batch = Math.Min(options.BatchSize, train.Labels.Length);
-        Tensor weight = randn([grid, classes, width], generator: random) * InitialDeviation; // [G, K, D]
+        Tensor weight = randn([grid, classes, width], generator: random) * Num(InitialDeviation); // [G, K, D]
         Tensor bias = zeros(grid, classes, 1); // [G, K, 1]
         Tensor weightVelocity = zeros_like(weight), biasVelocity = zeros_like(bias);
         Tensor rates = tensor(options.Rates.Select(r => (float)(r * batch / RateOfBatch)).ToArray()).view(grid, 1, 1); // [G, 1, 1]
@@ -70,7 +70,7 @@ public static class LinearProtocol
             Tensor places = tensor(Array.ConvertAll(rows, i => (long)i)); // [B]
             Tensor x = augmented?.Invoke(rows) ?? train.Vectors.index_select(0, places); // [B, D]
             Tensor truth = nn.functional.one_hot(labels.index_select(0, places), classes).t().to(ScalarType.Float32); // [K, B]
-            Tensor error = (Logits(weight, bias, x).softmax(1) - truth) / rows.Length; // [G, K, B]
+            Tensor error = (Logits(weight, bias, x).softmax(1) - truth) / Num(rows.Length); // [G, K, B]
             double cosine = 0.5 * (1 + Math.Cos(Math.PI * step / options.Steps));
             Update(weight, weightVelocity, error.view(grid * classes, rows.Length).matmul(x).view(grid, classes, width), cosine);
             Update(bias, biasVelocity, error.sum(2, keepdim: true), cosine);
@@ -95,9 +95,9 @@ public static class LinearProtocol
 
         void Update(Tensor parameter, Tensor velocity, Tensor gradient, double cosine)
         {
-            if (options.WeightDecay > 0) gradient = gradient + (parameter * options.WeightDecay);
-            velocity.mul_(options.Momentum).add_(gradient);
-            parameter.sub_(velocity * rates * cosine);
+            if (options.WeightDecay > 0) gradient = gradient + (parameter * Num(options.WeightDecay));
+            velocity.mul_(Num(options.Momentum)).add_(gradient);
+            parameter.sub_(velocity * rates * Num(cosine));
         }
 
         // Every image once before any comes again.

@@ -79,7 +79,7 @@ public sealed record RunEstimate(long BackboneParameters, long HeadParameters, I
         using var learner = new StudentTeacher(config with { BatchImages = images, MicroBatches = 1, Losses = config.Losses with { KoLeoGroupSize = null } }, device: device);
         int channels = config.Backbone.InputChannels, side = views.GlobalSizePixels / views.PatchSize;
         Tensor masks = zeros([2 * images, side * side], ScalarType.Bool);
-        masks.narrow(0, 0, images).narrow(1, 0, (int)(side * side * (phase.Masks.MinRatio + phase.Masks.MaxRatio) / 2)).fill_(true);
+        masks.narrow(0, 0, images).narrow(1, 0, (int)(side * side * (phase.Masks.MinRatio + phase.Masks.MaxRatio) / 2)).fill_(Num(true));
         Tensor Crops(int count, int pixels) => randn(count * images, channels, pixels, pixels);
         using PretrainBatch batch = PretrainBatch.Create(Crops(2, views.GlobalSizePixels), Crops(views.LocalCrops, views.LocalSizePixels), views.GramSizePixels is int gram ? Crops(2, gram) : null, masks);
         learner.Step(batch, 0);

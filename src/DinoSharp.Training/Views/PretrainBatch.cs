@@ -29,8 +29,8 @@ public sealed record PretrainBatch(Tensor GlobalCrops, Tensor LocalCrops, Tensor
     public static PretrainBatch Create(Tensor globalCrops, Tensor localCrops, Tensor? gramCrops, Tensor masks)
     {
         using var scope = NewDisposeScope();
-        Tensor counts = masks.sum(-1).to(ScalarType.Float32).clamp(min: 1); // [G·B]
-        Tensor weights = (1 / counts).unsqueeze(-1).expand(masks.shape)[masks]; // [M]
+        Tensor counts = masks.sum(-1).to(ScalarType.Float32).clamp(min: Num(1)); // [G·B]
+        Tensor weights = (Num(1) / counts).unsqueeze(-1).expand(masks.shape)[masks]; // [M]
         Tensor indices = masks.flatten().nonzero().squeeze(-1); // [M]
         return new PretrainBatch(globalCrops, localCrops, gramCrops, masks, indices.MoveToOuterDisposeScope(), weights.MoveToOuterDisposeScope());
     }

@@ -60,9 +60,9 @@ public sealed class ConvNeXt : Backbone
         using var quiet = no_grad();
         foreach ((string name, Parameter parameter) in named_parameters())
         {
-            if (name.EndsWith("gamma", StringComparison.Ordinal)) parameter.fill_(_config.LayerScale);
+            if (name.EndsWith("gamma", StringComparison.Ordinal)) parameter.fill_(Num(_config.LayerScale));
             else if (name.EndsWith("bias", StringComparison.Ordinal)) parameter.zero_();
-            else if (parameter.dim() == 1) parameter.fill_(1);
+            else if (parameter.dim() == 1) parameter.fill_(Num(1));
             else parameter.normal_(0, 0.02, random);
         }
     }

@@ -111,9 +111,9 @@ public sealed class VisionTransformer : Backbone
             if (name is "cls_token" or "storage_tokens") parameter.normal_(0, 0.02, random);
             else if (name == "mask_token") parameter.zero_();
             else if (name.StartsWith("patch_embed.", StringComparison.Ordinal)) parameter.uniform_(-Math.Sqrt(1 / fanIn), Math.Sqrt(1 / fanIn), random);
-            else if (name.EndsWith(".gamma", StringComparison.Ordinal)) parameter.fill_(_config.LayerScale!.Value);
+            else if (name.EndsWith(".gamma", StringComparison.Ordinal)) parameter.fill_(Num(_config.LayerScale!.Value));
             else if (name.EndsWith(".bias", StringComparison.Ordinal)) parameter.zero_();
-            else if (name.Contains("norm", StringComparison.Ordinal)) parameter.fill_(1);
+            else if (name.Contains("norm", StringComparison.Ordinal)) parameter.fill_(Num(1));
             else parameter.normal_(0, 0.02, random); // the original cuts the normal at ±2 = 100 standard deviations, which never happens
         }
     }
@@ -126,7 +126,7 @@ public sealed class VisionTransformer : Backbone
         Tensor patches = _patchEmbedding.call(images).flatten(2).transpose(1, 2); // [B, P, D]
         Tensor classToken = _classToken;
         if (masks is not null) patches = where(masks.unsqueeze(-1), _maskToken.As(patches.dtype).unsqueeze(0), patches); // [B, P, D]
-        else if (training) classToken = classToken + (_maskToken * 0).unsqueeze(0); // keeps the mask token in the graph, with a zero gradient
+        else if (training) classToken = classToken + (_maskToken * Num(0)).unsqueeze(0); // keeps the mask token in the graph, with a zero gradient
         long batch = images.shape[0];
         Tensor prefix = classToken.expand(batch, -1, -1); // [B, 1, D]
         if (_registers is not null) prefix = cat([prefix, _registers.expand(batch, -1, -1)], 1); // [B, 1 + R, D]

@@ -58,11 +58,11 @@ public static class ClassificationMetrics
     public static (double Micro, double Macro) MultiLabelF1(Tensor predicted, Tensor targets)
     {
         using var scope = NewDisposeScope();
-        Tensor p = predicted.ne(0), t = targets.ne(0);
+        Tensor p = predicted.ne(Num(0)), t = targets.ne(Num(0));
         if (!p.shape.SequenceEqual(t.shape)) throw new DinoSharpException($"predictions are [{string.Join(", ", p.shape)}], targets [{string.Join(", ", t.shape)}]");
         Tensor both = (p & t).sum([0]).to(ScalarType.Float64), either = (p.sum([0]) + t.sum([0])).to(ScalarType.Float64); // [K]
-        double macro = (2 * both / either).data<double>().Where(f1 => !double.IsNaN(f1)).DefaultIfEmpty(double.NaN).Average();
-        return ((2 * both.sum() / either.sum()).item<double>(), macro);
+        double macro = (Num(2) * both / either).data<double>().Where(f1 => !double.IsNaN(f1)).DefaultIfEmpty(double.NaN).Average();
+        return ((Num(2) * both.sum() / either.sum()).item<double>(), macro);
     }
 
     /// <summary>Reciprocal rank 1 / (number of classes that score at least as high as the label), averaged in each class and then over all K classes;

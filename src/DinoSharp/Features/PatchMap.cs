@@ -85,7 +85,7 @@ public sealed class PatchMap
         using var scope = NewDisposeScope();
         Tensor patches = nn.functional.normalize(ToTensor()); // [P, D]
         Tensor unit = nn.functional.normalize(tensor(query.ToArray()), dim: 0); // [D]
-        return new HeatMap(Height, Width, patches.mv(unit).clamp(-1, 1).data<float>().ToArray(), Geometry); // [P]
+        return new HeatMap(Height, Width, patches.mv(unit).clamp(Num(-1), Num(1)).data<float>().ToArray(), Geometry); // [P]
     }
 
     /// <summary>

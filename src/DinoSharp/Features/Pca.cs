@@ -72,7 +72,7 @@ public sealed class Pca
         Tensor axes = nn.functional.normalize(count >= dim ? top.t() : top.t().mm(centred)); // [K, D]
         Tensor largest = axes.abs().argmax(1, keepdim: true); // [K, 1]
         axes = axes * axes.gather(1, largest).sign(); // [K, D]
-        Tensor variance = values.narrow(0, values.shape[0] - components, components).flip(0).clamp(min: 0) / (count - 1); // [K]
+        Tensor variance = values.narrow(0, values.shape[0] - components, components).flip(0).clamp(min: Num(0)) / Num(count - 1); // [K]
         return new Pca(Numbers(mean), Numbers(axes), Numbers(variance), scatter.trace().item<double>() / (count - 1));
     }
 

@@ -40,7 +40,7 @@ internal static class PoolingExtensions
             Pooling.ClassToken => classToken.to_type(ScalarType.Float32), // [B, D]
             Pooling.PatchMean => Mean(patches), // [B, D]
             Pooling.ClassTokenAndPatchMean => cat([classToken.to_type(ScalarType.Float32), Mean(patches)], 1), // [B, 2·D]
-            Pooling.GeM => Mean(patches.to_type(ScalarType.Float32).clamp(min: GeMFloor).pow(GeMExponent)).pow(1 / GeMExponent), // [B, D]
+            Pooling.GeM => Mean(patches.to_type(ScalarType.Float32).clamp(min: Num(GeMFloor)).pow(Num(GeMExponent))).pow(Num(1 / GeMExponent)), // [B, D]
             _ => throw new ArgumentOutOfRangeException(nameof(pooling), pooling, "no such pooling"),
         };
         return (unitLength ? nn.functional.normalize(pooled) : pooled.alias()).MoveToOuterDisposeScope();

@@ -50,8 +50,8 @@ public abstract class DenseHead<TAnswer> : Head<TAnswer>
                 (long height, long width) = mean is null ? Target(scores, image, options) : (mean.shape[2], mean.shape[3]);
                 scores = Activate(MapResize.Bilinear(scores, height, width), passes); // [1, C', H_out, W_out]
                 // Only a tensor of the inner scope may move: moved into its own scope it would belong to none, and its finalizer would end the process.
-                if (mean is null) mean = (scores / passes).MoveToOtherDisposeScope(scope);
-                else mean.add_(scores, 1.0 / passes);
+                if (mean is null) mean = (scores / Num(passes)).MoveToOtherDisposeScope(scope);
+                else mean.add_(scores, Num(1.0 / passes));
             }
         }
 

@@ -55,8 +55,8 @@ internal abstract class LinearDenseHead : nn.Module
         Tensor x = Gather(features); // [B, C, h, w]
         if (_dropout > 0)
         {
-            Tensor kept = rand([x.shape[0], x.shape[1], 1, 1], generator: random).ge(_dropout).to(x.device); // [B, C, 1, 1]
-            x = x * kept / (1 - _dropout);
+            Tensor kept = rand([x.shape[0], x.shape[1], 1, 1], generator: random).ge(Num(_dropout)).to(x.device); // [B, C, 1, 1]
+            x = x * kept / Num(1 - _dropout);
         }
 
         if (_norm is not null) x = _norm.ForwardTraining(x);

@@ -33,8 +33,8 @@ internal sealed unsafe class PackedLinear : IDisposable
         if (type == ComputeType.Int8)
         {
             // The largest weight of an output becomes 127. The offset of a token's numbers meets the sum of the weights as they are used.
-            Tensor unit = w.abs().amax([1], keepdim: true) / 127; // [groups · rows, 1]
-            w = (w / unit.clamp_min(float.Epsilon)).round().clamp(-127, 127); // [groups · rows, steps · 4]
+            Tensor unit = w.abs().amax([1], keepdim: true) / Num(127); // [groups · rows, 1]
+            w = (w / unit.clamp_min(Num(float.Epsilon))).round().clamp(Num(-127), Num(127)); // [groups · rows, steps · 4]
             unit.view(-1).data<float>().CopyTo(new Span<float>(Scales, (int)padded));
             (w.sum(1, keepdim: true) * unit).view(-1).data<float>().CopyTo(new Span<float>(Sums, (int)padded));
             w = w.to(ScalarType.Int8);

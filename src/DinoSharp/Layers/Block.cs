@@ -108,6 +108,6 @@ internal sealed class Block : nn.Module
     {
         double scale = x.shape[0] / (double)kept.shape[0];
         Tensor residual = branch(x.index_select(0, kept)); // [kept, N, D]
-        return x.index_add(0, kept, residual, scale); // [B, N, D]
+        return x.index_add(0, kept, residual, Num(scale)); // [B, N, D]
     }
 }

@@ -43,7 +43,7 @@ internal sealed class DeformableAttention : nn.Module
         using var scope = NewDisposeScope();
         long batch = query.shape[0], queries = query.shape[1];
         Tensor v = _value.call(value); // [B, S, V]
-        if (padding is not null) v = v.masked_fill(padding.unsqueeze(-1), 0);
+        if (padding is not null) v = v.masked_fill(padding.unsqueeze(-1), Num(0));
         long perHead = v.shape[2] / _heads;
         Tensor offsets = _offsets.call(query).view(batch, queries, _heads, _levels, _points, 2); // [B, Q, A, L, points, 2]
         Tensor weights = _weights.call(query).view(batch, queries, _heads, _levels * _points).softmax(-1); // [B, Q, A, L·points]
@@ -59,7 +59,7 @@ internal sealed class DeformableAttention : nn.Module
             Tensor map = v.narrow(1, start, h * w).view(batch, h * w, _heads, perHead).permute(0, 2, 3, 1).reshape(batch * _heads, perHead, h, w); // [B·A, V/A, h, w]
             Tensor reference = references.select(2, references.shape[2] == 1 ? 0 : l).unsqueeze(2).unsqueeze(3); // [.., Q, 1, 1, 2 or 4]
             Tensor location = Locations(reference, offsets.select(3, l), h, w); // [B, Q, A, points, 2]
-            Tensor grid = (location * 2 - 1).transpose(1, 2).reshape(batch * _heads, queries, _points, 2); // [B·A, Q, points, 2]
+            Tensor grid = (location * Num(2) - Num(1)).transpose(1, 2).reshape(batch * _heads, queries, _points, 2); // [B·A, Q, points, 2]
             Tensor samples = nn.functional.grid_sample(map, grid, GridSampleMode.Bilinear, GridSamplePaddingMode.Zeros, align_corners: false); // [B·A, V/A, Q, points]
             Tensor weight = weights.select(3, l).transpose(1, 2).reshape(batch * _heads, 1, queries, _points); // [B·A, 1, Q, points]
             sum.add_((samples * weight).sum(-1));
@@ -76,8 +76,8 @@ internal sealed class DeformableAttention : nn.Module
         using var scope = NewDisposeScope();
         Tensor[] maps = [.. shapes.Select(s =>
         {
-            Tensor y = (arange(s.H, dtype: ScalarType.Float32, device: device) + 0.5) / s.H; // [h]
-            Tensor x = (arange(s.W, dtype: ScalarType.Float32, device: device) + 0.5) / s.W; // [w]
+            Tensor y = (arange(Num(s.H), dtype: ScalarType.Float32, device: device) + Num(0.5)) / Num(s.H); // [h]
+            Tensor x = (arange(Num(s.W), dtype: ScalarType.Float32, device: device) + Num(0.5)) / Num(s.W); // [w]
             return stack([x.unsqueeze(0).expand(s.H, s.W), y.unsqueeze(1).expand(s.H, s.W)], -1).flatten(0, 1); // [h·w, 2]
         })];
         return cat(maps, 0).unsqueeze(0).unsqueeze(2).MoveToOuterDisposeScope(); // [1, Σ h·w, 1, 2]
@@ -87,6 +87,6 @@ internal sealed class DeformableAttention : nn.Module
     private Tensor Locations(Tensor reference, Tensor offset, long h, long w)
     {
         if (reference.shape[^1] == 2) return reference + offset / tensor(new float[] { w, h }, device: offset.device); // [B, Q, A, points, 2]
-        return reference.narrow(-1, 0, 2) + offset / _points * reference.narrow(-1, 2, 2) * 0.5; // [B, Q, A, points, 2]
+        return reference.narrow(-1, 0, 2) + offset / Num(_points) * reference.narrow(-1, 2, 2) * Num(0.5); // [B, Q, A, points, 2]
     }
 }

@@ -36,12 +36,12 @@ internal sealed class RotaryPositions : nn.Module
         double rows = h, columns = w;
         if (_config.Normalization == RotaryNormalization.Max) rows = columns = Math.Max(h, w);
         if (_config.Normalization == RotaryNormalization.Min) rows = columns = Math.Min(h, w);
-        Tensor y = arange(0.5, h, 1, dtype: dtype, device: device) / rows; // [h]
-        Tensor x = arange(0.5, w, 1, dtype: dtype, device: device) / columns; // [w]
+        Tensor y = arange(Num(0.5), Num(h), Num(1), dtype: dtype, device: device) / Num(rows); // [h]
+        Tensor x = arange(Num(0.5), Num(w), Num(1), dtype: dtype, device: device) / Num(columns); // [w]
         Tensor coordinates = stack([y.unsqueeze(1).expand(h, w), x.unsqueeze(0).expand(h, w)], -1).flatten(0, 1); // [P, 2]
-        coordinates = coordinates * 2.0 - 1.0; // [P, 2]
+        coordinates = coordinates * Num(2.0) - Num(1.0); // [P, 2]
         if (random is not null) coordinates = Augment(coordinates, random);
-        Tensor angles = coordinates.unsqueeze(-1) * (2 * Math.PI) / _periods; // [P, 2, E/4]
+        Tensor angles = coordinates.unsqueeze(-1) * Num(2 * Math.PI) / _periods; // [P, 2, E/4]
         angles = angles.flatten(1, 2).tile([1, 2]); // [P, E]
         return (angles.sin().MoveToOuterDisposeScope(), angles.cos().MoveToOuterDisposeScope());
     }
@@ -65,14 +65,14 @@ internal sealed class RotaryPositions : nn.Module
         Tensor periods;
         if (config.Base is double b)
         {
-            Tensor exponent = arange(0, count, 1, dtype: dtype, device: device) * 2.0 / (headWidth / 2.0); // [E/4]
-            periods = full_like(exponent, b).pow(exponent); // [E/4]
+            Tensor exponent = arange(Num(0), Num(count), Num(1), dtype: dtype, device: device) * Num(2.0) / Num(headWidth / 2.0); // [E/4]
+            periods = full_like(exponent, Num(b)).pow(exponent); // [E/4]
         }
         else
         {
             double ratio = config.MaxPeriod!.Value / config.MinPeriod!.Value;
             Tensor exponent = linspace(0.0, 1.0, count, dtype: dtype, device: device); // [E/4]
-            periods = full_like(exponent, ratio).pow(exponent) / ratio * config.MaxPeriod.Value; // [E/4]
+            periods = full_like(exponent, Num(ratio)).pow(exponent) / Num(ratio) * Num(config.MaxPeriod.Value); // [E/4]
         }
 
         return periods.DetachFromDisposeScope();

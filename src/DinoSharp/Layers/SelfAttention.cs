@@ -43,7 +43,7 @@ internal sealed class SelfAttention : nn.Module
     {
         using var scope = NewDisposeScope();
         (Tensor q, Tensor k, _) = ProjectAndRotate(x, rope);
-        Tensor scores = q.narrow(2, 0, queries).matmul(k.transpose(-2, -1)) / Math.Sqrt(q.shape[^1]); // [B, A, queries, N]
+        Tensor scores = q.narrow(2, 0, queries).matmul(k.transpose(-2, -1)) / Num(Math.Sqrt(q.shape[^1])); // [B, A, queries, N]
         return scores.softmax(-1).MoveToOuterDisposeScope();
     }
 

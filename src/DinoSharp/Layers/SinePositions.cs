@@ -33,8 +33,8 @@ internal static class SinePositions
     public static Tensor Encode(Tensor values, int width)
     {
         using var scope = NewDisposeScope();
-        Tensor exponent = arange(0, width, 1, dtype: ScalarType.Float32, device: values.device).div(2).floor() * 2 / width; // [N]
-        Tensor angles = values.unsqueeze(-1) / full_like(exponent, Temperature).pow(exponent); // [..., N]
+        Tensor exponent = arange(Num(0), Num(width), Num(1), dtype: ScalarType.Float32, device: values.device).div(Num(2)).floor() * Num(2) / Num(width); // [N]
+        Tensor angles = values.unsqueeze(-1) / full_like(exponent, Num(Temperature)).pow(exponent); // [..., N]
         Tensor even = angles.slice(-1, 0, width, 2).sin(), odd = angles.slice(-1, 1, width, 2).cos(); // [..., N/2]
         return stack([even, odd], -1).flatten(-2, -1).MoveToOuterDisposeScope(); // [..., N]
     }
@@ -50,8 +50,8 @@ internal static class SinePositions
     private static Tensor Axis(Tensor valid, int axis, double offset, bool normalize)
     {
         Tensor count = valid.cumsum(axis, type: ScalarType.Float32); // [B, h, w]
-        Tensor position = count - offset;
-        if (normalize) position = position / (count.narrow(axis, count.shape[axis] - 1, 1) + 1e-6);
-        return position * (2 * Math.PI);
+        Tensor position = count - Num(offset);
+        if (normalize) position = position / (count.narrow(axis, count.shape[axis] - 1, 1) + Num(1e-6));
+        return position * Num(2 * Math.PI);
     }
 }

@@ -96,7 +96,7 @@ public sealed class KnnClassifier : IDisposable
         (Tensor similarities, Tensor neighbors) = NearestNeighbors.Find(queries, _features, ks[^1] + skip); // [M, k + skip]
         similarities = similarities.narrow(1, skip, ks[^1]); // [M, k]
         neighbors = neighbors.narrow(1, skip, ks[^1]); // [M, k]
-        Tensor weights = (similarities / options.Temperature).softmax(1); // [M, k]
+        Tensor weights = (similarities / Num(options.Temperature)).softmax(1); // [M, k]
         var votes = new List<KnnVotes>();
         Tensor scores = zeros(queries.shape[0], Classes); // [M, K]
         int counted = 0;

@@ -70,11 +70,11 @@ internal static class Lbfgs
         for (var pair = pairs.Last; pair is not null; pair = pair.Previous)
         {
             alphas.Push(pair.Value.Rho * Dot(pair.Value.S, q));
-            q.sub_(pair.Value.Y * alphas.Peek());
+            q.sub_(pair.Value.Y * Num(alphas.Peek()));
         }
 
-        if (pairs.Last is { } last) q.mul_(1 / (last.Value.Rho * Dot(last.Value.Y, last.Value.Y)));
-        foreach ((Tensor s, Tensor y, double rho) in pairs) q.add_(s * (alphas.Pop() - (rho * Dot(y, q))));
+        if (pairs.Last is { } last) q.mul_(Num(1 / (last.Value.Rho * Dot(last.Value.Y, last.Value.Y))));
+        foreach ((Tensor s, Tensor y, double rho) in pairs) q.add_(s * Num(alphas.Pop() - (rho * Dot(y, q))));
         return q;
     }
 
@@ -85,7 +85,7 @@ internal static class Lbfgs
         double noise = 1e-15 * Math.Abs(value); // near the optimum, differences of values are rounding; then the slope alone decides (Hager and Zhang 2005)
         for (int trial = 0; trial < MaxTrials; trial++)
         {
-            Tensor candidate = x + (direction * length);
+            Tensor candidate = x + (direction * Num(length));
             (double newValue, Tensor gradient) = objective(candidate);
             double newSlope = Dot(direction, gradient);
             bool lower = newValue <= value + (Decrease * length * slope) || (newValue <= value + noise && newSlope <= ((2 * Decrease) - 1) * slope);

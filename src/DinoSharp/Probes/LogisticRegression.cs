@@ -96,7 +96,7 @@ public sealed class LogisticRegression : IDisposable
         Tensor logits = features.detach().to(ScalarType.Float64).matmul(Weight.t()) + Intercept; // [N, K]
         return (Form switch
         {
-            LogisticForm.Binary => cat([1 - logits.sigmoid(), logits.sigmoid()], 1), // [N, 2]
+            LogisticForm.Binary => cat([Num(1) - logits.sigmoid(), logits.sigmoid()], 1), // [N, 2]
             LogisticForm.Multinomial => logits.softmax(1),
             _ => logits.sigmoid(),
         }).MoveToOuterDisposeScope();
@@ -145,7 +145,7 @@ public sealed class LogisticRegression : IDisposable
                 Tensor logs = logits.log_softmax(1); // [N, K]
                 loss = -logs.gather(1, targets.unsqueeze(1)).sum();
                 error = logs.exp();
-                error.scatter_add_(1, targets.unsqueeze(1), full([samples, 1], -1.0, dtype: ScalarType.Float64));
+                error.scatter_add_(1, targets.unsqueeze(1), full([samples, 1], Num(-1.0), dtype: ScalarType.Float64));
             }
             else
             {
@@ -153,8 +153,8 @@ public sealed class LogisticRegression : IDisposable
                 error = logits.sigmoid() - targets;
             }
 
-            Tensor gradient = cat([((error.t().matmul(x) / samples) + (weight * penalty)).flatten(), error.sum([0]) / samples]); // [K·D + K]
-            double value = (loss / samples).item<double>() + (penalty / 2 * weight.square().sum().item<double>());
+            Tensor gradient = cat([((error.t().matmul(x) / Num(samples)) + (weight * Num(penalty))).flatten(), error.sum([0]) / Num(samples)]); // [K·D + K]
+            double value = (loss / Num(samples)).item<double>() + (penalty / 2 * weight.square().sum().item<double>());
             return (value, gradient.MoveToOuterDisposeScope());
         }
 

@@ -116,7 +116,7 @@ public sealed class PatchClassifier : IDisposable
                 fit = FitOn(others, classes, new() { C = candidates[i], MaxIterations = SelectionIterations, Tolerance = SelectionTolerance }, previous);
                 previous?.Dispose();
                 Tensor probabilities = fit.Probabilities(sets[left].Features); // [P, K]
-                losses[i] -= probabilities.gather(1, truth.unsqueeze(1)).clamp(min: 1e-12).log().mean().item<double>();
+                losses[i] -= probabilities.gather(1, truth.unsqueeze(1)).clamp(min: Num(1e-12)).log().mean().item<double>();
                 areas[i].Add(SegmentationAreas.Measure<long, int>(probabilities.argmax(1).data<long>().ToArray(), sets[left].Classes, classes, ignoreIndex: null));
             }
 

@@ -70,7 +70,7 @@ public sealed class ImageIndex : IDisposable
         {
             using Part part = Read(s);
             using var piece = NewDisposeScope();
-            float[] scores = part.Vectors.mv(unit).clamp(-1, 1).data<float>().ToArray(); // [n]
+            float[] scores = part.Vectors.mv(unit).clamp(Num(-1), Num(1)).data<float>().ToArray(); // [n]
             for (int i = 0; i < scores.Length; i++)
             {
                 if (best.Count < count) best.Enqueue(part.First + i, scores[i]);
@@ -99,9 +99,9 @@ public sealed class ImageIndex : IDisposable
                 using Part b = Read(t);
                 using var scope = NewDisposeScope();
                 Tensor similar = a.Vectors.matmul(b.Vectors.t()); // [n, m]
-                Tensor pairs = similar.ge(minSimilarity).nonzero(); // [pairs, 2]
+                Tensor pairs = similar.ge(Num(minSimilarity)).nonzero(); // [pairs, 2]
                 long[] rows = pairs.select(1, 0).contiguous().data<long>().ToArray(), columns = pairs.select(1, 1).contiguous().data<long>().ToArray();
-                float[] scores = similar.masked_select(similar.ge(minSimilarity)).data<float>().ToArray();
+                float[] scores = similar.masked_select(similar.ge(Num(minSimilarity))).data<float>().ToArray();
                 for (int i = 0; i < rows.Length; i++)
                 {
                     (int x, int y) = (a.First + (int)rows[i], b.First + (int)columns[i]);
@@ -157,12 +157,12 @@ public sealed class ImageIndex : IDisposable
                 using Part b = Read(t);
                 using var scope = NewDisposeScope();
                 Tensor similar = a.Vectors.matmul(b.Vectors.t()); // [n, m]
-                if (s == t) similar.diagonal().fill_(double.NegativeInfinity); // itself
+                if (s == t) similar.diagonal().fill_(Num(double.NegativeInfinity)); // itself
                 if (best is not null) similar = cat([best, similar], 1); // [n, k + m]
                 best = similar.topk((int)Math.Min(k, similar.shape[1]), 1).values.MoveToOuterDisposeScope(); // [n, k]
             }
 
-            scores.AddRange((1 - best!.mean([1])).clamp(0, 2).data<float>().ToArray());
+            scores.AddRange((Num(1) - best!.mean([1])).clamp(Num(0), Num(2)).data<float>().ToArray());
             progress?.Report(scores.Count);
         }
 

@@ -142,7 +142,7 @@ internal sealed class LayoutTranslation
         {
             using var scope = NewDisposeScope();
             Tensor[] thirds = EffectiveBias(name).chunk(3, 0);
-            for (int i = 0; i < 3; i++) biased[i] |= thirds[i].ne(0).any().item<bool>();
+            for (int i = 0; i < 3; i++) biased[i] |= thirds[i].ne(Num(0)).any().item<bool>();
         }
 
         return biased;
@@ -155,7 +155,7 @@ internal sealed class LayoutTranslation
         if (name == "rope_embed.periods")
             _metadata[WeightMetadata.PeriodsKey] = WeightMetadata.Text(source.Read().to(ScalarType.Float32).data<float>().ToArray());
         else if (name != "mask_token") _lost.Add(new ExplainedName(name, "has no place in this layout (used in training only)"));
-        else if (source.Read().ne(0).any().item<bool>()) _lost.Add(new ExplainedName(name, "has no place in this layout (used with masks only)"));
+        else if (source.Read().ne(Num(0)).any().item<bool>()) _lost.Add(new ExplainedName(name, "has no place in this layout (used with masks only)"));
     }
 
     private void KeepBiasMask()

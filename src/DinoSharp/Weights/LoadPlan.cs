@@ -96,6 +96,6 @@ internal sealed class LoadPlan
         using var scope = NewDisposeScope();
         Tensor values = source.Read().to(ScalarType.Float32);
         if (!values.isfinite().all().item<bool>()) return "holds values that are not finite; the model was saved before it was initialised";
-        return mask || (values.ge(1e-9) & values.le(1e12)).all().item<bool>() ? null : "holds periods outside 1e-9 to 1e12";
+        return mask || (values.ge(Num(1e-9)) & values.le(Num(1e12))).all().item<bool>() ? null : "holds periods outside 1e-9 to 1e12";
     }
 }

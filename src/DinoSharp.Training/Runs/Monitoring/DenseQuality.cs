@@ -33,7 +33,7 @@ internal sealed record DenseQuality(double Near, double Far, double HalfDistance
             Tensor units = nn.functional.normalize(patches[i].to(ScalarType.Float64).cpu(), dim: 1); // [P, D]
             Tensor similarities = units.mm(units.t()).flatten(); // [P·P]
             double n = (similarities * nearPairs).sum().item<double>() / near.Count(x => x), f = (similarities * farPairs).sum().item<double>() / far.Count(x => x);
-            double[] profile = zeros(pairs.Length, ScalarType.Float64).index_add_(0, bin, similarities, 1).data<double>().ToArray(); // [K]
+            double[] profile = zeros(pairs.Length, ScalarType.Float64).index_add_(0, bin, similarities, Num(1)).data<double>().ToArray(); // [K]
             sums[0] += n;
             sums[1] += f;
             if (n > f) falls.Add(Fall([.. profile.Select((s, k) => pairs[k] > 0 ? s / pairs[k] : double.NaN)], n, f));

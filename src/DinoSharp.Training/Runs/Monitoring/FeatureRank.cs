@@ -15,7 +15,7 @@ internal static class FeatureRank
         using var scope = NewDisposeScope();
         Tensor rows = features.to(ScalarType.Float64).cpu(); // [N, D]
         Tensor squares = rows.shape[0] >= rows.shape[1] ? rows.t().mm(rows) : rows.mm(rows.t()); // [D, D] or [N, N]
-        double[] values = [.. linalg.eigvalsh(squares).clamp(min: 0).sqrt().data<double>()];
+        double[] values = [.. linalg.eigvalsh(squares).clamp(min: Num(0)).sqrt().data<double>()];
         double total = values.Sum();
         return Math.Exp(-values.Sum(value => ((value / total) + Epsilon) * Math.Log((value / total) + Epsilon)));
     }

@@ -68,7 +68,7 @@ public sealed record DepthAugmentation
     internal static Tensor Color(Tensor image, double gamma, double brightness, double[] channels)
     {
         using var scope = NewDisposeScope();
-        Tensor bent = (image.to(ScalarType.Float64) * 255).pow(gamma) * brightness * tensor(channels).view(-1, 1, 1);
-        return (bent.clamp(0, 255) / 255).MoveToOuterDisposeScope();
+        Tensor bent = (image.to(ScalarType.Float64) * Num(255)).pow(Num(gamma)) * Num(brightness) * tensor(channels).view(-1, 1, 1);
+        return (bent.clamp(Num(0), Num(255)) / Num(255)).MoveToOuterDisposeScope();
     }
 }

@@ -29,14 +29,14 @@ internal static class PhotometricDistortion
     }
 
     /// <summary>v + β, clipped.</summary>
-    public static Tensor Brightness(Tensor image, double beta) => Truncated(image, x => x.add_((float)beta));
+    public static Tensor Brightness(Tensor image, double beta) => Truncated(image, x => x.add_(Num((float)beta)));
 
     /// <summary>v·α, clipped: around black, not around the mean.</summary>
-    public static Tensor Contrast(Tensor image, double alpha) => Truncated(image, x => x.mul_((float)alpha));
+    public static Tensor Contrast(Tensor image, double alpha) => Truncated(image, x => x.mul_(Num((float)alpha)));
 
     private static Tensor Truncated(Tensor image, Func<Tensor, Tensor> change)
     {
         using var scope = NewDisposeScope();
-        return change(image.to(ScalarType.Float32)).clamp_(0, 255).to(ScalarType.Byte).MoveToOuterDisposeScope();
+        return change(image.to(ScalarType.Float32)).clamp_(Num(0), Num(255)).to(ScalarType.Byte).MoveToOuterDisposeScope();
     }
 }

@@ -16,8 +16,8 @@ internal static class Rotation
         {
             for (int dx = 0; dx < 2; dx++)
             {
-                Tensor weight = (dx == 0 ? 1 - along : along) * (dy == 0 ? 1 - down : down); // [H, W]
-                result = result + (Pick(image, left + dx, top + dy) * weight.to(image.dtype));
+                Tensor weight = (dx == 0 ? Num(1) - along : along) * (dy == 0 ? Num(1) - down : down); // [H, W]
+                result = result + (Pick(image, left + Num(dx), top + Num(dy)) * weight.to(image.dtype));
             }
         }
 
@@ -37,15 +37,15 @@ internal static class Rotation
     {
         (long h, long w) = (image.shape[1], image.shape[2]);
         double angle = degrees * Math.PI / 180, cos = Math.Cos(angle), sin = Math.Sin(angle);
-        Tensor x = (arange(w, dtype: ScalarType.Float64) + (0.5 - (w / 2.0))).unsqueeze(0), y = (arange(h, dtype: ScalarType.Float64) + (0.5 - (h / 2.0))).unsqueeze(1); // [1, W], [H, 1]
-        return ((x * cos) - (y * sin) + ((w / 2.0) - 0.5), (x * sin) + (y * cos) + ((h / 2.0) - 0.5)); // [H, W]
+        Tensor x = (arange(Num(w), dtype: ScalarType.Float64) + Num(0.5 - (w / 2.0))).unsqueeze(0), y = (arange(Num(h), dtype: ScalarType.Float64) + Num(0.5 - (h / 2.0))).unsqueeze(1); // [1, W], [H, 1]
+        return ((x * Num(cos)) - (y * Num(sin)) + Num((w / 2.0) - 0.5), (x * Num(sin)) + (y * Num(cos)) + Num((h / 2.0) - 0.5)); // [H, W]
     }
 
     private static Tensor Pick(Tensor image, Tensor x, Tensor y)
     {
         (long h, long w) = (image.shape[1], image.shape[2]);
-        Tensor inside = x.ge(0) & x.le(w - 1) & y.ge(0) & y.le(h - 1); // [H, W]
-        Tensor index = ((y.clamp(0, h - 1) * w) + x.clamp(0, w - 1)).to(ScalarType.Int64).flatten(); // [H·W]
+        Tensor inside = x.ge(Num(0)) & x.le(Num(w - 1)) & y.ge(Num(0)) & y.le(Num(h - 1)); // [H, W]
+        Tensor index = ((y.clamp(Num(0), Num(h - 1)) * Num(w)) + x.clamp(Num(0), Num(w - 1))).to(ScalarType.Int64).flatten(); // [H·W]
         return image.flatten(1).index_select(1, index).view(image.shape) * inside.to(image.dtype); // [C, H, W]
     }
 }

@@ -67,7 +67,7 @@ public sealed record SegmentationAugmentation
     {
         using var scope = NewDisposeScope();
         Tensor numbers = label.to(ScalarType.Int64);
-        return where(numbers.eq(0) | numbers.eq(ignore), full_like(numbers, (long)ignore), numbers - 1).to(label.dtype).MoveToOuterDisposeScope();
+        return where(numbers.eq(Num(0)) | numbers.eq(Num(ignore)), full_like(numbers, Num((long)ignore)), numbers - Num(1)).to(label.dtype).MoveToOuterDisposeScope();
     }
 
     /// <summary>(v − 255·mean) / (255·std) of values 0 … 255.</summary>

@@ -23,7 +23,7 @@ public static class ChangeDetection
         using var quiet = no_grad();
         Tensor a = Unit(before), b = Unit(after); // [h, w, D]
         Tensor similarity = minimum(Best(a, b, tolerance), Best(b, a, tolerance)); // [h, w]
-        return new HeatMap(before.Height, before.Width, (1 - similarity).clamp(0, 2).contiguous().data<float>().ToArray(), after.Geometry);
+        return new HeatMap(before.Height, before.Width, (Num(1) - similarity).clamp(Num(0), Num(2)).contiguous().data<float>().ToArray(), after.Geometry);
     }
 
     /// <summary>A threshold for one pair without any labels: changed patches are the exception, so they stand out from the median by many median deviations.</summary>
@@ -42,7 +42,7 @@ public static class ChangeDetection
     private static Tensor Best(Tensor from, Tensor to, int tolerance)
     {
         (long h, long w) = (from.shape[0], from.shape[1]);
-        Tensor best = full(h, w, double.NegativeInfinity); // [h, w]
+        Tensor best = full(h, w, Num(double.NegativeInfinity)); // [h, w]
         for (long dy = -tolerance; dy <= tolerance; dy++)
         {
             for (long dx = -tolerance; dx <= tolerance; dx++)

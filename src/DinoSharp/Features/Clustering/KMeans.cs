@@ -84,7 +84,7 @@ public sealed class KMeans
             (Tensor best, Tensor nearest) = units.matmul(centers.t()).max(1); // [N]
             mean = best.mean().item<float>();
             if (assigned is not null && nearest.equal(assigned).all().item<bool>()) break;
-            Tensor sums = zeros_like(centers).index_add_(0, nearest, units, 1); // [K, D]
+            Tensor sums = zeros_like(centers).index_add_(0, nearest, units, Num(1)); // [K, D]
             Tensor sizes = nearest.bincount(weights: null, minlength: clusters); // [K]
             long[] counts = sizes.data<long>().ToArray();
             for (int k = 0; k < clusters; k++)
@@ -109,11 +109,11 @@ public sealed class KMeans
     {
         using var scope = NewDisposeScope();
         var chosen = new List<long> { random.NextInt64(units.shape[0]) };
-        Tensor distance = full(units.shape[0], double.PositiveInfinity, dtype: ScalarType.Float64); // [N]
+        Tensor distance = full(units.shape[0], Num(double.PositiveInfinity), dtype: ScalarType.Float64); // [N]
         while (chosen.Count < clusters)
         {
-            Tensor here = 2 - (2 * units.mv(units[chosen[^1]]).to(ScalarType.Float64)); // [N]
-            distance = minimum(distance, here.clamp(min: 0));
+            Tensor here = Num(2) - (Num(2) * units.mv(units[chosen[^1]]).to(ScalarType.Float64)); // [N]
+            distance = minimum(distance, here.clamp(min: Num(0)));
             double[] cumulative = distance.cumsum(0).data<double>().ToArray();
             int next = Array.BinarySearch(cumulative, random.NextDouble() * cumulative[^1]);
             chosen.Add(Math.Min(next < 0 ? ~next : next, cumulative.Length - 1));

@@ -39,7 +39,7 @@ public static class TokenCut
         {
             Tensor units = nn.functional.normalize(map.ToTensor()); // [P, D]
             if (!units.isfinite().all().item<bool>()) throw new DinoSharpException("the features hold numbers that are not finite (NaN or infinity); the weights may be damaged: try 'dino info' on them");
-            Tensor joined = units.matmul(units.t()).gt(options.Threshold).to(ScalarType.Float32).clamp_(min: Unjoined); // [P, P]
+            Tensor joined = units.matmul(units.t()).gt(Num(options.Threshold)).to(ScalarType.Float32).clamp_(min: Num(Unjoined)); // [P, P]
             cut = SecondEigenvector.Find(joined).data<float>().ToArray(); // [P]
         }
 

@@ -62,7 +62,7 @@ internal static class TiledExtraction
         public LayerFeatures Mean()
         {
             (int h, int w) = ((int)Patches.shape[1], (int)Patches.shape[2]);
-            return new LayerFeatures(Layer, ClassToken / _tiles, Registers / _tiles, Patches.div_(Weights).reshape(1, h * w, -1), h, w); // [1, P, D]
+            return new LayerFeatures(Layer, ClassToken / Num(_tiles), Registers / Num(_tiles), Patches.div_(Weights).reshape(1, h * w, -1), h, w); // [1, P, D]
         }
 
         // Sums outlive the tile that they are made with.

@@ -37,7 +37,7 @@ public static class PatchMatcher
     private static (float[] Similarities, long[] Indices) Best(Tensor queries, Tensor keys)
     {
         (Tensor similarities, Tensor indices) = NearestNeighbors.Find(queries, keys, 1); // [P, 1]
-        return (similarities.clamp(-1, 1).data<float>().ToArray(), indices.data<long>().ToArray());
+        return (similarities.clamp(Num(-1), Num(1)).data<float>().ToArray(), indices.data<long>().ToArray());
     }
 
     private static ImagePoint Center(PatchMap map, int patch) => At(map, patch / map.Width, patch % map.Width);

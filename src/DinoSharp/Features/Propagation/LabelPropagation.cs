@@ -33,9 +33,9 @@ internal static class LabelPropagation
             Tensor values = cat([.. labels.Select(frame => frame.narrow(0, from, to - from).flatten(0, 1))]); // [t·c, M]
             Tensor outside = Neighborhood(w, row, count, from, to - from, options).logical_not(); // [q, c]
             Tensor similarities = queries.matmul(keys.t()).view(outside.shape[0], context.Count, -1); // [q, t, c]
-            similarities = similarities.masked_fill_(outside.unsqueeze(1), double.NegativeInfinity).flatten(1); // [q, t·c]
+            similarities = similarities.masked_fill_(outside.unsqueeze(1), Num(double.NegativeInfinity)).flatten(1); // [q, t·c]
             Tensor least = similarities.topk((int)Math.Min(options.TopK, similarities.shape[1]), 1).values.select(1, -1).unsqueeze(1); // [q, 1]
-            Tensor weights = similarities.masked_fill_(similarities.lt(least), double.NegativeInfinity).div_(options.Temperature).softmax(1); // [q, t·c]
+            Tensor weights = similarities.masked_fill_(similarities.lt(least), Num(double.NegativeInfinity)).div_(Num(options.Temperature)).softmax(1); // [q, t·c]
             Tensor votes = weights.matmul(values); // [q, M]
             blocks.Add((votes / votes.sum([1], keepdim: true)).view(count, w, -1).MoveToOuterDisposeScope()); // [rows, w, M]
         }
@@ -75,11 +75,11 @@ internal static class LabelPropagation
     public static Tensor Neighborhood(int width, int row, int rows, int from, int count, PropagationOptions options)
     {
         using var scope = NewDisposeScope();
-        Tensor columns = arange(width, dtype: ScalarType.Float64);
-        Tensor dy = arange(row, row + rows, dtype: ScalarType.Float64).view(-1, 1, 1, 1) - arange(from, from + count, dtype: ScalarType.Float64).view(1, 1, -1, 1); // [rows, 1, count, 1]
+        Tensor columns = arange(Num(width), dtype: ScalarType.Float64);
+        Tensor dy = arange(Num(row), Num(row + rows), dtype: ScalarType.Float64).view(-1, 1, 1, 1) - arange(Num(from), Num(from + count), dtype: ScalarType.Float64).view(1, 1, -1, 1); // [rows, 1, count, 1]
         Tensor dx = columns.view(1, -1, 1, 1) - columns.view(1, 1, 1, -1); // [1, w, 1, w]
         double radius = options.Radius ?? double.PositiveInfinity;
         Tensor distance = options.Shape == NeighborhoodShape.Circle ? (dy.square() + dx.square()).sqrt() : maximum(dy.abs(), dx.abs()); // [rows, w, count, w]
-        return distance.le(radius).view(rows * width, count * width).MoveToOuterDisposeScope();
+        return distance.le(Num(radius)).view(rows * width, count * width).MoveToOuterDisposeScope();
     }
 }

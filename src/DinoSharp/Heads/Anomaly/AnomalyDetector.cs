@@ -100,7 +100,7 @@ internal sealed class PatchMemory : nn.Module
             nearest.Add(rows.matmul(_patches.t()).max(1).values.MoveToOuterDisposeScope()); // [n]
         }
 
-        return (1 - cat(nearest).view(layers[^1].GridHeight, layers[^1].GridWidth)).clamp_min(0).MoveToOuterDisposeScope(); // [h, w]
+        return (Num(1) - cat(nearest).view(layers[^1].GridHeight, layers[^1].GridWidth)).clamp_min(Num(0)).MoveToOuterDisposeScope(); // [h, w]
     }
 
     /// <summary>Mean of the largest hundredth of the distances, one at least.</summary>

@@ -50,7 +50,7 @@ internal sealed class NeighborHead : nn.Module
         using var scope = NewDisposeScope();
         Tensor queries = nn.functional.normalize(vectors.to(ScalarType.Float32)); // [B, D]
         (Tensor similarities, Tensor neighbors) = NearestNeighbors.Find(queries, _features, (int)Math.Min(Rule.Count, _features.shape[0])); // [B, k]
-        Tensor weights = (similarities / Rule.Temperature).softmax(1); // [B, k]
+        Tensor weights = (similarities / Num(Rule.Temperature)).softmax(1); // [B, k]
         Tensor votes = zeros(queries.shape[0], Classes, device: queries.device); // [B, K]
         votes.scatter_add_(1, _labels.index_select(0, neighbors.flatten()).view(neighbors.shape), weights);
         return (votes.MoveToOuterDisposeScope(), similarities.select(1, 0).clone().MoveToOuterDisposeScope());

@@ -11,7 +11,7 @@ internal abstract class BoxSpace
     {
         Tensor open = padding.logical_not(); // [B, h, w]
         Tensor width = open.select(1, 0).sum(-1), height = open.select(2, 0).sum(-1); // [B]
-        Sizes = stack([width, height, width, height], -1).unsqueeze(1).to(ScalarType.Float32) * stride; // [B, 1, 4]
+        Sizes = stack([width, height, width, height], -1).unsqueeze(1).to(ScalarType.Float32) * Num(stride); // [B, 1, 4]
     }
 
     /// <summary>Size of each image without padding, as (W, H, W, H) in pixels. [B, 1, 4]</summary>
@@ -50,7 +50,7 @@ internal abstract class BoxSpace
     private protected static (Tensor X, Tensor Y) Centers(Tensor map)
     {
         long h = map.shape[1], w = map.shape[2];
-        Tensor y = arange(h, dtype: ScalarType.Float32, device: map.device) + 0.5, x = arange(w, dtype: ScalarType.Float32, device: map.device) + 0.5;
+        Tensor y = arange(Num(h), dtype: ScalarType.Float32, device: map.device) + Num(0.5), x = arange(Num(w), dtype: ScalarType.Float32, device: map.device) + Num(0.5);
         return (x.unsqueeze(0).expand(h, w).reshape(1, h * w), y.unsqueeze(1).expand(h, w).reshape(1, h * w));
     }
 }
@@ -67,10 +67,10 @@ internal sealed class PixelBoxSpace(Tensor padding, int stride) : BoxSpace(paddi
         using var scope = NewDisposeScope();
         Tensor center = references.narrow(-1, 0, 2), size = references.narrow(-1, 2, 2); // [B, Q, 2]
         center = center + size * deltas.narrow(-1, 0, 2);
-        size = size * deltas.narrow(-1, 2, 2).clamp(-MaxLogScale, MaxLogScale).exp();
+        size = size * deltas.narrow(-1, 2, 2).clamp(Num(-MaxLogScale), Num(MaxLogScale)).exp();
         Tensor limit = Sizes.narrow(-1, 0, 2); // [B, 1, 2]
-        Tensor from = (center - 0.5 * size).clamp_min(0).minimum(limit), to = (center + 0.5 * size).clamp_min(0).minimum(limit); // [B, Q, 2]
-        return cat([(from + to) * 0.5, to - from], -1).MoveToOuterDisposeScope(); // [B, Q, 4]
+        Tensor from = (center - Num(0.5) * size).clamp_min(Num(0)).minimum(limit), to = (center + Num(0.5) * size).clamp_min(Num(0)).minimum(limit); // [B, Q, 2]
+        return cat([(from + to) * Num(0.5), to - from], -1).MoveToOuterDisposeScope(); // [B, Q, 4]
     }
 
     public override Tensor Pixels(Tensor references) => references;
@@ -79,16 +79,16 @@ internal sealed class PixelBoxSpace(Tensor padding, int stride) : BoxSpace(paddi
     {
         (Tensor x, Tensor y) = Centers(padding); // [1, h·w]
         int stride = config.ProposalStrides[level];
-        Tensor size = full_like(x, config.ProposalSizePixels * Math.Pow(2, level));
-        return stack([x * stride, y * stride, size, size], -1); // [1, h·w, 4]
+        Tensor size = full_like(x, Num(config.ProposalSizePixels * Math.Pow(2, level)));
+        return stack([x * Num(stride), y * Num(stride), size, size], -1); // [1, h·w, 4]
     }
 
-    protected override Tensor Inside(Tensor boxes) => boxes.gt(0.01 * Sizes).logical_and(boxes.lt(0.99 * Sizes)); // [B, T, 4]
+    protected override Tensor Inside(Tensor boxes) => boxes.gt(Num(0.01) * Sizes).logical_and(boxes.lt(Num(0.99) * Sizes)); // [B, T, 4]
 
     protected override Tensor Finish(Tensor boxes) => boxes;
 
     protected override Tensor Unusable(Tensor finest, DetrConfig config) =>
-        full([1], (double)Math.Max(finest.shape[1], finest.shape[2]) * config.ProposalStrides[0], dtype: ScalarType.Float32, device: finest.device);
+        full([1], Num((double)Math.Max(finest.shape[1], finest.shape[2]) * config.ProposalStrides[0]), dtype: ScalarType.Float32, device: finest.device);
 }
 
 /// <summary>Boxes as parts of the image, refined before a sigmoid (Zhu et al. 2021).</summary>
@@ -101,8 +101,8 @@ internal sealed class LogitBoxSpace(Tensor padding, int stride) : BoxSpace(paddi
     public override Tensor Refine(Tensor references, Tensor deltas)
     {
         using var scope = NewDisposeScope();
-        Tensor inside = references.clamp(0, 1); // [B, Q, 4]
-        Tensor logit = (inside.clamp_min(Epsilon) / (1 - inside).clamp_min(Epsilon)).log();
+        Tensor inside = references.clamp(Num(0), Num(1)); // [B, Q, 4]
+        Tensor logit = (inside.clamp_min(Num(Epsilon)) / (Num(1) - inside).clamp_min(Num(Epsilon))).log();
         return (deltas + logit).sigmoid().MoveToOuterDisposeScope();
     }
 
@@ -114,13 +114,13 @@ internal sealed class LogitBoxSpace(Tensor padding, int stride) : BoxSpace(paddi
         Tensor open = padding.logical_not(); // [B, h, w]
         Tensor columns = open.select(1, 0).sum(-1, keepdim: true), rows = open.select(2, 0).sum(-1, keepdim: true); // [B, 1]
         Tensor centerX = x / columns, centerY = y / rows; // [B, h·w]
-        Tensor size = full_like(centerX, 0.05 * Math.Pow(2, level));
+        Tensor size = full_like(centerX, Num(0.05 * Math.Pow(2, level)));
         return stack([centerX, centerY, size, size], -1); // [B, h·w, 4]
     }
 
-    protected override Tensor Inside(Tensor boxes) => boxes.gt(0.01).logical_and(boxes.lt(0.99)); // [B, T, 4]
+    protected override Tensor Inside(Tensor boxes) => boxes.gt(Num(0.01)).logical_and(boxes.lt(Num(0.99))); // [B, T, 4]
 
-    protected override Tensor Finish(Tensor boxes) => (boxes / (1 - boxes)).log();
+    protected override Tensor Finish(Tensor boxes) => (boxes / (Num(1) - boxes)).log();
 
-    protected override Tensor Unusable(Tensor finest, DetrConfig config) => full([1], double.PositiveInfinity, dtype: ScalarType.Float32, device: finest.device);
+    protected override Tensor Unusable(Tensor finest, DetrConfig config) => full([1], Num(double.PositiveInfinity), dtype: ScalarType.Float32, device: finest.device);
 }

@@ -71,7 +71,7 @@ internal sealed class CenterHead : nn.Module
         x = MapResize.Bilinear(x, CellsPerPatch * h, CellsPerPatch * w); // [B, W, 2h, 2w]
         x = x + _fineNorm.call(_fine.call(x)).relu();
         Tensor heat = _heatOutput.call(_heatHidden.call(x).relu()); // [B, K, 2h, 2w]
-        Tensor sides = _sideOutput.call(_sideHidden.call(x).relu()).clamp(-MaxLogSide, MaxLogSide).exp() * ((double)patchPixels / CellsPerPatch); // [B, 4, 2h, 2w]
+        Tensor sides = _sideOutput.call(_sideHidden.call(x).relu()).clamp(Num(-MaxLogSide), Num(MaxLogSide)).exp() * Num((double)patchPixels / CellsPerPatch); // [B, 4, 2h, 2w]
         return new CenterMaps(heat.MoveToOuterDisposeScope(), sides.MoveToOuterDisposeScope());
     }
 }

@@ -68,7 +68,7 @@ internal sealed class DetrHead : nn.Module
         long height = ImageFitting.RoundUp(images.Max(i => i.shape[1]), DetrConfig.Stride), width = ImageFitting.RoundUp(images.Max(i => i.shape[2]), DetrConfig.Stride);
         Tensor[] padded = [.. images.Select(i => nn.functional.pad(i, [0, width - i.shape[2], 0, height - i.shape[1]]))]; // each [3, H, W]
         Tensor mask = ones([images.Count, height, width], dtype: ScalarType.Bool, device: images[0].device); // [B, H, W]
-        for (int i = 0; i < images.Count; i++) mask.select(0, i).narrow(0, 0, images[i].shape[1]).narrow(1, 0, images[i].shape[2]).fill_(false);
+        for (int i = 0; i < images.Count; i++) mask.select(0, i).narrow(0, 0, images[i].shape[1]).narrow(1, 0, images[i].shape[2]).fill_(Num(false));
         return (stack(padded).MoveToOuterDisposeScope(), mask.MoveToOuterDisposeScope());
     }
 

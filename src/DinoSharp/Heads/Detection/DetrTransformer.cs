@@ -80,13 +80,13 @@ internal sealed class DetrTransformer : nn.Module
         int finest = _config.ProposalStrides[0];
         BoxSpace space = _config.PixelBoxes ? new PixelBoxSpace(levelPadding[0], finest) : new LogitBoxSpace(levelPadding[0], finest);
         (Tensor boxes, Tensor usable) = space.Propose(levelPadding, _config); // [B, T, 4], [B, T, 1]
-        tokens = _proposalNorm.call(_proposalProjection.call(tokens.masked_fill(usable.logical_not(), 0))); // [B, T, D]
+        tokens = _proposalNorm.call(_proposalProjection.call(tokens.masked_fill(usable.logical_not(), Num(0)))); // [B, T, D]
         DetrStage proposals = _decoder.Propose(tokens, boxes, space);
 
         int count = (int)Math.Min(queries, tokens.shape[1]);
         (_, Tensor best) = proposals.Logits.select(-1, 0).topk(count, dim: 1); // [B, Q]
         Tensor references = proposals.Boxes.gather(1, best.unsqueeze(-1).expand(-1, -1, 4)).detach(); // [B, Q, 4]
-        Tensor embedding = SinePositions.Encode(references * (2 * Math.PI), _config.Width / 2).flatten(2); // [B, Q, 2D]
+        Tensor embedding = SinePositions.Encode(references * Num(2 * Math.PI), _config.Width / 2).flatten(2); // [B, Q, 2D]
         Tensor[] halves = _queryPositionNorm.call(_queryPosition.call(embedding)).chunk(2, -1); // each [B, Q, D]
         Tensor content = contents is null ? halves[1] : contents.narrow(0, 0, count).unsqueeze(0).expand(map.shape[0], -1, -1); // [B, Q, D]
         Tensor? blocked = separate ? SeparateGroups(count, _config.Queries, map.device) : null; // [Q, Q]
@@ -98,7 +98,7 @@ internal sealed class DetrTransformer : nn.Module
     private static Tensor SeparateGroups(int count, int first, Device device)
     {
         using var scope = NewDisposeScope();
-        Tensor group = arange(count, device: device).ge(first); // [Q]
+        Tensor group = arange(Num(count), device: device).ge(Num(first)); // [Q]
         return group.unsqueeze(0).not_equal(group.unsqueeze(1)).MoveToOuterDisposeScope(); // [Q, Q]
     }
 

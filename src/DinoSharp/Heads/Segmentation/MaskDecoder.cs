@@ -93,7 +93,7 @@ internal sealed class MaskDecoder : nn.Module
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
-        Tensor blocked = MapResize.Bilinear(masks, level.shape[2], level.shape[3]).flatten(2).sigmoid().lt(0.5); // [B, Q, h·w]
+        Tensor blocked = MapResize.Bilinear(masks, level.shape[2], level.shape[3]).flatten(2).sigmoid().lt(Num(0.5)); // [B, Q, h·w]
         return blocked.logical_and(blocked.all(-1, keepdim: true).logical_not()).unsqueeze(1).MoveToOuterDisposeScope(); // [B, 1, Q, h·w]
     }
 

@@ -34,7 +34,7 @@ internal sealed record SlidingWindow(int CropHeight, int CropWidth, int StrideHe
                 Tensor scores = score(image.narrow(2, top, h).narrow(3, left, w)).cpu(); // [B, C, h, w]
                 sum ??= zeros([scores.shape[0], scores.shape[1], height, width]).MoveToOtherDisposeScope(scope); // [B, C, H, W]
                 sum.narrow(2, top, h).narrow(3, left, w).add_(scores);
-                count.narrow(2, top, h).narrow(3, left, w).add_(1);
+                count.narrow(2, top, h).narrow(3, left, w).add_(Num(1));
             }
         }
 

@@ -30,7 +30,7 @@ public sealed class ZeroShotClassifier : IDisposable
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
         Tensor picture = tensor(_text.EncodeImage(image, cancel)).to(_classes.device); // [E]
-        Tensor probabilities = (_classes.matmul(picture) * Scale).softmax(0).cpu(); // [classes]
+        Tensor probabilities = (_classes.matmul(picture) * Num(Scale)).softmax(0).cpu(); // [classes]
         return new Classification.Classification([.. probabilities.data<float>()], Classes);
     }
 

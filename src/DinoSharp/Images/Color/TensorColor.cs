@@ -14,7 +14,7 @@ public static class TensorColor
     public static Tensor Brightness(Tensor images, double factor)
     {
         using var scope = NewDisposeScope();
-        return Finish(images.to(float32) * (float)factor, images).MoveToOuterDisposeScope();
+        return Finish(images.to(float32) * Num((float)factor), images).MoveToOuterDisposeScope();
     }
 
     /// <summary>Blends each picture with its mean gray.</summary>
@@ -50,8 +50,8 @@ public static class TensorColor
     public static Tensor Solarize(Tensor images, double threshold)
     {
         using var scope = NewDisposeScope();
-        Tensor inverse = images.is_floating_point() ? 1 - images : 255 - images;
-        return where(images >= threshold, inverse, images).to(images.dtype).MoveToOuterDisposeScope();
+        Tensor inverse = images.is_floating_point() ? Num(1) - images : Num(255) - images;
+        return where(images >= Num(threshold), inverse, images).to(images.dtype).MoveToOuterDisposeScope();
     }
 
     /// <summary>Turns the hue, in fp32 HSV without 8-bit steps.</summary>
@@ -61,36 +61,36 @@ public static class TensorColor
     {
         RequireRgb(images);
         using var scope = NewDisposeScope();
-        Tensor rgb = images.is_floating_point() ? images.to(float32) : images.to(float32) / 255;
+        Tensor rgb = images.is_floating_point() ? images.to(float32) : images.to(float32) / Num(255);
         Tensor r = rgb.select(-3, 0), g = rgb.select(-3, 1), b = rgb.select(-3, 2); // [..., H, W]
         Tensor max = rgb.amax([-3]), min = rgb.amin([-3]), range = max - min; // [..., H, W]
-        Tensor gray = range == 0, divisor = where(gray, ones_like(max), range);
-        Tensor saturation = range / where(max == 0, ones_like(max), max);
+        Tensor gray = range == Num(0), divisor = where(gray, ones_like(max), range);
+        Tensor saturation = range / where(max == Num(0), ones_like(max), max);
         Tensor rc = (max - r) / divisor, gc = (max - g) / divisor, bc = (max - b) / divisor;
-        Tensor hue = where(r == max, bc - gc, where(g == max, 2 + rc - bc, 4 + gc - rc));
-        hue = where(gray, zeros_like(hue), ((hue / 6 + 1) % 1 + (float)turn) % 1);
-        hue = where(hue < 0, hue + 1, hue); // the remainder keeps the sign of a negative turn
+        Tensor hue = where(r == max, bc - gc, where(g == max, Num(2) + rc - bc, Num(4) + gc - rc));
+        hue = where(gray, zeros_like(hue), ((hue / Num(6) + Num(1)) % Num(1) + Num((float)turn)) % Num(1));
+        hue = where(hue < Num(0), hue + Num(1), hue); // the remainder keeps the sign of a negative turn
 
-        Tensor sextant = (hue * 6).floor(), fraction = hue * 6 - sextant;
-        Tensor p = (max * (1 - saturation)).clamp(0, 1), q = (max * (1 - saturation * fraction)).clamp(0, 1), t = (max * (1 - saturation * (1 - fraction))).clamp(0, 1);
-        sextant = sextant.to(int64) % 6;
+        Tensor sextant = (hue * Num(6)).floor(), fraction = hue * Num(6) - sextant;
+        Tensor p = (max * (Num(1) - saturation)).clamp(Num(0), Num(1)), q = (max * (Num(1) - saturation * fraction)).clamp(Num(0), Num(1)), t = (max * (Num(1) - saturation * (Num(1) - fraction))).clamp(Num(0), Num(1));
+        sextant = sextant.to(int64) % Num(6);
         Tensor Choose(params Tensor[] bySextant) => stack(bySextant).gather(0, sextant.unsqueeze(0)).squeeze(0); // [..., H, W]
         Tensor turned = stack([Choose(max, q, p, p, t, max), Choose(t, max, max, q, p, p), Choose(p, p, t, max, max, q)], -3); // [..., 3, H, W]
-        return (images.is_floating_point() ? turned.to(images.dtype) : (turned * 255.999f).to(images.dtype)).MoveToOuterDisposeScope();
+        return (images.is_floating_point() ? turned.to(images.dtype) : (turned * Num(255.999f)).to(images.dtype)).MoveToOuterDisposeScope();
     }
 
     private static Tensor Gray(Tensor images)
     {
         RequireRgb(images);
         Tensor rgb = images.to(float32);
-        Tensor gray = rgb.narrow(-3, 0, 1) * 0.2989f + rgb.narrow(-3, 1, 1) * 0.587f + rgb.narrow(-3, 2, 1) * 0.114f; // [..., 1, H, W]
+        Tensor gray = rgb.narrow(-3, 0, 1) * Num(0.2989f) + rgb.narrow(-3, 1, 1) * Num(0.587f) + rgb.narrow(-3, 2, 1) * Num(0.114f); // [..., 1, H, W]
         return images.is_floating_point() ? gray : gray.floor();
     }
 
     private static Tensor Blend(Tensor images, Tensor other, double factor) =>
-        Finish(images.to(float32) * (float)factor + other * (float)(1 - factor), images);
+        Finish(images.to(float32) * Num((float)factor) + other * Num((float)(1 - factor)), images);
 
-    private static Tensor Finish(Tensor values, Tensor images) => values.clamp(0, images.is_floating_point() ? 1 : 255).to(images.dtype);
+    private static Tensor Finish(Tensor values, Tensor images) => values.clamp(Num(0), Num(images.is_floating_point() ? 1 : 255)).to(images.dtype);
 
     private static void RequireRgb(Tensor images)
     {
