@@ -111,7 +111,7 @@ internal sealed class TrainVerb : Verb
         yield return Data(recipe.Data);
         foreach (PhaseEstimate phase in estimate.Phases)
         {
-            string time = phase.SecondsPerStep is double s ? $"{Number(s)} s per step, {TimeSpan.FromSeconds(s * phase.Steps):d\\.hh\\:mm\\:ss} in all on this machine as busy as it is now" : "not tried here: too large, or distilled";
+            string time = phase.SecondsPerStep is double s ? $"{Number(s)} s per step, {TrainingDisplay.Duration(TimeSpan.FromSeconds(s * phase.Steps))} in all on this machine as busy as it is now" : "not tried here: too large, or distilled";
             yield return $"{phase.Phase}: {phase.Steps} steps; {time}; about {(phase.MemoryBytes + (300L << 20)) >> 20:N0} MiB of {available >> 20:N0} available: {(phase.MemoryBytes + (300L << 20) < available ? "fits" : "does NOT fit; lower batchImages, raise microBatches, or set recomputeActivations")}";
         }
     }

@@ -36,7 +36,7 @@ internal static class TrainingDisplay
     private static string Machine(PretrainProgress p) =>
         $"{p.ImagesPerSecond.ToString("0.#", CultureInfo.InvariantCulture)} images/s  waiting {p.LoaderWaitShare.ToString("P0", CultureInfo.InvariantCulture)}  {p.MemoryBytes >> 20} MiB";
 
-    private static string Duration(TimeSpan time) => time.TotalDays >= 1 ? $"{time:d\\.hh\\:mm\\:ss}" : $"{time:h\\:mm\\:ss}";
+    internal static string Duration(TimeSpan time) => time.TotalDays >= 1 ? $"{time:d\\.hh\\:mm\\:ss}" : $"{time:h\\:mm\\:ss}";
 
     private static string Number(double value) => value.ToString("G4", CultureInfo.InvariantCulture);
 }

@@ -64,7 +64,9 @@ public sealed record RunEstimate(long BackboneParameters, long HeadParameters, I
             double logits = (12.0 + (2 * views.LocalCrops)) * recipe.Heads.Dino.Prototypes + (4 * masked * recipe.Heads.Ibot.Prototypes);
             double pixels = 3.0 * ((2 * Square(views.GlobalSizePixels)) + (views.LocalCrops * Square(views.LocalSizePixels)) + (2 * Square(views.GramSizePixels ?? 0)));
             double gram = phase.Losses.Gram is null ? 0 : 2 * 3 * Square(Patches(views.GlobalSizePixels));
-            return (bytes * (globalTokens + localTokens) * kept * recipe.Backbone.EmbedDim) + (4 * (logits + gram + (2 * pixels)));
+            // The anchor sees its crops in float32, one block at a time, while the student's activations are kept.
+            double anchor = phase.Losses.Gram is { Mode: not GramMode.MovingTeacher } ? 2.0 * (Patches(views.GramSizePixels ?? views.GlobalSizePixels) + registers) * KeptPerTokenAndBlock * recipe.Backbone.EmbedDim : 0;
+            return (bytes * (globalTokens + localTokens) * kept * recipe.Backbone.EmbedDim) + (4 * (logits + gram + anchor + (2 * pixels)));
         });
         return weights + (long)(largest * images);
 
