@@ -18,6 +18,7 @@ internal sealed class AdviseVerb : Verb
     private readonly Option<int> _seed = new("--seed") { Description = "Of the choice of the sample", HelpName = "N", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _cache = new("--cache") { Description = "Folder in which features are kept [default: features in DINOSHARP_CACHE]", HelpName = "FOLDER" };
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
 
     public AdviseVerb()
         : base(
@@ -39,12 +40,13 @@ internal sealed class AdviseVerb : Verb
         Add(_seed);
         Add(_cache);
         Add(_model);
+        Add(_compute);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         LabelledImages images = LabelledImages.Open(arguments.GetValue(_data)!, arguments.GetValue(_group));
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, cancel: cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         int[] sizes = arguments.GetValue(_sizes) ?? [];
         var options = new AdvisorOptions { Sizes = sizes.Length > 0 ? sizes : null, PerClass = arguments.GetValue(_perClass), Seed = arguments.GetValue(_seed), CacheFolder = arguments.GetValue(_cache) };
         Advice advice = await output.WithProgressAsync("trying", null, progress => Task.Run(() => LayerAdvisor.Run(model, images, options, progress, cancel), CancellationToken.None));

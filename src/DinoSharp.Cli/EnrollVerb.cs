@@ -31,9 +31,8 @@ internal sealed class EnrollVerb : Verb
         string headPath = _shared.Head(arguments);
         LabelledImages gallery = LabelledImages.Open(arguments.GetValue(_gallery)!);
         string[] unknown = arguments.GetValue(_unknown)! is { Length: > 0 } words ? PhotoFeatures.Files(words) : [];
-        using DinoModel model = DinoModel.Load(_shared.Model(arguments), cancel: cancel);
-        int[] layers = _shared.Layers(arguments);
-        var options = new ClassifierFitOptions { Layers = layers.Length > 0 ? LayerSelection.Create(layers) : LayerSelection.Final, ImageSizePixels = _shared.Size(arguments), CacheFolder = _shared.Cache(arguments) };
+        using DinoModel model = _shared.Load(arguments, cancel);
+        var options = new ClassifierFitOptions { Layers = _shared.Layers(arguments) ?? LayerSelection.Final, ImageSizePixels = _shared.Size(arguments), CacheFolder = _shared.Cache(arguments) };
         using EnrollmentResult result = await output.WithProgressAsync(
             "features", gallery.Count + unknown.Length, progress => Task.Run(() => Enrollment.Run(model, gallery, unknown, options, progress, cancel), CancellationToken.None));
         result.Head.Save(headPath);

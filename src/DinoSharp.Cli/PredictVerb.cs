@@ -13,6 +13,7 @@ internal sealed class PredictVerb : Verb
     private readonly Argument<string> _head = new("head") { Description = "A head: made by 'dino fit', or a published one" };
     private readonly Argument<string[]> _paths = new("paths") { Description = "Pictures, folders, globs, videos", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string?> _model = new("--model", "-m") { Description = "The backbone of the head [default: the one that it was fitted on, by its name]", HelpName = "MODEL" };
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for masks, maps and drawings; heads that answer in words need none [default: predictions here]", HelpName = "FOLDER" };
     private readonly Option<double> _score = new("--min-score") { Description = "Boxes less sure than this are left out", HelpName = "0..1", DefaultValueFactory = _ => 0.3 };
 
@@ -22,6 +23,7 @@ internal sealed class PredictVerb : Verb
         Add(_head);
         Add(_paths);
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_score);
     }
@@ -37,7 +39,7 @@ internal sealed class PredictVerb : Verb
     {
         string path = arguments.GetValue(_head)!;
         using PredictionInputs inputs = await PredictionInputs.OpenAsync(arguments.GetValue(_paths)!, cancel);
-        using DinoModel model = LoadModel(path, arguments.GetValue(_model), cancel);
+        using DinoModel model = LoadModel(path, arguments.GetValue(_model), new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         using Head head = Head.Load(model, path, cancel: cancel);
         Predictor predictor = Predictor.For(head, arguments.GetValue(_out) ?? "predictions", arguments.GetValue(_score));
         var skipped = new List<SkippedInput>();
@@ -74,7 +76,7 @@ internal sealed class PredictVerb : Verb
     }
 
     // Which backbone a head belongs to stands in its file, so that nobody has to remember it; published heads say nothing.
-    private static DinoModel LoadModel(string head, string? wanted, CancellationToken cancel)
+    private static DinoModel LoadModel(string head, string? wanted, DinoModelOptions options, CancellationToken cancel)
     {
         string? own;
         using (HeadWeights weights = HeadWeights.Open(head)) own = HeadDescription.Read(weights.File)?.Backbone.Name;
@@ -82,7 +84,7 @@ internal sealed class PredictVerb : Verb
         if (string.IsNullOrEmpty(name)) throw new DinoSharpException($"{head}: does not say which backbone it belongs to; name it with --model");
         try
         {
-            return DinoModel.Load(name, cancel: cancel);
+            return DinoModel.Load(name, options, cancel);
         }
         catch (DinoSharpException error) when (wanted is null && own is not null)
         {

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using DinoSharp.Backbones;
 using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Fitting;
 
@@ -16,6 +15,7 @@ internal sealed class DenseOptionsOfFit
     private readonly Option<DenseDecoder> _decoder = new("--decoder") { Description = "linear (quick) or dpt (sharper, several times slower)", HelpName = "linear|dpt", DefaultValueFactory = _ => DenseDecoder.Linear };
     private readonly Option<int> _steps = new("--steps") { Description = "Steps of the optimizer", HelpName = "N", DefaultValueFactory = _ => 600 };
     private readonly Option<int> _batch = new("--batch") { Description = "Pictures in a step", HelpName = "N", DefaultValueFactory = _ => 8 };
+    private readonly GroupOptions _groups;
     private readonly FitOptions _shared;
 
     /// <param name="verb">Gets the options.</param>
@@ -35,6 +35,7 @@ internal sealed class DenseOptionsOfFit
         }
 
         foreach (Option option in (Option[])[_images, _maps, _valImages, _valMaps, _decoder, _steps, _batch]) verb.Add(option);
+        _groups = new GroupOptions(verb);
         _shared = new FitOptions(verb, "Layers that are read [default: -1, or four spread over the network for dpt]", "Length of the shorter side at which the network sees a picture [default: 512]");
     }
 
@@ -46,17 +47,17 @@ internal sealed class DenseOptionsOfFit
     {
         (string? images, string? maps) = (arguments.GetValue(_valImages), arguments.GetValue(_valMaps));
         if (images is null != maps is null) throw new DinoSharpException($"--val-images and --val-{_mapOption} belong together; give both or neither");
-        return (MapPairs.Open(arguments.GetValue(_images)!, arguments.GetValue(_maps)!), images is null ? null : MapPairs.Open(images, maps!));
+        PictureGroups? groups = _groups.Table(arguments);
+        return (MapPairs.Open(arguments.GetValue(_images)!, arguments.GetValue(_maps)!, groups), images is null ? null : MapPairs.Open(images, maps!, groups));
     }
 
     /// <summary>How to fit.</summary>
     public DenseFitOptions Options(ParseResult arguments)
     {
-        int[] layers = _shared.Layers(arguments);
         return new DenseFitOptions
         {
             Decoder = arguments.GetValue(_decoder),
-            Layers = layers.Length > 0 ? LayerSelection.Create(layers) : null,
+            Layers = _shared.Layers(arguments),
             ImageSizePixels = _shared.Size(arguments) ?? new DenseFitOptions().ImageSizePixels,
             Steps = arguments.GetValue(_steps),
             BatchSize = arguments.GetValue(_batch),

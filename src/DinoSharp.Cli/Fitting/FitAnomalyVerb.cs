@@ -1,6 +1,6 @@
 using System.CommandLine;
-using DinoSharp.Backbones;
 using DinoSharp.Cli.Pictures;
+using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Fitting;
 
 namespace DinoSharp.Cli.Fitting;
@@ -12,6 +12,7 @@ internal sealed class FitAnomalyVerb : Verb
     private readonly Option<string[]> _valNormal = new("--val-normal") { Description = "More normal pictures, to judge by", HelpName = "PATH", DefaultValueFactory = _ => [] };
     private readonly Option<string[]> _valUnusual = new("--val-unusual") { Description = "Unusual pictures, to judge by", HelpName = "PATH", DefaultValueFactory = _ => [] };
     private readonly Option<int> _patches = new("--patches") { Description = "Most patches to remember", HelpName = "N", DefaultValueFactory = _ => 20_000 };
+    private readonly GroupOptions _groups;
     private readonly FitOptions _shared;
 
     public FitAnomalyVerb()
@@ -29,6 +30,7 @@ internal sealed class FitAnomalyVerb : Verb
         Add(_valNormal);
         Add(_valUnusual);
         Add(_patches);
+        _groups = new GroupOptions(this);
         _shared = new FitOptions(this, "Layers that are compared [default: -1]", "Length of the shorter side at which the network sees a picture [default: 448]", picture: false);
     }
 
@@ -36,19 +38,19 @@ internal sealed class FitAnomalyVerb : Verb
     {
         string headPath = _shared.Head(arguments);
         string[] normal = PhotoFeatures.Files(arguments.GetValue(_normal)!), valNormal = Files(arguments.GetValue(_valNormal)!), valUnusual = Files(arguments.GetValue(_valUnusual)!);
-        int[] layers = _shared.Layers(arguments);
+        PictureGroups? groups = _groups.Table(arguments);
         var defaults = new AnomalyFitOptions();
         AnomalyFitOptions options = defaults with
         {
-            Layers = layers.Length > 0 ? LayerSelection.Create(layers) : defaults.Layers,
+            Layers = _shared.Layers(arguments) ?? defaults.Layers,
             ImageSizePixels = _shared.Size(arguments) ?? defaults.ImageSizePixels,
             MaxPatches = arguments.GetValue(_patches),
             Seed = _shared.Seed(arguments),
             CacheFolder = _shared.Cache(arguments),
         };
-        using DinoModel model = DinoModel.Load(_shared.Model(arguments), cancel: cancel);
+        using DinoModel model = _shared.Load(arguments, cancel);
         using AnomalyFitResult result = await output.WithProgressAsync(
-            "features", normal.Length + valNormal.Length + valUnusual.Length, progress => Task.Run(() => AnomalyFit.Run(model, normal, valNormal, valUnusual, options, progress, cancel), CancellationToken.None));
+            "features", normal.Length + valNormal.Length + valUnusual.Length, progress => Task.Run(() => AnomalyFit.Run(model, normal, valNormal, valUnusual, options, groups, progress, cancel), CancellationToken.None));
         result.Head.Save(headPath);
         ExitCode code = FitOptions.Report(output, result.Unreadable);
         output.Show(

@@ -12,7 +12,6 @@ internal sealed class FitClassifyVerb : Verb
 {
     private readonly Argument<string> _train = new("train") { Description = "A folder with a subfolder of pictures for each class, or a .csv with the columns path and label (and perhaps split)" };
     private readonly Option<string?> _val = new("--val") { Description = "Pictures to judge by, in the same form [default: a fifth of each class is held out]", HelpName = "PATH" };
-    private readonly Option<string?> _group = new("--group") { Description = "Column of the .csv whose pictures belong together (patient, event, store): they are held out together, and the interval counts groups", HelpName = "COLUMN" };
     private readonly Option<ClassifierMethod> _method = new("--method")
     {
         Description = "linear (logistic regression) or knn (the most similar pictures vote)",
@@ -28,6 +27,7 @@ internal sealed class FitClassifyVerb : Verb
     };
 
     private readonly Option<int> _neighbors = new("--k") { Description = "Neighbours that vote", HelpName = "N", DefaultValueFactory = _ => 10 };
+    private readonly GroupOptions _groups;
     private readonly FitOptions _shared;
 
     public FitClassifyVerb()
@@ -43,25 +43,23 @@ internal sealed class FitClassifyVerb : Verb
         });
         Add(_train);
         Add(_val);
-        Add(_group);
         Add(_method);
         Add(_neighbors);
+        _groups = new GroupOptions(this, ownTable: true);
         _shared = new FitOptions(this, "Layers whose class tokens are read [default: -1]", "Side of the square to which pictures are resized [default: what the weights were made for]");
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         (string headPath, string picture) = _shared.Outputs(arguments, "confusion");
-        string? group = arguments.GetValue(_group);
-        LabelledImages train = LabelledImages.Open(arguments.GetValue(_train)!, group);
-        LabelledImages? validation = arguments.GetValue(_val) is { } val ? LabelledImages.Open(val, Directory.Exists(val) ? null : group) : null;
-        using DinoModel model = DinoModel.Load(_shared.Model(arguments), cancel: cancel);
-        int[] layers = _shared.Layers(arguments);
+        LabelledImages train = _groups.Open(arguments.GetValue(_train)!, arguments);
+        LabelledImages? validation = arguments.GetValue(_val) is { } val ? _groups.Open(val, arguments) : null;
+        using DinoModel model = _shared.Load(arguments, cancel);
         var options = new ClassifierFitOptions
         {
             Method = arguments.GetValue(_method),
             Neighbors = arguments.GetValue(_neighbors),
-            Layers = layers.Length > 0 ? LayerSelection.Create(layers) : LayerSelection.Final,
+            Layers = _shared.Layers(arguments) ?? LayerSelection.Final,
             ImageSizePixels = _shared.Size(arguments),
             Seed = _shared.Seed(arguments),
             CacheFolder = _shared.Cache(arguments),

@@ -30,7 +30,7 @@ internal sealed class FitDepthVerb : Verb
         (string headPath, string picture) = _dense.Shared.Outputs(arguments, "examples");
         (MapPairs train, MapPairs? validation) = _dense.Pairs(arguments);
         DenseFitOptions options = _dense.Options(arguments);
-        using DinoModel model = DinoModel.Load(_dense.Shared.Model(arguments), cancel: cancel);
+        using DinoModel model = _dense.Shared.Load(arguments, cancel);
         var time = Stopwatch.StartNew();
         using DepthFitResult result = await output.WithProgressAsync(
             "fitting",
@@ -49,6 +49,7 @@ internal sealed class FitDepthVerb : Verb
                 intervals = new { rmse = FitOptions.Interval(result.Rmse), absRel = FitOptions.Interval(result.AbsoluteRelative), delta1 = FitOptions.Interval(result.Delta1) },
                 constant = new { absRel = result.ConstantAbsoluteRelative },
                 n = result.Counts.Validation,
+                groups = result.Groups,
                 trained = result.Counts.Training,
                 decoder = options.Decoder,
                 loss = result.FinalLoss,

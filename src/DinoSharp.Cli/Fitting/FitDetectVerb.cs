@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using DinoSharp.Backbones;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
 using DinoSharp.Images;
@@ -22,6 +21,7 @@ internal sealed class FitDetectVerb : Verb
     private readonly Option<string?> _yolo = new("--yolo") { Description = "A YOLO data.yaml instead, with train and perhaps val", HelpName = "FILE" };
     private readonly Option<int> _steps = new("--steps") { Description = "Steps of the optimizer", HelpName = "N", DefaultValueFactory = _ => 600 };
     private readonly Option<int> _batch = new("--batch") { Description = "Pictures in a step", HelpName = "N", DefaultValueFactory = _ => 8 };
+    private readonly GroupOptions _groups;
     private readonly FitOptions _shared;
 
     public FitDetectVerb()
@@ -40,6 +40,7 @@ internal sealed class FitDetectVerb : Verb
         }
 
         foreach (Option option in (Option[])[_coco, _images, _valCoco, _valImages, _voc, _yolo, _steps, _batch]) Add(option);
+        _groups = new GroupOptions(this);
         _shared = new FitOptions(this, "Layers that are read [default: four spread over the network]", "Length of the shorter side at which the network sees a picture [default: 512]");
         Validators.Add(result =>
         {
@@ -53,17 +54,18 @@ internal sealed class FitDetectVerb : Verb
     {
         (string headPath, string picture) = _shared.Outputs(arguments, "examples");
         (BoxAnnotations train, BoxAnnotations? validation) = Read(arguments);
-        int[] layers = _shared.Layers(arguments);
+        PictureGroups? groups = _groups.Table(arguments);
+        (train, validation) = (train.WithGroups(groups), validation?.WithGroups(groups));
         var options = new DenseFitOptions
         {
-            Layers = layers.Length > 0 ? LayerSelection.Create(layers) : null,
+            Layers = _shared.Layers(arguments),
             ImageSizePixels = _shared.Size(arguments) ?? new DenseFitOptions().ImageSizePixels,
             Steps = arguments.GetValue(_steps),
             BatchSize = arguments.GetValue(_batch),
             Seed = _shared.Seed(arguments),
             CacheFolder = _shared.Cache(arguments),
         };
-        using DinoModel model = DinoModel.Load(_shared.Model(arguments), cancel: cancel);
+        using DinoModel model = _shared.Load(arguments, cancel);
         var time = Stopwatch.StartNew();
         using DetectionFitResult result = await output.WithProgressAsync(
             "fitting", train.Images.Count + (validation?.Images.Count ?? 0) + options.Steps, progress => Task.Run(() => DetectionFit.Run(model, train, validation, options, progress, cancel), CancellationToken.None));
@@ -79,6 +81,7 @@ internal sealed class FitDetectVerb : Verb
                 metrics = new { ap = result.Scores.Ap, ap50 = result.Scores.Ap50, ap75 = result.Scores.Ap75, apSmall = result.Scores.ApSmall, apMedium = result.Scores.ApMedium, apLarge = result.Scores.ApLarge, ar100 = result.Scores.Ar100 },
                 interval = FitOptions.Interval(result.Ap),
                 n = result.Counts.Validation,
+                groups = result.Groups,
                 trained = result.Counts.Training,
                 loss = result.FinalLoss,
                 classes = result.Scores.ApByCategory.Select(c => new { id = c.Key, name = train.Categories[c.Key], ap = c.Value }),

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using DinoSharp.Backbones;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Evaluation;
 using DinoSharp.Images;
@@ -9,6 +10,7 @@ namespace DinoSharp.Cli.Fitting;
 internal sealed class FitOptions
 {
     private readonly Option<string> _model = SharedOptions.Model();
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string> _out = new("--out", "-o") { Description = "The head: a .safetensors file", HelpName = "FILE", Required = true };
     private readonly Option<string?> _picture = new("--picture") { Description = "Where the picture of the result goes [default: beside the head]", HelpName = "FILE" };
     private readonly Option<int[]> _layers;
@@ -24,15 +26,16 @@ internal sealed class FitOptions
     {
         _layers = SharedOptions.Layers(layers);
         _size = SharedOptions.Size(size);
-        foreach (Option option in (Option[])[_out, _model, _layers, _size, _seed, _cache]) verb.Add(option);
+        foreach (Option option in (Option[])[_out, _model, _compute, _layers, _size, _seed, _cache]) verb.Add(option);
         if (picture) verb.Add(_picture);
     }
 
-    /// <summary>Which weights.</summary>
-    public string Model(ParseResult arguments) => arguments.GetValue(_model)!;
+    /// <summary>The backbone.</summary>
+    public DinoModel Load(ParseResult arguments, CancellationToken cancel) =>
+        DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
 
-    /// <summary>The layers that were named; empty if none were.</summary>
-    public int[] Layers(ParseResult arguments) => arguments.GetValue(_layers)!;
+    /// <summary>The layers that were named; null if none were.</summary>
+    public LayerSelection? Layers(ParseResult arguments) => arguments.GetValue(_layers) is { Length: > 0 } layers ? LayerSelection.Create(layers) : null;
 
     /// <summary>Size of the model's input; null if none was named.</summary>
     public int? Size(ParseResult arguments) => arguments.GetValue(_size);

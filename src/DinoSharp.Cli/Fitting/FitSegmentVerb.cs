@@ -31,7 +31,7 @@ internal sealed class FitSegmentVerb : Verb
         ClassTable classes = ClassTable.Read(arguments.GetValue(_classes)!);
         (MapPairs train, MapPairs? validation) = _dense.Pairs(arguments);
         DenseFitOptions options = _dense.Options(arguments);
-        using DinoModel model = DinoModel.Load(_dense.Shared.Model(arguments), cancel: cancel);
+        using DinoModel model = _dense.Shared.Load(arguments, cancel);
         var time = Stopwatch.StartNew();
         using SegmentationFitResult result = await output.WithProgressAsync(
             "fitting", train.Count + (validation?.Count ?? 0) + options.Steps, progress => Task.Run(() => SegmentationFit.Run(model, train, validation, classes, options, progress, cancel), CancellationToken.None));
@@ -47,6 +47,7 @@ internal sealed class FitSegmentVerb : Verb
                 metrics = new { miou = result.MeanIou.Value, pixelAccuracy = result.Scores.PixelAccuracy, meanAccuracy = result.Scores.MeanRecall, meanDice = result.Scores.MeanDice },
                 interval = FitOptions.Interval(result.MeanIou),
                 n = result.Counts.Validation,
+                groups = result.Groups,
                 trained = result.Counts.Training,
                 decoder = options.Decoder,
                 loss = result.FinalLoss,

@@ -1,8 +1,10 @@
+using System.Globalization;
 using DinoSharp.Backbones;
 using DinoSharp.Evaluation;
 using DinoSharp.Heads;
 using DinoSharp.Heads.Anomaly;
 using DinoSharp.Images;
+using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Features;
 using static TorchSharp.torch;
 
@@ -71,10 +73,11 @@ public static class AnomalyFit
     /// <param name="testUnusual">Unusual pictures to judge by; null: none.</param>
     /// <param name="options">How; null: defaults.</param>
     /// <param name="progress">Told how many pictures have their features.</param>
+    /// <param name="groups">Which pictures belong together: a group is remembered or held out as a whole, and intervals count groups. Null: every picture stands alone.</param>
     /// <param name="cancel">Stops between pictures.</param>
-    /// <exception cref="DinoSharpException">Fewer than three pictures that can be read.</exception>
+    /// <exception cref="DinoSharpException">Fewer than three pictures that can be read, or a group among those learnt from and those to judge by.</exception>
     public static AnomalyFitResult Run(
-        DinoModel model, IReadOnlyList<string> normal, IReadOnlyList<string>? testNormal = null, IReadOnlyList<string>? testUnusual = null, AnomalyFitOptions? options = null, IProgress<long>? progress = null, CancellationToken cancel = default)
+        DinoModel model, IReadOnlyList<string> normal, IReadOnlyList<string>? testNormal = null, IReadOnlyList<string>? testUnusual = null, AnomalyFitOptions? options = null, PictureGroups? groups = null, IProgress<long>? progress = null, CancellationToken cancel = default)
     {
         options ??= new AnomalyFitOptions();
         var input = new HeadInput
@@ -86,26 +89,27 @@ public static class AnomalyFit
         };
         var store = new FeatureStore(model, input, FeatureKind.Dense, options.CacheFolder);
         (testNormal, testUnusual) = (testNormal ?? [], testUnusual ?? []);
+        PictureGroups.RefuseShared(("the normal pictures to learn from", groups?.Of(normal)), ("those to judge by", groups?.Of([.. testNormal, .. testUnusual])));
         (IReadOnlyList<StoredImage?> images, IReadOnlyList<ImageException> unreadable) = store.Prepare([.. normal, .. testNormal, .. testUnusual], progress, cancel);
         StoredImage[] good = [.. images.Take(normal.Count).OfType<StoredImage>()];
         if (good.Length < 3) throw new DinoSharpException($"{good.Length} normal pictures can be read; three are needed at least, two of which set the threshold");
         var random = new Random(options.Seed);
-        random.Shuffle(good);
-        int held = Math.Min(good.Length - 1, Math.Max(2, (int)(options.HeldOutShare * good.Length)));
+        (StoredImage[] kept, StoredImage[] held) = HoldOut(good, groups, options.HeldOutShare, random);
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
-        Tensor patches = Remembered(store, good[held..], options.MaxPatches, random, cancel); // [M, D]
+        Tensor patches = Remembered(store, kept, options.MaxPatches, random, cancel); // [M, D]
         PatchMemory memory = new PatchMemory((int)patches.shape[0], (int)patches.shape[1], model.Backbone.parameters().First().device).Kept();
         memory.Remember(patches);
-        double[] scores = [.. good[..held].Select(Score).Order()];
+        double[] scores = [.. held.Select(Score).Order()];
         var head = new AnomalyDetector(model.Backbone, input, memory, scores[^1]) { BackboneName = model.Name };
-        double[] normals = [.. images.Skip(normal.Count).Take(testNormal.Count).OfType<StoredImage>().Select(Score)], unusual = [.. images.Skip(normal.Count + testNormal.Count).OfType<StoredImage>().Select(Score)];
+        StoredImage[] normalImages = [.. images.Skip(normal.Count).Take(testNormal.Count).OfType<StoredImage>()], unusualImages = [.. images.Skip(normal.Count + testNormal.Count).OfType<StoredImage>()];
+        double[] normals = [.. normalImages.Select(Score)], unusual = [.. unusualImages.Select(Score)];
         var result = new AnomalyFitResult
         {
             Head = head,
-            Auroc = normals.Length == 0 || unusual.Length == 0 ? null : Auroc(normals, unusual),
-            FalseAlarms = normals.Length == 0 ? null : Bootstrap.Mean([.. normals.Select(s => s > head.Threshold ? 1.0 : 0)]),
-            Found = unusual.Length == 0 ? null : Bootstrap.Mean([.. unusual.Select(s => s > head.Threshold ? 1.0 : 0)]),
+            Auroc = normals.Length == 0 || unusual.Length == 0 ? null : Auroc(normals, unusual, GroupsOf([.. normalImages, .. unusualImages])),
+            FalseAlarms = normals.Length == 0 ? null : Bootstrap.Mean([.. normals.Select(s => s > head.Threshold ? 1.0 : 0)], GroupsOf(normalImages)),
+            Found = unusual.Length == 0 ? null : Bootstrap.Mean([.. unusual.Select(s => s > head.Threshold ? 1.0 : 0)], GroupsOf(unusualImages)),
             NormalScores = scores,
             Patches = (int)patches.shape[0],
             Computed = store.Computed,
@@ -116,6 +120,8 @@ public static class AnomalyFit
         head.Metrics = metrics;
         return result;
 
+        string[]? GroupsOf(StoredImage[] some) => groups?.Of([.. some.Select(i => i.Path)]);
+
         double Score(StoredImage image)
         {
             cancel.ThrowIfCancellationRequested();
@@ -123,6 +129,23 @@ public static class AnomalyFit
             using StoredFeatures features = store.Load(image);
             return PatchMemory.Score(memory.Distances(features.ToHeadFeatures(input.Fit, model.Backbone.parameters().First().device).Layers));
         }
+    }
+
+    // Two at least set the threshold, one at least is remembered.
+    private static (StoredImage[] Kept, StoredImage[] Held) HoldOut(StoredImage[] good, PictureGroups? groups, double share, Random random)
+    {
+        int wanted = Math.Min(good.Length - 1, Math.Max(2, (int)(share * good.Length)));
+        string[] of = groups?.Of([.. good.Select(i => i.Path)]) ?? [.. Enumerable.Range(0, good.Length).Select(i => i.ToString(CultureInfo.InvariantCulture))];
+        int[][] units = [.. Enumerable.Range(0, good.Length).GroupBy(i => of[i]).Select(g => g.ToArray())];
+        if (units.Length < 2) throw new DinoSharpException($"the normal pictures are one group, '{of[0]}'; two are needed at least, one of which sets the threshold");
+        random.Shuffle(units);
+        var held = new List<int>();
+        foreach (int[] unit in units[1..])
+        {
+            if (held.Count < wanted) held.AddRange(unit);
+        }
+
+        return ([.. good.Where((_, i) => !held.Contains(i))], [.. held.Select(i => good[i])]);
     }
 
     // An equal share of each picture, so that one large picture does not push the others out.
@@ -145,9 +168,9 @@ public static class AnomalyFit
         return cat(rows).MoveToOuterDisposeScope(); // [M, D]
     }
 
-    private static ConfidenceInterval Auroc(double[] normal, double[] unusual)
+    private static ConfidenceInterval Auroc(double[] normal, double[] unusual, string[]? groups)
     {
         double[] scores = [.. normal, .. unusual];
-        return Bootstrap.Interval(scores.Length, items => RankingMetrics.Auroc([.. items.Select(i => scores[i])], [.. items.Select(i => i >= normal.Length)]));
+        return Bootstrap.Interval(scores.Length, items => RankingMetrics.Auroc([.. items.Select(i => scores[i])], [.. items.Select(i => i >= normal.Length)]), groups);
     }
 }

@@ -113,7 +113,7 @@ public static class ClassifierFit
         if (train.Classes.Count < 2) throw new DinoSharpException($"{train.Name}: has one class, '{train.Classes[0]}'; a classifier needs two or more. To recognise one thing among others see 'dino enroll', to find what is unusual see 'dino fit anomaly'");
         if (validation is null) (train, validation) = train.Divide(options.HeldOutShare, options.Seed);
         else validation = validation.Renumber(train.Classes);
-        RefuseSharedGroups(train, validation);
+        PictureGroups.RefuseShared((train.Name, train.Groups), (validation.Name, validation.Groups));
         HeadInput input = InputOf(model, options);
         bool meanPatch = options.MeanPatch ?? options.Method == ClassifierMethod.Linear;
         var store = new FeatureStore(model, input, FeatureKind.Pooled, options.CacheFolder);
@@ -237,13 +237,6 @@ public static class ClassifierFit
             metrics["auroc"] = RankingMetrics.Auroc([.. scores.select(1, 1).contiguous().data<float>().Select(s => (double)s)], [.. labels.Select(l => l == 1)]);
         head.Metrics = metrics;
         return new ClassifierFitResult { Head = head, Top1 = top1, Confusion = confusion, Validation = validation, Predicted = predicted, TrainingCount = train.Count, Computed = 0, Unreadable = [], Leaked = [] };
-    }
-
-    private static void RefuseSharedGroups(LabelledImages train, LabelledImages validation)
-    {
-        if (train.Groups is null || validation.Groups is null) return;
-        string[] shared = [.. train.Groups.Intersect(validation.Groups).Order(StringComparer.Ordinal)];
-        if (shared.Length > 0) throw new DinoSharpException($"{shared.Length} groups have pictures in {train.Name} and in {validation.Name}, for example '{shared[0]}'; the score would be of pictures as good as seen before. Keep each group on one side");
     }
 
     private static void RequireEveryClass(LabelledImages train)

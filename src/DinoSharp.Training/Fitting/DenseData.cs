@@ -16,6 +16,7 @@ internal sealed record DenseData(
 {
     public static DenseData Prepare(FeatureStore store, MapPairs train, MapPairs validation, IProgress<long>? progress, CancellationToken cancel)
     {
+        PictureGroups.RefuseShared((train.Name, train.Groups), (validation.Name, validation.Groups));
         (IReadOnlyList<StoredImage?> images, IReadOnlyList<ImageException> errors) = store.Prepare([.. train.Images, .. validation.Images], progress, cancel);
         (MapPairs learn, StoredImage[] learnImages) = Readable(train, [.. images.Take(train.Count)]);
         (MapPairs judge, StoredImage[] judgeImages) = Readable(validation, [.. images.Skip(train.Count)]);

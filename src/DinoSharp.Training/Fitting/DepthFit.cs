@@ -39,6 +39,9 @@ public sealed record DepthFitResult : IDisposable
     /// <summary>Number of training and validation pictures.</summary>
     public required (int Training, int Validation) Counts { get; init; }
 
+    /// <summary>Number of groups among the validation pictures; null if every picture stands alone.</summary>
+    public int? Groups { get; init; }
+
     /// <summary>How many pictures went through the backbone.</summary>
     public required int Computed { get; init; }
 
@@ -139,6 +142,7 @@ public static class DepthFit
         var scores = new List<DepthScores>();
         var constant = new List<double>();
         var examples = new List<DepthExample>();
+        var judged = new List<int>();
         int every = Math.Max(1, data.Validation.Count / Examples);
         for (int i = 0; i < data.Validation.Count; i++)
         {
@@ -149,13 +153,15 @@ public static class DepthFit
             float[] truth = data.Validation.ReadDepth(i, scale, g.OriginalWidth, g.OriginalHeight);
             if (!truth.Any(d => d > 0)) continue; // nothing was measured, so nothing can be judged
             DepthMap predicted = head.Answer(features.ToHeadFeatures(head.Input.Fit, head.Network.parameters().First().device), g);
+            judged.Add(i);
             scores.Add(DepthScores.Measure(truth, predicted.Meters));
             constant.Add(DepthScores.Measure(truth, [.. truth.Select(_ => median)]).AbsoluteRelative);
             if (i % every == 0 && examples.Count < Examples) examples.Add(new DepthExample(data.Validation.Images[i], new DepthMap(g.OriginalWidth, g.OriginalHeight, truth), predicted));
         }
 
         if (scores.Count == 0) throw new DinoSharpException($"{data.Validation.Name}: no depth map holds any depth to judge by; 0 stands for not measured");
-        ConfidenceInterval relative = Bootstrap.Mean([.. scores.Select(s => s.AbsoluteRelative)]), rmse = Bootstrap.Mean([.. scores.Select(s => s.Rmse)]), delta = Bootstrap.Mean([.. scores.Select(s => s.Delta1)]);
+        string[]? groups = data.Validation.Groups is { } all ? [.. judged.Select(i => all[i])] : null;
+        ConfidenceInterval relative = Bootstrap.Mean([.. scores.Select(s => s.AbsoluteRelative)], groups), rmse = Bootstrap.Mean([.. scores.Select(s => s.Rmse)], groups), delta = Bootstrap.Mean([.. scores.Select(s => s.Delta1)], groups);
         head.Metrics = new Dictionary<string, double>
         {
             ["rmse"] = rmse.Value,
@@ -174,6 +180,7 @@ public static class DepthFit
             ConstantAbsoluteRelative = constant.Average(),
             FinalLoss = 0,
             Counts = (data.Train.Count, scores.Count),
+            Groups = groups?.Distinct().Count(),
             Computed = store.Computed,
             Unreadable = data.Unreadable,
             Examples = examples,

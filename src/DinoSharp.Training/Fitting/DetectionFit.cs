@@ -32,6 +32,9 @@ public sealed record DetectionFitResult : IDisposable
     /// <summary>Number of training and validation pictures.</summary>
     public required (int Training, int Validation) Counts { get; init; }
 
+    /// <summary>Number of groups among the validation pictures; null if every picture stands alone.</summary>
+    public int? Groups { get; init; }
+
     /// <summary>How many pictures went through the backbone.</summary>
     public required int Computed { get; init; }
 
@@ -69,6 +72,7 @@ public static class DetectionFit
         HeadInput input = options.InputOf(model);
         if (train.Categories.Keys.Max() > LargestCategory) throw new DinoSharpException($"{train.Name}: has the category id {train.Categories.Keys.Max()}; number the categories from 1 on, up to {LargestCategory}");
         if (validation is null) (train, validation) = train.Divide(options.HeldOutShare, options.Seed);
+        PictureGroups.RefuseShared((train.Name, train.Groups), (validation.Name, validation.Groups));
         int[] unknown = [.. validation.Images.SelectMany(i => i.Objects).Select(o => o.Category).Distinct().Where(c => !train.Categories.ContainsKey(c))];
         if (unknown.Length > 0) throw new DinoSharpException($"{validation.Name}: the category '{validation.Categories[unknown[0]]}' ({unknown[0]}) is not among those of {train.Name}");
         var store = new FeatureStore(model, input, FeatureKind.Dense, options.CacheFolder);
@@ -151,8 +155,8 @@ public static class DetectionFit
 
         var evaluation = new DetectionEvaluation([.. set.Images.SelectMany(i => i.Objects)], found, Enumerable.Range(0, images.Length));
         DetectionScores scores = evaluation.Score();
-        ConfidenceInterval ap = Bootstrap.Interval(images.Length, items => evaluation.Score(items).Ap, resamples: Resamples);
+        ConfidenceInterval ap = Bootstrap.Interval(images.Length, items => evaluation.Score(items).Ap, set.Groups, Resamples);
         head.Metrics = new Dictionary<string, double> { ["ap"] = ap.Value, ["ap_low"] = ap.Low, ["ap_high"] = ap.High, ["ap50"] = scores.Ap50, ["n"] = images.Length };
-        return new DetectionFitResult { Head = head, Ap = ap, Scores = scores, FinalLoss = 0, Counts = (0, images.Length), Computed = store.Computed, Unreadable = [], Unseen = [], Examples = examples };
+        return new DetectionFitResult { Head = head, Ap = ap, Scores = scores, FinalLoss = 0, Counts = (0, images.Length), Groups = set.Groups?.Distinct().Count(), Computed = store.Computed, Unreadable = [], Unseen = [], Examples = examples };
     }
 }

@@ -34,6 +34,9 @@ public sealed record SegmentationFitResult : IDisposable
     /// <summary>Number of training and validation pictures.</summary>
     public required (int Training, int Validation) Counts { get; init; }
 
+    /// <summary>Number of groups among the validation pictures; null if every picture stands alone.</summary>
+    public int? Groups { get; init; }
+
     /// <summary>How many pictures went through the backbone.</summary>
     public required int Computed { get; init; }
 
@@ -154,7 +157,7 @@ public static class SegmentationFit
         }
 
         SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
-        ConfidenceInterval miou = Bootstrap.Interval(areas.Count, items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou);
+        ConfidenceInterval miou = Bootstrap.Interval(areas.Count, items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou, data.Validation.Groups);
         head.Metrics = new Dictionary<string, double> { ["miou"] = miou.Value, ["miou_low"] = miou.Low, ["miou_high"] = miou.High, ["pixel_accuracy"] = scores.PixelAccuracy, ["n"] = areas.Count };
         return new SegmentationFitResult
         {
@@ -166,6 +169,7 @@ public static class SegmentationFit
             Computed = store.Computed,
             Unreadable = data.Unreadable,
             Unseen = [],
+            Groups = data.Validation.Groups?.Distinct().Count(),
             Examples = examples,
         };
     }

@@ -20,7 +20,8 @@ public sealed record BoxedImage(string Path, int? Width, int? Height, IReadOnlyL
 /// <param name="Name">Where it comes from.</param>
 /// <param name="Images">The pictures, also those without objects.</param>
 /// <param name="Categories">Name of each category by its id.</param>
-public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Images, IReadOnlyDictionary<int, string> Categories)
+/// <param name="Groups">Group of each picture; null if every picture stands alone. [N]</param>
+public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Images, IReadOnlyDictionary<int, string> Categories, IReadOnlyList<string>? Groups = null)
 {
     /// <summary>Reads COCO: <c>bbox</c> is x, y, width, height; <c>iscrowd</c> and <c>area</c> are kept.</summary>
     /// <param name="file">An <c>instances_*.json</c>.</param>
@@ -177,24 +178,31 @@ public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Image
         }
     }
 
-    /// <summary>Divides the pictures into those to learn from and those to judge by.</summary>
+    /// <summary>The same with the group of each picture.</summary>
+    /// <param name="groups">Which pictures belong together; null: every picture stands alone.</param>
+    /// <exception cref="DinoSharpException">A picture has no group.</exception>
+    public BoxAnnotations WithGroups(PictureGroups? groups) => this with { Groups = groups?.Of([.. Images.Select(i => i.Path)]) };
+
+    /// <summary>Divides the pictures into those to learn from and those to judge by, whole groups together.</summary>
     /// <param name="share">Share to hold out, at least one picture.</param>
     /// <param name="seed">Of the choice.</param>
-    /// <exception cref="DinoSharpException">There is one picture only.</exception>
+    /// <exception cref="DinoSharpException">There is one picture or one group only.</exception>
     public (BoxAnnotations Train, BoxAnnotations Held) Divide(double share = 0.2, int seed = 0)
     {
-        if (Images.Count < 2) throw new DinoSharpException($"{Name}: one picture cannot be divided into training and validation; give validation pictures");
-        int[] order = [.. Enumerable.Range(0, Images.Count)];
-        new Random(seed).Shuffle(order);
-        int held = Math.Max(1, (int)(share * Images.Count));
-        return (Select([.. order[held..].Order()], " (training part)"), Select([.. order[..held].Order()], " (held out)"));
+        (int[] train, int[] held) = PictureGroups.Divide(Name, Images.Count, Groups, share, seed);
+        return (Select(train, " (training part)"), Select(held, " (held out)"));
     }
 
     /// <summary>Some of the pictures; their objects are numbered anew.</summary>
     /// <param name="indices">Which.</param>
     /// <param name="suffix">Added to the name.</param>
     public BoxAnnotations Select(IReadOnlyList<int> indices, string suffix = "") =>
-        this with { Name = Name + suffix, Images = [.. indices.Select((from, to) => Images[from] with { Objects = [.. Images[from].Objects.Select(o => o with { Image = to })] })] };
+        this with
+        {
+            Name = Name + suffix,
+            Images = [.. indices.Select((from, to) => Images[from] with { Objects = [.. Images[from].Objects.Select(o => o with { Image = to })] })],
+            Groups = Groups is null ? null : [.. indices.Select(i => Groups[i])],
+        };
 
     private static BoxAnnotations Checked(BoxAnnotations set)
     {

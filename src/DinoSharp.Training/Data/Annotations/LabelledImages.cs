@@ -121,6 +121,11 @@ public sealed class LabelledImages
             split ? [.. rows.Select(r => r.Split)] : null);
     }
 
+    /// <summary>The same with the group of each picture.</summary>
+    /// <param name="groups">Which pictures belong together.</param>
+    /// <exception cref="DinoSharpException">A picture has no group.</exception>
+    public LabelledImages WithGroups(PictureGroups groups) => new(Name, Paths, Labels, Classes, groups.Of(Paths), Splits);
+
     /// <summary>Some of the pictures, with the same classes.</summary>
     /// <param name="indices">Which.</param>
     /// <param name="name">What to call them; null: the same name.</param>

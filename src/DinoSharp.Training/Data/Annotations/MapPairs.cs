@@ -6,7 +6,8 @@ namespace DinoSharp.Training.Data.Annotations;
 /// <param name="Name">What it is, for messages.</param>
 /// <param name="Images">Files of the pictures, sorted by path. [N]</param>
 /// <param name="Maps">File of the map of each. [N]</param>
-public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOnlyList<string> Maps)
+/// <param name="Groups">Group of each; null if every picture stands alone. [N]</param>
+public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOnlyList<string> Maps, IReadOnlyList<string>? Groups = null)
 {
     /// <summary>Number of pairs N.</summary>
     public int Count => Images.Count;
@@ -14,8 +15,9 @@ public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOn
     /// <summary>Finds the pairs.</summary>
     /// <param name="images">Folder of the pictures.</param>
     /// <param name="maps">Folder of the maps; files of other names are left alone.</param>
+    /// <param name="groups">Which pictures belong together; null: every picture stands alone.</param>
     /// <exception cref="DinoSharpException">A folder is missing or empty, or a picture has no map.</exception>
-    public static MapPairs Open(string images, string maps)
+    public static MapPairs Open(string images, string maps, PictureGroups? groups = null)
     {
         FileDataset files = ImageFolder.Open(images, labelled: false), targets = ImageFolder.Open(maps, labelled: false);
         ILookup<string, string> byStem = Enumerable.Range(0, targets.Count).Select(targets.PathOf).ToLookup(p => Stem(maps, p));
@@ -25,26 +27,24 @@ public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOn
             throw new DinoSharpException($"{missing.Length} of {paths.Length} pictures in {images} have no map in {maps}: {missing[0]} needs {Path.Combine(maps, Stem(images, missing[0]) + ".png")}");
         string? twice = paths.Select(p => Stem(images, p)).FirstOrDefault(s => byStem[s].Count() > 1);
         if (twice is not null) throw new DinoSharpException($"{maps} has two maps for the picture {twice}: {string.Join(" and ", byStem[twice].Select(p => Path.GetFileName(p)))}; remove one");
-        return new MapPairs(images, paths, [.. paths.Select(p => byStem[Stem(images, p)].Single())]);
+        return new MapPairs(images, paths, [.. paths.Select(p => byStem[Stem(images, p)].Single())], groups?.Of(paths));
     }
 
-    /// <summary>Divides the pairs into those to learn from and those to judge by.</summary>
+    /// <summary>Divides the pairs into those to learn from and those to judge by, whole groups together.</summary>
     /// <param name="share">Share to hold out, at least one pair.</param>
     /// <param name="seed">Of the choice.</param>
-    /// <exception cref="DinoSharpException">There is one pair only.</exception>
+    /// <exception cref="DinoSharpException">There is one pair or one group only.</exception>
     public (MapPairs Train, MapPairs Held) Divide(double share = 0.2, int seed = 0)
     {
-        if (Count < 2) throw new DinoSharpException($"{Name}: one picture cannot be divided into training and validation; give validation pictures");
-        int[] order = [.. Enumerable.Range(0, Count)];
-        new Random(seed).Shuffle(order);
-        int held = Math.Max(1, (int)(share * Count));
-        return (Select([.. order[held..].Order()], " (training part)"), Select([.. order[..held].Order()], " (held out)"));
+        (int[] train, int[] held) = PictureGroups.Divide(Name, Count, Groups, share, seed);
+        return (Select(train, " (training part)"), Select(held, " (held out)"));
     }
 
     /// <summary>Some of the pairs.</summary>
     /// <param name="indices">Which.</param>
     /// <param name="suffix">Added to the name.</param>
-    public MapPairs Select(IReadOnlyList<int> indices, string suffix = "") => new(Name + suffix, [.. indices.Select(i => Images[i])], [.. indices.Select(i => Maps[i])]);
+    public MapPairs Select(IReadOnlyList<int> indices, string suffix = "") =>
+        new(Name + suffix, [.. indices.Select(i => Images[i])], [.. indices.Select(i => Maps[i])], Groups is null ? null : [.. indices.Select(i => Groups[i])]);
 
     /// <summary>Reads a label map.</summary>
     /// <param name="index">0 … N − 1.</param>

@@ -133,6 +133,43 @@ public sealed class DenseFitTests(FourLayers scenes) : IClassFixture<FourLayers>
     }
 
     [Fact]
+    public void GroupsAreHeldOutAsAWhole()
+    {
+        using DinoModel model = DinoModel.Load(scenes.Model);
+        string images = Path.Combine(scenes.Train, "images");
+        // Twelve pictures of four shops; the last shop has half of them.
+        File.WriteAllLines(scenes.File("shops.csv"), ["path,shop,group", .. Directory.EnumerateFiles(images).Order().Select((f, i) => $"{Path.GetFileName(f)},{(i < 6 ? i / 2 : 3)},{i % 2}")]);
+        PictureGroups shops = PictureGroups.Read(scenes.File("shops.csv"), "shop");
+        for (int seed = 0; seed < 5; seed++)
+        {
+            (MapPairs train, MapPairs held) = MapPairs.Open(images, Path.Combine(scenes.Train, "labels"), shops).Divide(0.2, seed);
+            Assert.Equal(12, train.Count + held.Count);
+            Assert.Empty(train.Groups!.Intersect(held.Groups!));
+            (BoxAnnotations trainBoxes, BoxAnnotations heldBoxes) = BoxAnnotations.ReadCoco(Path.Combine(scenes.Train, "boxes.json"), images).WithGroups(shops).Divide(0.2, seed);
+            Assert.Equal(train.Images.Order(), trainBoxes.Images.Select(i => i.Path).Order());
+            Assert.Equal(held.Groups!.Order(), heldBoxes.Groups!.Order());
+        }
+
+        using DepthFitResult depth = DepthFit.Run(model, MapPairs.Open(images, Path.Combine(scenes.Train, "depth"), shops), null, 0.001, Options(steps: 2));
+        Assert.Equal((12, 1), (depth.Counts.Training + depth.Counts.Validation, depth.Groups));
+        Assert.Equal(depth.Rmse.Low, depth.Rmse.High); // one group alone says nothing about others
+        MapPairs all = MapPairs.Open(images, Path.Combine(scenes.Train, "labels"), shops);
+        Assert.Contains("3 groups have pictures in", Error(() => SegmentationFit.Run(model, all.Select([0, 2, 4, 6], " A"), all.Select([1, 3, 5], " B"), ClassTable.Read(scenes.File("classes.csv")), Options(steps: 1))));
+        Assert.Contains("one group of 6 pictures, '3'", Error(() => all.Select([6, 7, 8, 9, 10, 11]).Divide()));
+        Assert.Contains("'event' must hold the group", Error(() => PictureGroups.Read(scenes.File("shops.csv"), "event")));
+        Assert.Contains("does not have the picture", Error(() => MapPairs.Open(Path.Combine(scenes.Val, "images"), Path.Combine(scenes.Val, "labels"), PictureGroups.Read(WriteTable("path,group\nelsewhere.png,1\n")))));
+        Assert.Contains("in the groups '1' and '2'", Error(() => PictureGroups.Read(WriteTable("path,group\na.png,1\na.png,2\n"))));
+
+        static string Error(Action action) => Assert.Throws<DinoSharpException>(action).Message;
+
+        string WriteTable(string text)
+        {
+            File.WriteAllText(scenes.File("other.csv"), text);
+            return scenes.File("other.csv");
+        }
+    }
+
+    [Fact]
     public void NothingLeaks()
     {
         using DinoModel model = DinoModel.Load(scenes.Model);
