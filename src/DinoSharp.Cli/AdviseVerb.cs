@@ -16,7 +16,7 @@ internal sealed class AdviseVerb : Verb
     private readonly Option<int[]> _sizes = new("--sizes") { Description = "Sides of the input to try [default: the model's own and half as much again]", HelpName = "PIXELS", AllowMultipleArgumentsPerToken = true };
     private readonly Option<int> _perClass = new("--per-class") { Description = "Most pictures of each class in the sample", HelpName = "N", DefaultValueFactory = _ => 20 };
     private readonly Option<int> _seed = new("--seed") { Description = "Of the choice of the sample", HelpName = "N", DefaultValueFactory = _ => 0 };
-    private readonly Option<string?> _cache = new("--cache") { Description = "Folder in which features are kept [default: features in DINOSHARP_CACHE]", HelpName = "FOLDER" };
+    private readonly Option<string?> _cache = SharedOptions.Cache();
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
 

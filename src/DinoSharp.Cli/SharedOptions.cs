@@ -60,6 +60,13 @@ internal static class SharedOptions
         return option;
     }
 
+    /// <summary>Where features are kept; null: the usual folder.</summary>
+    public static Option<string?> Cache() => new("--cache")
+    {
+        Description = "Folder in which features are kept, so that a second run need not compute them [default: features in DINOSHARP_CACHE]",
+        HelpName = "FOLDER",
+    };
+
     private static ComputeType Unknown(ArgumentResult result)
     {
         result.AddError($"--compute {result.Tokens[0].Value}: expected float32, bfloat16, int8 or auto");

@@ -22,47 +22,40 @@ internal sealed class ClassificationInputs
     private readonly Option<string> _train = new("--train") { Description = "Training images: a folder with a folder for each class, or a dataset such as ImageNet:split=TRAIN:root=DIR", HelpName = "TRAIN_DIR", Required = true };
     private readonly Option<string> _val;
     private readonly Option<string> _pooling;
-    private readonly Option<int?> _size;
-    private readonly Option<int> _batch = new("--batch") { Description = "Pictures computed at once", HelpName = "N", DefaultValueFactory = _ => 16 };
-
-    private readonly bool _wholeShorterSide;
+    private readonly VectorizerInputs _vectorizer;
 
     /// <param name="verb">The protocol.</param>
     /// <param name="val">What the images of <c>--val</c> are for.</param>
     /// <param name="pooling">What a vector is made of unless the user says otherwise.</param>
-    /// <param name="wholeShorterSide">See <see cref="ImageVectorizer.Open"/>.</param>
+    /// <param name="wholeShorterSide">See <see cref="VectorizerOptions"/>.</param>
     public ClassificationInputs(Command verb, string val, Pooling pooling, bool wholeShorterSide)
     {
-        _wholeShorterSide = wholeShorterSide;
         _val = new Option<string>("--val") { Description = val + "; the same classes", HelpName = "VAL_DIR", Required = true };
         _pooling = new Option<string>("--pooling") { Description = "What a vector is made of: the class token, the mean of the patches, or both", DefaultValueFactory = _ => Poolings.Single(p => p.Value == pooling).Key };
-        _size = SharedOptions.Size($"Side of the model's input, cut from the middle after the shorter side was brought to {(wholeShorterSide ? "it" : "8/7 of it")} [default: 224, as published]");
         _pooling.AcceptOnlyFromAmong([.. Poolings.Keys]);
-        _batch.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() < 1) result.AddError("--batch must be at least 1");
-        });
-        foreach (Option option in (Option[])[_train, _val, _pooling, _size, _batch]) verb.Add(option);
+        foreach (Option option in (Option[])[_train, _val, _pooling]) verb.Add(option);
+        _vectorizer = new VectorizerInputs(verb, wholeShorterSide);
     }
 
     /// <summary>Reads the folders and computes a vector for each image.</summary>
     /// <param name="model">A model or baseline.</param>
+    /// <param name="compute">Precision of the model.</param>
     /// <param name="arguments">The command line.</param>
     /// <param name="output">For progress and warnings.</param>
     /// <param name="cancel">Stops between batches.</param>
     /// <param name="keepVectorizer">Keep the model, for <see cref="ClassificationVectors.Augmented"/>.</param>
-    public async Task<ClassificationVectors> ReadAsync(string model, ParseResult arguments, Output output, CancellationToken cancel, bool keepVectorizer = false)
+    public async Task<ClassificationVectors> ReadAsync(string model, ComputeType compute, ParseResult arguments, Output output, CancellationToken cancel, bool keepVectorizer = false)
     {
         (string trainName, string valName) = (arguments.GetValue(_train)!, arguments.GetValue(_val)!);
         (ImageDataset train, ImageDataset val) = (Open(trainName), Open(valName));
-        ImageVectorizer vectorizer = ImageVectorizer.Open(model, Poolings[arguments.GetValue(_pooling)!], arguments.GetValue(_size), _wholeShorterSide, arguments.GetValue(_batch), cancel);
+        ImageVectorizer vectorizer = ImageVectorizer.Open(model, _vectorizer.Read(arguments, compute, Poolings[arguments.GetValue(_pooling)!]), cancel);
         try
         {
             VectorSet trainVectors = await RunAsync("training images", train), valVectors = await RunAsync("validation images", val);
             SkippedInput[] skipped = [.. trainVectors.Skipped.Concat(valVectors.Skipped).Select(e => new SkippedInput(e.Name, e.Cause))];
             foreach (SkippedInput skip in skipped) output.Warn($"skipped {skip.Path}: {skip.Reason}");
             return new ClassificationVectors(
-                trainVectors, valVectors, skipped, new Dictionary<string, string> { ["train"] = trainName, ["val"] = valName }, vectorizer.Settings, train, keepVectorizer ? vectorizer : null);
+                trainVectors, valVectors, skipped, new Dictionary<string, string> { ["train"] = trainName, ["val"] = valName }, vectorizer.Settings, vectorizer.Computed, train, keepVectorizer ? vectorizer : null);
         }
         finally
         {
@@ -83,7 +76,7 @@ internal sealed class ClassificationInputs
 
 /// <summary>The vectors of a classification protocol. Owns them.</summary>
 internal sealed record ClassificationVectors(
-    VectorSet Train, VectorSet Val, IReadOnlyList<SkippedInput> Skipped, IReadOnlyDictionary<string, string> Data, IReadOnlyDictionary<string, string> Settings,
+    VectorSet Train, VectorSet Val, IReadOnlyList<SkippedInput> Skipped, IReadOnlyDictionary<string, string> Data, IReadOnlyDictionary<string, string> Settings, int Computed,
     ImageDataset TrainImages, ImageVectorizer? Vectorizer) : IDisposable
 {
     /// <summary>Gives vectors of fresh random crops of training images.</summary>

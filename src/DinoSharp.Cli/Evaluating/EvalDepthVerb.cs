@@ -32,7 +32,7 @@ internal sealed class EvalDepthVerb : EvaluationVerb
         string data = arguments.GetValue(_data)!;
         DenseProbeOptions options = _probe.Read(arguments);
         DepthImages train = DepthImages.Open(data, train: true, arguments.GetValue(_scale)), val = DepthImages.Open(data, train: false, arguments.GetValue(_scale));
-        using DinoModel dino = DinoModel.Load(model, cancel: cancel);
+        using DinoModel dino = Load(model, arguments, cancel);
         EvaluationResult result = await output.WithProgressAsync("views, steps, pictures", DenseProbe.Length(train.Images.Count, options) + val.Images.Count, progress => Task.Run(
             () => DepthProtocol.Run(dino, train, val, arguments.GetValue(_max), options, progress, cancel, Keep), CancellationToken.None));
         return new Evaluation(

@@ -30,7 +30,7 @@ internal sealed class EvalDetectVerb : EvaluationVerb
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         BoxAnnotations images = _boxes.Read(arguments);
-        using DinoModel dino = DinoModel.Load(model, cancel: cancel);
+        using DinoModel dino = Load(model, arguments, cancel);
         using Detector detector = Detector.Load(dino, arguments.GetValue(_head)!, cancel: cancel);
         var drawn = new List<IReadOnlyList<PictureSheet.Panel>>();
         EvaluationResult result = await output.WithProgressAsync("detecting", images.Images.Count, progress => Task.Run(

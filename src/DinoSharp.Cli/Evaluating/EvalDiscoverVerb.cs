@@ -31,7 +31,7 @@ internal sealed class EvalDiscoverVerb : EvaluationVerb
     {
         BoxAnnotations images = _boxes.Read(arguments);
         PictureSize size = arguments.GetValue(_size)!;
-        using DinoModel dino = DinoModel.Load(model, cancel: cancel);
+        using DinoModel dino = Load(model, arguments, cancel);
         LayerSelection layers = [arguments.GetValue(_layer)];
         int layer = layers.Resolve(dino.Backbone.Config.LayerCount)[0];
         EvaluationResult result = await output.WithProgressAsync("discovering", images.Images.Count, progress => Task.Run(

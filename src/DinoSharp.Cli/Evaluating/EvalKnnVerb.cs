@@ -43,7 +43,7 @@ internal sealed class EvalKnnVerb : EvaluationVerb
 
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
-        using ClassificationVectors vectors = await _inputs.ReadAsync(model, arguments, output, cancel);
+        using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel);
         var options = new KnnOptions { Neighbors = arguments.GetValue(_neighbors)!, Temperature = arguments.GetValue(_temperature) };
         KnnReport report = KnnProtocol.Run(vectors.Train, vectors.Val, model, options);
         EvaluationResult result = vectors.Complete(report.Result);
@@ -55,6 +55,6 @@ internal sealed class EvalKnnVerb : EvaluationVerb
             rows.Add(topFive ? [k, Percent(result.Metrics[key]), Percent(result.Metrics[$"k{k}Top5"])] : [k, Percent(result.Metrics[key])]);
         }
 
-        return new Evaluation(result, rows, vectors.Skipped, NeighborSheet.Of(report.Predictions));
+        return new Evaluation(result, rows, vectors.Skipped, NeighborSheet.Of(report.Predictions), vectors.Computed);
     }
 }

@@ -42,13 +42,14 @@ internal sealed class EvalLinearVerb : EvaluationVerb
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         bool augment = arguments.GetValue(_augment);
-        using ClassificationVectors vectors = await _inputs.ReadAsync(model, arguments, output, cancel, keepVectorizer: augment);
+        using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel, keepVectorizer: augment);
         var options = new LinearProtocolOptions { Rates = arguments.GetValue(_rates)!, Steps = arguments.GetValue(_steps), BatchSize = arguments.GetValue(_batch), WeightDecay = arguments.GetValue(_decay) };
         (EvaluationResult result, IReadOnlyList<(double Rate, double Accuracy)> grid) = await output.WithProgressAsync("steps", options.Steps, progress => Task.Run(
             () => LinearProtocol.Run(vectors.Train, vectors.Val, model, options, augment ? vectors.Augmented() : null, progress, cancel), CancellationToken.None));
         return new Evaluation(
             vectors.Complete(result),
             [["learning rate", "top-1"], .. grid.Select(g => (string[])[g.Rate.ToString("0.#e+0", CultureInfo.InvariantCulture), Percent(g.Accuracy)])],
-            vectors.Skipped);
+            vectors.Skipped,
+            Computed: vectors.Computed);
     }
 }

@@ -30,7 +30,7 @@ internal sealed class EvalMatchVerb : EvaluationVerb
         string data = arguments.GetValue(_data)!;
         PictureSize size = arguments.GetValue(_size)!;
         IReadOnlyList<CorrespondencePair> pairs = CorrespondencePair.Open(data, arguments.GetValue(_split)!);
-        using DinoModel dino = DinoModel.Load(model, cancel: cancel);
+        using DinoModel dino = Load(model, arguments, cancel);
         LayerSelection layers = [arguments.GetValue(_layer)];
         int layer = layers.Resolve(dino.Backbone.Config.LayerCount)[0];
         EvaluationResult result = await output.WithProgressAsync("pairs", pairs.Count, progress => Task.Run(() => MatchingProtocol.Run(Extract, pairs, model, progress, cancel), CancellationToken.None));

@@ -11,7 +11,7 @@ internal sealed class EvalRetrieveVerb : EvaluationVerb
 {
     private readonly Option<string> _database = new("--database") { Description = "Pictures to search: a folder with a folder for each class or thing", HelpName = "DIR", Required = true };
     private readonly Option<string?> _queries = new("--queries") { Description = "Pictures to search for, in folders of the same names [default: each picture of the database searches all the others]", HelpName = "DIR" };
-    private readonly Option<int?> _size = SharedOptions.Size("Side of the model's input, cut from the middle after the shorter side was brought to 8/7 of it [default: 224]");
+    private readonly VectorizerInputs _vectorizer;
 
     public EvalRetrieveVerb()
         : base(
@@ -23,7 +23,7 @@ internal sealed class EvalRetrieveVerb : EvaluationVerb
     {
         Add(_database);
         Add(_queries);
-        Add(_size);
+        _vectorizer = new VectorizerInputs(this, wholeShorterSide: false);
     }
 
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
@@ -31,7 +31,7 @@ internal sealed class EvalRetrieveVerb : EvaluationVerb
         (string database, string? queries) = (arguments.GetValue(_database)!, arguments.GetValue(_queries));
         ImageDataset searched = ClassificationInputs.Open(database);
         ImageDataset? asked = queries is null ? null : ClassificationInputs.Open(queries);
-        using ImageVectorizer vectorizer = ImageVectorizer.Open(model, Pooling.ClassToken, arguments.GetValue(_size), cancel: cancel);
+        using ImageVectorizer vectorizer = ImageVectorizer.Open(model, _vectorizer.Read(arguments, Compute(arguments), Pooling.ClassToken), cancel);
         using VectorSet keys = await RunAsync("database", searched);
         using VectorSet? own = asked is null ? null : await RunAsync("queries", asked);
         SkippedInput[] skipped = [.. keys.Skipped.Concat(own?.Skipped ?? []).Select(e => new SkippedInput(e.Name, e.Cause))];
@@ -40,7 +40,8 @@ internal sealed class EvalRetrieveVerb : EvaluationVerb
         return new Evaluation(
             result with { Data = new Dictionary<string, string> { ["database"] = database, ["queries"] = queries ?? database }, Settings = vectorizer.Settings.Concat(result.Settings).ToDictionary() },
             [["metric", ""], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
-            skipped);
+            skipped,
+            Computed: vectorizer.Computed);
 
         Task<VectorSet> RunAsync(string what, ImageDataset images) =>
             output.WithProgressAsync(what, images.Count, progress => Task.Run(() => vectorizer.Run(images, progress, cancel), CancellationToken.None));

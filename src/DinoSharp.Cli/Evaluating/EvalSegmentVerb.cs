@@ -24,7 +24,7 @@ internal sealed class EvalSegmentVerb : EvaluationVerb
         string data = arguments.GetValue(_data)!;
         DenseProbeOptions options = _probe.Read(arguments);
         SegmentationImages train = SegmentationImages.Open(data, train: true), val = SegmentationImages.Open(data, train: false);
-        using DinoModel dino = DinoModel.Load(model, cancel: cancel);
+        using DinoModel dino = Load(model, arguments, cancel);
         EvaluationResult result = await output.WithProgressAsync("views, steps, pictures", DenseProbe.Length(train.Images.Count, options) + val.Images.Count, progress => Task.Run(
             () => SegmentationProtocol.Run(dino, train, val, options, progress, cancel, Keep), CancellationToken.None));
         return new Evaluation(

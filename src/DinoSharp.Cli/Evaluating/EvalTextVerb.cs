@@ -40,7 +40,7 @@ internal sealed class EvalTextVerb : EvaluationVerb
         string data = arguments.GetValue(_images) ?? arguments.GetValue(_segment)!;
         ImageDataset? labelled = arguments.GetValue(_images) is null ? null : ClassificationInputs.Open(data);
         SegmentationImages? mapped = labelled is null ? SegmentationImages.Open(data, train: false) : null;
-        using DinoModel dino = DinoModel.Load(model, cancel: cancel);
+        using DinoModel dino = Load(model, arguments, cancel);
         using DinoText text = DinoText.Load(dino, arguments.GetValue(_text)!, cancel);
         EvaluationResult result;
         IReadOnlyList<ImageException> skipped = [];

@@ -27,7 +27,7 @@ internal sealed class EvalTrackVerb : EvaluationVerb
     {
         string data = arguments.GetValue(_data)!;
         IReadOnlyList<VideoObjects> videos = VideoObjects.Open(data, arguments.GetValue(_split)!);
-        using DinoModel dino = DinoModel.Load(model, cancel: cancel);
+        using DinoModel dino = Load(model, arguments, cancel);
         var panels = new List<IReadOnlyList<PictureSheet.Panel>>();
         EvaluationResult result = await output.WithProgressAsync("tracking", videos.Sum(v => (long)v.Frames.Count), progress => Task.Run(
             () => TrackingProtocol.Run(dino, videos, arguments.GetValue(_size) ?? 480, null, progress, cancel, Show), CancellationToken.None));

@@ -12,12 +12,14 @@ namespace DinoSharp.Cli.Evaluating;
 /// <param name="Rows">The table for a person, its header first.</param>
 /// <param name="Skipped">Pictures that could not be read.</param>
 /// <param name="Picture">Draws what there is to see; null if nothing is.</param>
-internal sealed record Evaluation(EvaluationResult Result, IReadOnlyList<string[]> Rows, IReadOnlyList<SkippedInput> Skipped, Func<ImageBuffer>? Picture = null);
+/// <param name="Computed">How many pictures went through the model, where features are kept; null where they are not.</param>
+internal sealed record Evaluation(EvaluationResult Result, IReadOnlyList<string[]> Rows, IReadOnlyList<SkippedInput> Skipped, Func<ImageBuffer>? Picture = null, int? Computed = null);
 
 /// <summary>One protocol of <c>dino eval</c>. It measures; showing and saving is the same for all: a table or JSON, and with <c>--out</c> a folder with results.json and a picture.</summary>
 internal abstract class EvaluationVerb : Verb
 {
     private readonly Option<string> _model;
+    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for results.json, with the score of every item, and a picture [default: only print]", HelpName = "FOLDER" };
 
     private readonly Option<string?> _benchmark = new("--benchmark") { Description = "The data are this benchmark: show what the paper gives for the model (docs/expected.md lists the names)", HelpName = "NAME" };
@@ -32,6 +34,7 @@ internal abstract class EvaluationVerb : Verb
         _model = SharedOptions.Model();
         if (modelMore is not null) _model.Description += modelMore;
         Add(_model);
+        Add(_compute);
         Add(_out);
         Add(_benchmark);
     }
@@ -42,6 +45,12 @@ internal abstract class EvaluationVerb : Verb
     /// <param name="output">For progress and warnings.</param>
     /// <param name="cancel">Stops it.</param>
     public abstract Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel);
+
+    /// <summary>The precision that was asked for.</summary>
+    protected ComputeType Compute(ParseResult arguments) => arguments.GetValue(_compute);
+
+    /// <summary>The model, in that precision.</summary>
+    protected DinoModel Load(string model, ParseResult arguments, CancellationToken cancel) => DinoModel.Load(model, new DinoModelOptions { Compute = Compute(arguments) }, cancel);
 
     /// <inheritdoc/>
     protected sealed override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
@@ -63,6 +72,7 @@ internal abstract class EvaluationVerb : Verb
             metrics = result.Metrics,
             interval = new { metric = result.Headline, value = interval.Value, low = interval.Low, high = interval.High, level = interval.Level },
             n = result.Items.Count,
+            computed = evaluation.Computed,
             expected = expected.Select(e => new { metric = e.Metric, benchmark = e.Benchmark, value = e.Unit == "%" ? e.Value / 100 : e.Value, source = e.Source }),
             skipped = evaluation.Skipped.Select(s => new { path = s.Path, reason = s.Reason }),
         };
@@ -76,7 +86,8 @@ internal abstract class EvaluationVerb : Verb
             if (evaluation.Picture is { } draw) written.Add(SavedPicture(draw(), Path.Combine(folder, result.Task + ".png")));
         }
 
-        output.Show(summary, [.. Output.Columns(evaluation.Rows), Headline(result, interval), .. expected.Select(e => e.Compare(result.Metrics[e.Metric])), .. written]);
+        string[] kept = evaluation.Computed is int computed ? [$"{computed} pictures computed, the features of the others were kept"] : [];
+        output.Show(summary, [.. Output.Columns(evaluation.Rows), Headline(result, interval), .. expected.Select(e => e.Compare(result.Metrics[e.Metric])), .. kept, .. written]);
         return evaluation.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
     }
 

@@ -16,7 +16,7 @@ internal sealed class FitOptions
     private readonly Option<int[]> _layers;
     private readonly Option<int?> _size;
     private readonly Option<int> _seed = new("--seed") { Description = "Of every random choice", HelpName = "N", DefaultValueFactory = _ => 0 };
-    private readonly Option<string?> _cache = new("--cache") { Description = "Folder in which features are kept, so that a second run need not compute them [default: features in DINOSHARP_CACHE]", HelpName = "FOLDER" };
+    private readonly Option<string?> _cache = SharedOptions.Cache();
 
     /// <param name="verb">Gets the options.</param>
     /// <param name="layers">What the layers are for.</param>

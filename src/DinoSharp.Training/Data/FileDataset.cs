@@ -50,4 +50,6 @@ public sealed class FileDataset : ImageDataset
 
     /// <inheritdoc/>
     public override ImageBuffer Read(int index) => ImageFile.Read(_paths[index], _reading);
+
+    internal override ImageSource? FileOf(int index) => _reading == ImageReadOptions.Default ? ImageSource.FromPath(_paths[index]) : null;
 }

@@ -27,6 +27,9 @@ public abstract class ImageDataset
     /// <exception cref="ImageException">The file is gone, damaged or no image; the message names it.</exception>
     public abstract ImageBuffer Read(int index);
 
+    /// <summary>The file behind an image, for who goes by its content; null if there is none (drawn scenes), or if it is read in a special way.</summary>
+    internal virtual ImageSource? FileOf(int index) => null;
+
     /// <summary>The images among which a substitute for one that cannot be read is chosen: those of the same source, so that a mixture keeps its shares.</summary>
     internal virtual Range SourceOf(int index) => 0..Count;
 

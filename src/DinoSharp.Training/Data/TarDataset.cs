@@ -31,5 +31,9 @@ public sealed class TarDataset : ImageDataset
     public override string PathOf(int index) => $"{_members[index].Tar}/{_members[index].Name}";
 
     /// <inheritdoc/>
-    public override ImageBuffer Read(int index) => ImageFile.Read(ImageSource.FromBytes(_members[index].ReadContent(), PathOf(index)), _reading);
+    public override ImageBuffer Read(int index) => ImageFile.Read(Content(index), _reading);
+
+    internal override ImageSource? FileOf(int index) => _reading == ImageReadOptions.Default ? Content(index) : null;
+
+    private ImageSource Content(int index) => ImageSource.FromBytes(_members[index].ReadContent(), PathOf(index));
 }

@@ -65,9 +65,19 @@ public sealed class FeatureStore
     /// <param name="cancel">Stops between batches; what was computed stays in the store.</param>
     /// <returns>For each path in order the stored picture, or null if it cannot be read, and all errors.</returns>
     /// <exception cref="DinoSharpException">The folder of the store cannot be written.</exception>
-    public (IReadOnlyList<StoredImage?> Images, IReadOnlyList<ImageException> Errors) Prepare(IReadOnlyList<string> paths, IProgress<long>? progress = null, CancellationToken cancel = default)
+    public (IReadOnlyList<StoredImage?> Images, IReadOnlyList<ImageException> Errors) Prepare(IReadOnlyList<string> paths, IProgress<long>? progress = null, CancellationToken cancel = default) =>
+        Prepare(paths.Count, i => paths[i], progress, cancel);
+
+    /// <summary>Makes sure that the features of pictures are in the store; the pictures need not be files of their own.</summary>
+    /// <param name="count">How many there are.</param>
+    /// <param name="source">Gives each.</param>
+    /// <param name="progress">Told how many are there so far.</param>
+    /// <param name="cancel">Stops between batches; what was computed stays in the store.</param>
+    /// <returns>As for files.</returns>
+    /// <exception cref="DinoSharpException">The folder of the store cannot be written.</exception>
+    internal (IReadOnlyList<StoredImage?> Images, IReadOnlyList<ImageException> Errors) Prepare(int count, Func<int, ImageSource> source, IProgress<long>? progress, CancellationToken cancel)
     {
-        var images = new StoredImage?[paths.Count];
+        var images = new StoredImage?[count];
         var errors = new List<ImageException>();
         var missing = new List<int>();
         var waiting = new List<(int Index, ImageTensor Input)>();
@@ -80,7 +90,7 @@ public sealed class FeatureStore
                 if (loaded.Image is null)
                 {
                     images[index] = null;
-                    errors.Add(loaded.Error as ImageException ?? new ImageException(paths[index], loaded.Error!.Message));
+                    errors.Add(loaded.Error as ImageException ?? new ImageException(source(index).Name, loaded.Error!.Message));
                     progress?.Report(++done);
                     continue;
                 }
@@ -102,13 +112,15 @@ public sealed class FeatureStore
         // Hashes files as they are asked for, and hands on those that are not in the store.
         IEnumerable<ImageSource> Missing()
         {
-            for (int i = 0; i < paths.Count; i++)
+            for (int i = 0; i < count; i++)
             {
                 cancel.ThrowIfCancellationRequested();
+                string name;
                 ReadOnlyMemory<byte> content;
                 try
                 {
-                    content = ((ImageSource)paths[i]).Read();
+                    ImageSource picture = source(i);
+                    (name, content) = (picture.Name, picture.Read());
                 }
                 catch (ImageException error)
                 {
@@ -117,7 +129,7 @@ public sealed class FeatureStore
                     continue;
                 }
 
-                images[i] = new StoredImage(paths[i], Convert.ToHexStringLower(SHA256.HashData(content.Span)));
+                images[i] = new StoredImage(name, Convert.ToHexStringLower(SHA256.HashData(content.Span)));
                 if (TryLoad(images[i]!) is { } found)
                 {
                     found.Dispose();
@@ -126,7 +138,7 @@ public sealed class FeatureStore
                 }
 
                 missing.Add(i);
-                yield return ImageSource.FromBytes(content, paths[i]);
+                yield return ImageSource.FromBytes(content, name);
             }
         }
 
@@ -146,7 +158,7 @@ public sealed class FeatureStore
     }
 
     /// <summary>The features of a picture; the caller disposes them.</summary>
-    /// <param name="image">From <see cref="Prepare"/>.</param>
+    /// <param name="image">From <see cref="Prepare(IReadOnlyList{string}, IProgress{long}?, CancellationToken)"/>.</param>
     /// <exception cref="DinoSharpException">The entry is gone.</exception>
     public StoredFeatures Load(StoredImage image) => TryLoad(image) ?? throw new DinoSharpException($"the stored features of {image.Path} are gone from {Folder}; was the folder deleted meanwhile? Run the command again");
 

@@ -13,6 +13,25 @@ public sealed class EvalVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         return outcome.Json();
     }
 
+    [Fact]
+    public async Task FeaturesAreComputedOnceAndSharedByTheProtocols()
+    {
+        (string train, string val) = Colors("stored");
+        string[] data = ["--train", train, "--val", val, "--model", tiny.Path, "--size", "32", "--cache", tiny.File("stored-cache"), "--json"];
+        JsonElement first = Success(await Dino.RunAsync(["eval", "knn", .. data, "--k", "3"]));
+        Assert.Equal(21, first.GetProperty("computed").GetInt32());
+        JsonElement second = Success(await Dino.RunAsync(["eval", "knn", .. data, "--k", "3"]));
+        Assert.Equal(0, second.GetProperty("computed").GetInt32());
+        Assert.Equal(first.GetProperty("metrics").GetRawText(), second.GetProperty("metrics").GetRawText());
+        // Both tokens lie in the store, and a ranking sees pictures as k-NN does.
+        Assert.Equal(0, Success(await Dino.RunAsync(["eval", "linear", .. data, "--steps", "2"])).GetProperty("computed").GetInt32());
+        Assert.Equal(0, Success(await Dino.RunAsync("eval", "retrieve", "--database", train, "--model", tiny.Path, "--size", "32", "--cache", tiny.File("stored-cache"), "--json")).GetProperty("computed").GetInt32());
+        // Another way of looking, and another precision, are other features.
+        Assert.Equal(21, Success(await Dino.RunAsync(["eval", "logreg", .. data, "--c", "1"])).GetProperty("computed").GetInt32());
+        JsonElement half = Success(await Dino.RunAsync(["eval", "knn", .. data, "--k", "3", "--compute", "bfloat16"]));
+        Assert.Equal((21, "BFloat16"), (half.GetProperty("computed").GetInt32(), half.GetProperty("settings").GetProperty("compute").GetString()));
+    }
+
     private static double Metric(JsonElement json, string name) => json.GetProperty("metrics").GetProperty(name).GetDouble();
 
     // Pictures of one colour with noise: red ones, green ones, blue ones.
@@ -44,7 +63,7 @@ public sealed class EvalVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
     {
         (string train, string val) = Colors("colors");
         string folder = tiny.File("knn-out");
-        JsonElement json = Success(await Dino.RunAsync("eval", "knn", "--train", train, "--val", val, "--model", model ?? tiny.Path, "--size", "32", "--pooling", "mean", "--k", "3", "5", "--out", folder, "--json"));
+        JsonElement json = Success(await Dino.RunAsync("eval", "knn", "--train", train, "--val", val, "--model", model ?? tiny.Path, "--size", "32", "--pooling", "mean", "--cache", tiny.File("cache"), "--k", "3", "5", "--out", folder, "--json"));
         Assert.Equal(1, Metric(json, "top1"));
         Assert.Equal(Metric(json, "top1"), Metric(json, "k3Top1"));
         Assert.Equal(9, json.GetProperty("n").GetInt32());
@@ -81,7 +100,7 @@ public sealed class EvalVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
     public async Task LogregAndLinearTellColorsApart()
     {
         (string train, string val) = Colors("linear");
-        string[] data = ["--train", train, "--val", val, "--model", tiny.Path, "--size", "32", "--json"];
+        string[] data = ["--train", train, "--val", val, "--model", tiny.Path, "--size", "32", "--cache", tiny.File("cache"), "--json"];
         JsonElement logreg = Success(await Dino.RunAsync(["eval", "logreg", .. data, "--c", "1", "100"]));
         Assert.Equal(1, Metric(logreg, "top1"));
         Assert.Equal("2", logreg.GetProperty("settings").GetProperty("triedC").GetString());
@@ -98,7 +117,7 @@ public sealed class EvalVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
     {
         (string train, string val) = Colors("compare");
         string folder = tiny.File("compare-out");
-        JsonElement json = Success(await Dino.RunAsync("eval", "compare", tiny.Path, "baseline:pixels", "--train", train, "--val", val, "--size", "32", "--pooling", "mean", "--k", "3", "--out", folder, "--json"));
+        JsonElement json = Success(await Dino.RunAsync("eval", "compare", tiny.Path, "baseline:pixels", "--train", train, "--val", val, "--size", "32", "--pooling", "mean", "--cache", tiny.File("cache"), "--k", "3", "--out", folder, "--json"));
         Assert.Equal(0, json.GetProperty("metrics").GetProperty("top1Difference").GetDouble());
         Assert.Equal("no difference can be told", json.GetProperty("verdict").GetString());
         Assert.Equal(9, json.GetProperty("n").GetInt32());
