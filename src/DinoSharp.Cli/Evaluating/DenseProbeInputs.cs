@@ -15,13 +15,18 @@ internal sealed class DenseProbeInputs
     private readonly Option<int?> _steps = Count("--steps", "Steps of the optimizer [default: 1000; published: many more]");
     private readonly Option<int?> _batch = Count("--train-batch", "Views per step [default: 16, as published]");
     private readonly Option<int?> _views = Count("--views", "Random views of each picture whose features are computed once and used again [default: 4]");
+    private readonly Option<double?> _rate = new("--rate") { Description = "Largest learning rate [default: 0.001; published for depth: 0.0003]", HelpName = "LR" };
     private readonly Option<int?> _size = SharedOptions.Size("Shorter side at which pictures are seen [default: 512, as published]");
     private readonly List<IReadOnlyList<PictureSheet.Panel>> _rows = [];
 
     public DenseProbeInputs(Command verb, DenseProbeOptions published, bool sized)
     {
         _published = published;
-        foreach (Option option in (Option[])[_exact, _steps, _batch, _views]) verb.Add(option);
+        _rate.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<double?>() is double rate && !(rate > 0)) result.AddError("--rate must be above 0");
+        });
+        foreach (Option option in (Option[])[_exact, _steps, _batch, _views, _rate]) verb.Add(option);
         if (sized) verb.Add(_size);
     }
 
@@ -34,6 +39,7 @@ internal sealed class DenseProbeInputs
             Steps = arguments.GetValue(_steps) ?? start.Steps,
             BatchSize = arguments.GetValue(_batch) ?? start.BatchSize,
             Views = arguments.GetValue(_views) ?? start.Views,
+            Rate = arguments.GetValue(_rate) ?? start.Rate,
             SizePixels = arguments.GetValue(_size) ?? start.SizePixels,
         };
     }

@@ -19,6 +19,9 @@ public sealed record DenseProbeOptions
     /// as published, so that the backbone runs in every step.</summary>
     public int Views { get; init; } = 4;
 
+    /// <summary>Largest learning rate; the paper tries 1e-4, 3e-4 and 1e-3. Null: 1e-3, which suits a short run and is the published one for segmentation; the published one for depth is 3e-4.</summary>
+    public double? Rate { get; init; }
+
     /// <summary>Shorter side at which pictures are seen.</summary>
     public int SizePixels { get; init; } = 512;
 
@@ -28,13 +31,17 @@ public sealed record DenseProbeOptions
     /// <summary>What a result says of its training.</summary>
     internal Dictionary<string, string> Settings() => new()
     {
+        ["rate"] = RateInUse.ToString(CultureInfo.InvariantCulture),
         ["steps"] = Steps.ToString(CultureInfo.InvariantCulture),
         ["batch"] = BatchSize.ToString(CultureInfo.InvariantCulture),
         ["views"] = Views == 0 ? "fresh in every step" : $"{Views} of each picture, truth at 4 x 4 places of a patch",
     };
 
+    internal double RateInUse => Rate ?? 1e-3;
+
     internal void Validate()
     {
+        if (!(RateInUse > 0)) throw new DinoSharpException($"the learning rate must be above 0, found {Rate}");
         if (Steps < 1 || BatchSize < 1 || Views < 0 || SizePixels < 1) throw new DinoSharpException($"steps, batch size and size must be 1 or more and views 0 or more; found {Steps}, {BatchSize}, {SizePixels} and {Views}");
     }
 }

@@ -16,10 +16,10 @@ namespace DinoSharp.Training.Protocols;
 public static class DepthProtocol
 {
     private const int Bins = 256, MostStepsWithoutVariance = 100;
-    private const double Rate = 3e-4, WeightDecay = 1e-4, Clip = 35, WarmupShare = 12_800.0 / 38_400;
+    private const double WeightDecay = 1e-4, Clip = 35, WarmupShare = 12_800.0 / 38_400;
 
     /// <summary>The published length: 38,400 steps of 16 fresh views.</summary>
-    public static DenseProbeOptions Published { get; } = new() { Steps = 38_400, Views = 0, Seed = 321 };
+    public static DenseProbeOptions Published { get; } = new() { Steps = 38_400, Views = 0, Rate = 3e-4, Seed = 321 };
 
     /// <summary>Runs the protocol.</summary>
     /// <param name="model">The backbone.</param>
@@ -51,7 +51,7 @@ public static class DepthProtocol
         augmentation = augmentation with { HeightPixels = augmentation.HeightPixels / patch * patch, WidthPixels = augmentation.WidthPixels / patch * patch };
         // The published 100 steps are a four-hundredth of the published length; in a short run they would teach it little but the mean.
         int stepsWithoutVariance = Math.Min(MostStepsWithoutVariance, options.Steps / 20);
-        var schedule = new OneCycleSchedule { BaseRate = Rate, WarmupSteps = (long)(WarmupShare * options.Steps) };
+        var schedule = new OneCycleSchedule { BaseRate = options.RateInUse, WarmupSteps = (long)(WarmupShare * options.Steps) };
         new DenseProbe(model.Backbone, head, options).Train(train.Images.Count, View, Loss, schedule, (WeightDecay, 0.9, 0.99, Clip), late: false, progress, cancel);
         var scores = new List<DepthScores>();
         var flip = new DenseOptions { Flip = true };

@@ -15,7 +15,7 @@ namespace DinoSharp.Training.Protocols;
 /// <summary>Linear segmentation (paper, appendix D.1): batch norm and one linear layer on the patches of the last block, trained with AdamW; sliding windows and mIoU over all pixels of the validation set.</summary>
 public static class SegmentationProtocol
 {
-    private const double Rate = 1e-3, WeightDecay = 1e-3, WarmupShare = 1500.0 / 40_000, WarmupRatio = 1e-6;
+    private const double WeightDecay = 1e-3, WarmupShare = 1500.0 / 40_000, WarmupRatio = 1e-6;
 
     /// <summary>The published length: 40,000 steps of 16 fresh views.</summary>
     public static DenseProbeOptions Published { get; } = new() { Steps = 40_000, Views = 0, Seed = 100 };
@@ -45,7 +45,7 @@ public static class SegmentationProtocol
         };
         using var segmentor = new Segmentor(model.Backbone, input, head, train.Classes);
         var augmentation = new SegmentationAugmentation { SizePixels = options.SizePixels, Normalization = model.Preprocessing.Normalization };
-        var schedule = new OneCycleSchedule { BaseRate = Rate, WarmupSteps = (long)(WarmupShare * options.Steps), WarmupRatio = WarmupRatio, FinalDivisor = double.PositiveInfinity, Momentum = null };
+        var schedule = new OneCycleSchedule { BaseRate = options.RateInUse, WarmupSteps = (long)(WarmupShare * options.Steps), WarmupRatio = WarmupRatio, FinalDivisor = double.PositiveInfinity, Momentum = null };
         new DenseProbe(model.Backbone, head, options).Train(
             train.Images.Count, View, (scores, labels, _) => SegmentationLosses.CrossEntropy(MapResize.Bilinear(scores, labels.shape[1], labels.shape[2]), labels),
             schedule, (WeightDecay, 0.9, 0.999, null), late: true, progress, cancel);
