@@ -19,11 +19,7 @@ internal sealed class ChangeVerb : Verb
     private readonly Option<string?> _labels = new("--labels") { Description = "True change (not 0), a picture or a folder with the same names: finds the best threshold, or scores the one given", HelpName = "PATH" };
     private readonly Option<int> _tolerance = new("--tolerance") { Description = "Patches by which the pictures may be shifted against each other", HelpName = "PATCHES", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the masks of a folder, named as the pictures [default: BEFORE.change here]", HelpName = "FOLDER" };
-    private readonly Option<string> _model = SharedOptions.Model();
-    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<string?> _out = SharedOptions.Out("The sheet: before, after, distance, change [default: BEFORE.change.png here]");
-    private readonly ResolutionOptions _resolution = new();
-    private readonly Option<int> _layer = SharedOptions.Layer();
+    private readonly ToolboxOptions _common = new("The sheet: before, after, distance, change [default: BEFORE.change.png here]");
 
     public ChangeVerb()
         : base(
@@ -39,11 +35,7 @@ internal sealed class ChangeVerb : Verb
         Add(_labels);
         Add(_tolerance);
         Add(_masks);
-        Add(_model);
-        Add(_compute);
-        Add(_out);
-        _resolution.AddTo(this);
-        Add(_layer);
+        _common.AddTo(this);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
@@ -51,8 +43,8 @@ internal sealed class ChangeVerb : Verb
         string before = arguments.GetValue(_before)!;
         bool many = Directory.Exists(before);
         List<Pair> pairs = Pairs(before, arguments.GetValue(_after)!, arguments.GetValue(_labels));
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
+        using DinoModel model = _common.Load(arguments, cancel);
+        var features = _common.Features(arguments, model, output);
         await output.WithProgressAsync("comparing", pairs.Count, progress => Task.Run(() =>
         {
             for (int i = 0; i < pairs.Count; i++)
@@ -72,7 +64,7 @@ internal sealed class ChangeVerb : Verb
         if (folder is not null) Directory.CreateDirectory(folder);
         Result[] results = [.. pairs.Select(pair => Finish(pair, (float)(given ?? best?.Threshold ?? ChangeDetection.OutlierThreshold(pair.Distance!)), folder, names))];
         SegmentationScores? scores = labelled ? SegmentationAreas.Sum(results.Select(r => r.Areas!)).Score() : null;
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose([.. results.Where(r => r.Row is not null).Take(MostPanels).Select(r => r.Row!)]), arguments.GetValue(_out) ?? names.For(before.TrimEnd('/', '\\'), "change.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose([.. results.Where(r => r.Row is not null).Take(MostPanels).Select(r => r.Row!)]), arguments.GetValue(_common.Out) ?? names.For(before.TrimEnd('/', '\\'), "change.png"));
         output.Show(
             new
             {

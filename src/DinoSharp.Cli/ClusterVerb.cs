@@ -20,12 +20,8 @@ internal sealed class ClusterVerb : Verb
     private readonly Option<int> _k = new("--k") { Description = "Number of clusters, 1 to 255", HelpName = "K", DefaultValueFactory = _ => 6 };
     private readonly Option<int> _seed = new("--seed") { Description = "Of the random starts", HelpName = "N", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _masks = new("--masks") { Description = "Also write each picture's clusters as a palette PNG, values 1 to K, into this folder", HelpName = "FOLDER" };
-    private readonly Option<string> _model = SharedOptions.Model();
-    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.cluster.png here]");
     private readonly Option<bool> _guided = ResolutionOptions.Guided();
-    private readonly ResolutionOptions _resolution = new();
-    private readonly Option<int> _layer = SharedOptions.Layer();
+    private readonly ToolboxOptions _common = new("The sheet [default: NAME.cluster.png here]");
 
     public ClusterVerb()
         : base(
@@ -42,12 +38,8 @@ internal sealed class ClusterVerb : Verb
         Add(_k);
         Add(_seed);
         Add(_masks);
-        Add(_model);
-        Add(_compute);
-        Add(_out);
         Add(_guided);
-        _resolution.AddTo(this);
-        Add(_layer);
+        _common.AddTo(this);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
@@ -55,8 +47,8 @@ internal sealed class ClusterVerb : Verb
         string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
         int k = arguments.GetValue(_k);
         string? folder = arguments.GetValue(_masks);
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
+        using DinoModel model = _common.Load(arguments, cancel);
+        var features = _common.Features(arguments, model, output);
 
         // One picture needs one pass; more need a second, because keeping the patches of a folder would fill the memory.
         (string File, PatchMap Map)? only = null;
@@ -102,7 +94,7 @@ internal sealed class ClusterVerb : Verb
 
             return 0;
         }, CancellationToken.None));
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_out) ?? names.For(readable[0], "cluster.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? names.For(readable[0], "cluster.png"));
         output.Show(
             new { output = saved.Path, replaced = saved.Replaced, k, meanSimilarity = clusters.MeanSimilarity, images = results.Select(r => new { path = r.Path, mask = r.Mask, shares = r.Shares }), skipped = features.Skipped, memory = features.Memory.ToJson() },
             [

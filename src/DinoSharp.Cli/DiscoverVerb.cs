@@ -13,29 +13,21 @@ internal sealed class DiscoverVerb : Verb
 
     private readonly Argument<string[]> _images = new("images") { Description = "Pictures, folders or globs", Arity = ArgumentArity.OneOrMore };
     private readonly Option<double> _threshold = new("--threshold") { Description = "Patches with a cosine similarity above this are joined; try 0 to 0.4", HelpName = "COS", DefaultValueFactory = _ => new TokenCutOptions().Threshold };
-    private readonly Option<string> _model = SharedOptions.Model();
-    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<string?> _out = SharedOptions.Out("The sheet: picture and box, saliency [default: NAME.discover.png here]");
-    private readonly ResolutionOptions _resolution = new();
-    private readonly Option<int> _layer = SharedOptions.Layer();
+    private readonly ToolboxOptions _common = new("The sheet: picture and box, saliency [default: NAME.discover.png here]");
 
     public DiscoverVerb()
         : base("discover", "Find the most salient object of a picture, without labels", "dino discover dog.jpg --model dinov3-vits16", "dino discover photos/ --model dinov3-vits16 --json")
     {
         Add(_images);
         Add(_threshold);
-        Add(_model);
-        Add(_compute);
-        Add(_out);
-        _resolution.AddTo(this);
-        Add(_layer);
+        _common.AddTo(this);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
+        using DinoModel model = _common.Load(arguments, cancel);
+        var features = _common.Features(arguments, model, output);
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
         var found = new List<(string Path, DiscoveredObject Object)>();
         await output.WithProgressAsync("discovering", files.Length, progress => Task.Run(() =>
@@ -52,7 +44,7 @@ internal sealed class DiscoverVerb : Verb
             return 0;
         }, CancellationToken.None));
         if (found.Count == 0) throw new DinoSharpException("none of the pictures can be read, see above");
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_out) ?? new OutputNames().For(found[0].Path, "discover.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? new OutputNames().For(found[0].Path, "discover.png"));
         output.Show(
             new
             {

@@ -17,11 +17,7 @@ internal sealed class MatchVerb : Verb
     private readonly Option<double> _spacing = new("--spacing") { Description = "Thin the matches out until they lie farther apart than this on A; 0 keeps all", HelpName = "PIXELS", DefaultValueFactory = _ => 0 };
     private readonly Option<double> _minScore = new("--min-score") { Description = "Drop pairs below this cosine similarity", HelpName = "COS", DefaultValueFactory = _ => -1 };
     private readonly Option<bool> _refine = new("--refine") { Description = "Interpolate places on B between patches, instead of giving the middles of patches" };
-    private readonly Option<string> _model = SharedOptions.Model();
-    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<string?> _out = SharedOptions.Out("The picture of the matches [default: A.match.png here]");
-    private readonly ResolutionOptions _resolution = new();
-    private readonly Option<int> _layer = SharedOptions.Layer();
+    private readonly ToolboxOptions _common = new("The picture of the matches [default: A.match.png here]");
 
     public MatchVerb()
         : base(
@@ -30,20 +26,17 @@ internal sealed class MatchVerb : Verb
             "dino match left.jpg right.jpg --model dinov3-vits16",
             "dino match left.jpg right.jpg --mask-a left-mask.png --mask-b right-mask.png --spacing 100 --model dinov3-vits16 --json")
     {
-        foreach (Symbol symbol in (Symbol[])[_a, _b, _maskA, _maskB, _dense, _spacing, _minScore, _refine, _model, _compute, _out, _layer])
-        {
-            if (symbol is Argument argument) Add(argument);
-            else Add((Option)symbol);
-        }
-
-        _resolution.AddTo(this);
+        Add(_a);
+        Add(_b);
+        foreach (Option option in (Option[])[_maskA, _maskB, _dense, _spacing, _minScore, _refine]) Add(option);
+        _common.AddTo(this);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         Photo[] photos = Photo.Read([arguments.GetValue(_a)!, arguments.GetValue(_b)!]);
         ImageBuffer? maskA = Read(arguments.GetValue(_maskA)), maskB = Read(arguments.GetValue(_maskB));
-        (PatchMap[] maps, int layer, MemoryNotes memory) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), _resolution.Read(arguments), arguments.GetValue(_layer), output, cancel);
+        (PatchMap[] maps, int layer, MemoryNotes memory) = await _common.ExtractAsync(arguments, photos, output, cancel);
         IReadOnlyList<PatchMatch> matches = PatchMatcher.Match(maps[0], maps[1], new()
         {
             ForegroundA = Mask(maskA, maps[0]),
@@ -53,7 +46,7 @@ internal sealed class MatchVerb : Verb
             MinSimilarity = (float)arguments.GetValue(_minScore),
             Refine = arguments.GetValue(_refine),
         });
-        SavedPicture saved = SavedPicture.Save(MatchPicture.Draw(photos[0], photos[1], matches), arguments.GetValue(_out) ?? new OutputNames().For(photos[0].Path, "match.png"));
+        SavedPicture saved = SavedPicture.Save(MatchPicture.Draw(photos[0], photos[1], matches), arguments.GetValue(_common.Out) ?? new OutputNames().For(photos[0].Path, "match.png"));
         output.Show(
             new
             {

@@ -9,9 +9,6 @@ namespace DinoSharp.Cli;
 internal sealed class PcaVerb : Verb
 {
     private readonly Argument<string[]> _images = new("images") { Description = "Pictures; equal colours mean equal things in all of them", Arity = ArgumentArity.OneOrMore };
-    private readonly Option<string> _model = SharedOptions.Model();
-    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<string?> _out = SharedOptions.Out("The sheet; with --no-sheet the picture, or a folder if there are several [default: NAME.pca.png or pca.png here]");
     private readonly Option<bool> _noSheet = new("--no-sheet") { Description = "Only the coloured pictures, each in the size of its original, instead of one sheet beside the originals" };
     private readonly Option<string[]> _mask = new("--mask")
     {
@@ -21,8 +18,7 @@ internal sealed class PcaVerb : Verb
     };
 
     private readonly Option<bool> _guided = ResolutionOptions.Guided();
-    private readonly ResolutionOptions _resolution = new();
-    private readonly Option<int> _layer = SharedOptions.Layer();
+    private readonly ToolboxOptions _common = new("The sheet; with --no-sheet the picture, or a folder if there are several [default: NAME.pca.png or pca.png here]");
 
     public PcaVerb()
         : base(
@@ -32,19 +28,15 @@ internal sealed class PcaVerb : Verb
             "dino pca left.jpg right.jpg --mask auto --out sheet.png --model dinov3-vits16")
     {
         Add(_images);
-        Add(_model);
-        Add(_compute);
-        Add(_out);
         Add(_noSheet);
         Add(_mask);
         Add(_guided);
-        _resolution.AddTo(this);
-        Add(_layer);
+        _common.AddTo(this);
         Validators.Add(result =>
         {
             string[] masks = result.GetValue(_mask) ?? [];
             int images = result.GetValue(_images)?.Length ?? 0;
-            if (result.GetValue(_noSheet) && images > 1 && OutputNames.Pictures.Contains(Path.GetExtension(result.GetValue(_out) ?? "").ToLowerInvariant())) result.AddError("--out must be a folder: --no-sheet writes one picture for each of several");
+            if (result.GetValue(_noSheet) && images > 1 && OutputNames.Pictures.Contains(Path.GetExtension(result.GetValue(_common.Out) ?? "").ToLowerInvariant())) result.AddError("--out must be a folder: --no-sheet writes one picture for each of several");
             if (masks is not ([] or ["auto"]) && masks.Length != images) result.AddError($"{masks.Length} masks for {images} pictures; give --mask once for each picture in the same order, or --mask auto");
         });
     }
@@ -53,14 +45,14 @@ internal sealed class PcaVerb : Verb
     {
         string[] images = arguments.GetValue(_images)!;
         bool folder = arguments.GetValue(_noSheet) && images.Length > 1;
-        if (arguments.GetValue(_out) is { } path && !folder) OutputNames.Require(path, OutputNames.Pictures, images);
+        if (arguments.GetValue(_common.Out) is { } path && !folder) OutputNames.Require(path, OutputNames.Pictures, images);
         Photo[] photos = Photo.Read(images);
-        (PatchMap[] maps, int layer, MemoryNotes memory) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), _resolution.Read(arguments), arguments.GetValue(_layer), output, cancel);
+        (PatchMap[] maps, int layer, MemoryNotes memory) = await _common.ExtractAsync(arguments, photos, output, cancel);
         PatchMask[]? masks = Masks(arguments.GetValue(_mask) ?? [], maps);
         Pca pca = Pca.Fit(maps, 3, masks);
         bool guided = arguments.GetValue(_guided);
         PcaMap[] coloured = [.. maps.Select((map, i) => pca.Project(map, foreground: masks?[i])).Select((map, i) => guided ? new PcaMap(map.Map.UpsampleGuided(photos[i].Pixels), map.Foreground, map.Map.Geometry) : map)];
-        SavedPicture[] saved = arguments.GetValue(_noSheet) ? SaveEach(photos, coloured, arguments.GetValue(_out)) : [SaveSheet(photos, coloured, arguments.GetValue(_out))];
+        SavedPicture[] saved = arguments.GetValue(_noSheet) ? SaveEach(photos, coloured, arguments.GetValue(_common.Out)) : [SaveSheet(photos, coloured, arguments.GetValue(_common.Out))];
         output.Show(
             new
             {

@@ -15,12 +15,8 @@ internal sealed class SegmentVerb : Verb
     private readonly Option<string[]> _examples = new("--examples") { Description = "Pictures with masks or scribbles: " + MaskExamples.Layouts + ". Repeat for several", HelpName = "PATH", Required = true };
     private readonly Option<int> _unlabelled = new("--unlabelled") { Description = "Id of mask pixels that are not labelled, as around scribbles", HelpName = "ID", DefaultValueFactory = _ => 255 };
     private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the results, palette PNGs named as the pictures [default: segments here]", HelpName = "FOLDER" };
-    private readonly Option<string> _model = SharedOptions.Model();
-    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.segment.png here]");
     private readonly Option<bool> _guided = ResolutionOptions.Guided();
-    private readonly ResolutionOptions _resolution = new();
-    private readonly Option<int> _layer = SharedOptions.Layer();
+    private readonly ToolboxOptions _common = new("The sheet [default: NAME.segment.png here]");
 
     public SegmentVerb()
         : base(
@@ -33,12 +29,8 @@ internal sealed class SegmentVerb : Verb
         Add(_examples);
         Add(_unlabelled);
         Add(_masks);
-        Add(_model);
-        Add(_compute);
-        Add(_out);
         Add(_guided);
-        _resolution.AddTo(this);
-        Add(_layer);
+        _common.AddTo(this);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
@@ -47,8 +39,8 @@ internal sealed class SegmentVerb : Verb
         string[] files = PhotoFeatures.Files(arguments.GetValue(_targets)!);
         string folder = arguments.GetValue(_masks) ?? "segments";
         LabelMap[] painted = [.. pairs.Select(pair => MaskExamples.Read(pair.Mask))];
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
+        using DinoModel model = _common.Load(arguments, cancel);
+        var features = _common.Features(arguments, model, output);
         using PatchClassifier classifier = await output.WithProgressAsync("learning", pairs.Count, progress => Task.Run(() =>
         {
             MaskExample[] examples = [.. pairs.Select((pair, i) =>
@@ -79,7 +71,7 @@ internal sealed class SegmentVerb : Verb
             return 0;
         }, CancellationToken.None));
         if (results.Count == 0) throw new DinoSharpException("none of the pictures can be read, see above");
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_out) ?? names.For(results[0].Path, "segment.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? names.For(results[0].Path, "segment.png"));
         output.Show(
             new
             {

@@ -14,11 +14,7 @@ internal sealed class SimilarVerb : Verb
     private readonly Argument<string[]> _images = new("folder") { Description = "Folders, pictures or globs to search", Arity = ArgumentArity.OneOrMore };
     private readonly Option<Place> _at = Place.Option("The place, in pixels of the upright picture from its upper left corner");
     private readonly Option<int> _count = new("--count") { Description = "How many results to show", HelpName = "N", DefaultValueFactory = _ => 10 };
-    private readonly Option<string> _model = SharedOptions.Model();
-    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<string?> _out = SharedOptions.Out("The sheet: query and results with the place found [default: NAME.similar.png here]");
-    private readonly ResolutionOptions _resolution = new();
-    private readonly Option<int> _layer = SharedOptions.Layer();
+    private readonly ToolboxOptions _common = new("The sheet: query and results with the place found [default: NAME.similar.png here]");
 
     public SimilarVerb()
         : base("similar", "Rank pictures by how well they show what one place of a picture shows", "dino similar dog.jpg --at 812,640 photos/ --model dinov3-vits16", "dino similar dog.jpg --at 812,640 photos/ --count 50 --model dinov3-vits16 --json")
@@ -31,11 +27,7 @@ internal sealed class SimilarVerb : Verb
         Add(_images);
         Add(_at);
         Add(_count);
-        Add(_model);
-        Add(_compute);
-        Add(_out);
-        _resolution.AddTo(this);
-        Add(_layer);
+        _common.AddTo(this);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
@@ -44,8 +36,8 @@ internal sealed class SimilarVerb : Verb
         Photo query = Photo.Read([arguments.GetValue(_query)!])[0];
         Place at = arguments.GetValue(_at);
         PatchGeometry.Whole(query.Pixels.Width, query.Pixels.Height).PatchAt(at.X, at.Y, 1, 1); // outside of the picture: an error before the model is loaded
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var features = new PhotoFeatures(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
+        using DinoModel model = _common.Load(arguments, cancel);
+        var features = _common.Features(arguments, model, output);
         PatchMap map = features.Extract(query, cancel);
         (int row, int column) = map.Geometry.PatchAt(at.X, at.Y, map.Height, map.Width);
         float[] vector = map[row, column].ToArray();
@@ -66,7 +58,7 @@ internal sealed class SimilarVerb : Verb
         if (best.Length == 0) throw new DinoSharpException("none of the pictures can be read, see above");
         var rows = new List<IReadOnlyList<PictureSheet.Panel>> { new[] { Marked(query, at.X + 0.5, at.Y + 0.5, null) } };
         rows.AddRange(best.Take(MostPanels).Select(r => Marked(Photo.Read([r.Path])[0], r.X, r.Y, r.Score)).Chunk(3));
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_out) ?? new OutputNames().For(query.Path, "similar.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? new OutputNames().For(query.Path, "similar.png"));
         output.Show(
             new { output = saved.Path, replaced = saved.Replaced, query = new { path = query.Path, x = at.X, y = at.Y, row, column }, results = best.Select(r => new { path = r.Path, score = r.Score, at = new[] { Math.Round(r.X, 2), Math.Round(r.Y, 2) } }), skipped = features.Skipped, memory = features.Memory.ToJson() },
             [.. best.Select(r => $"{r.Score:0.000}  {r.Path} at {r.X:0},{r.Y:0}"), saved.ToString()]);

@@ -28,11 +28,7 @@ internal sealed class SimilarityVerb : Verb
         },
     };
 
-    private readonly Option<string> _model = SharedOptions.Model();
-    private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<string?> _out = SharedOptions.Out("The sheet [default: NAME.similarity.png here]");
-    private readonly ResolutionOptions _resolution = new();
-    private readonly Option<int> _layer = SharedOptions.Layer();
+    private readonly ToolboxOptions _common = new("The sheet [default: NAME.similarity.png here]");
 
     public SimilarityVerb()
         : base(
@@ -45,25 +41,21 @@ internal sealed class SimilarityVerb : Verb
         Add(_others);
         Add(_at);
         Add(_range);
-        Add(_model);
-        Add(_compute);
-        Add(_out);
-        _resolution.AddTo(this);
-        Add(_layer);
+        _common.AddTo(this);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string[] images = [arguments.GetValue(_image)!, .. arguments.GetValue(_others)!];
-        if (arguments.GetValue(_out) is { } path) OutputNames.Require(path, OutputNames.Pictures, images);
+        if (arguments.GetValue(_common.Out) is { } path) OutputNames.Require(path, OutputNames.Pictures, images);
         Photo[] photos = Photo.Read(images);
         Place[] places = arguments.GetValue(_at)!;
         PatchGeometry whole = PatchGeometry.Whole(photos[0].Pixels.Width, photos[0].Pixels.Height);
         foreach (Place place in places) whole.PatchAt(place.X, place.Y, 1, 1); // outside of the picture: an error before the model is loaded
-        (PatchMap[] maps, int layer, MemoryNotes memory) = await Photo.ExtractAsync(photos, arguments.GetValue(_model)!, arguments.GetValue(_compute), _resolution.Read(arguments), arguments.GetValue(_layer), output, cancel);
-        Query[] queries = [.. places.Select(place => Query.Create(place, maps))];
+        (PatchMap[] maps, int layer, MemoryNotes memory) = await _common.ExtractAsync(arguments, photos, output, cancel);
+        Query[] queries = [.. places.Select((place, i) => Query.Create(place, i, maps))];
         var found = new ValueRange(queries.Min(q => q.Heats.Min(h => h.Range.Low)), queries.Max(q => q.Heats.Max(h => h.Range.High)));
-        SavedPicture saved = SavedPicture.Save(SimilaritySheet.Draw(photos, queries, arguments.GetValue(_range)!.Fixed ?? found), arguments.GetValue(_out) ?? new OutputNames().For(photos[0].Path, "similarity.png"));
+        SavedPicture saved = SavedPicture.Save(SimilaritySheet.Draw(photos, queries, arguments.GetValue(_range)!.Fixed ?? found), arguments.GetValue(_common.Out) ?? new OutputNames().For(photos[0].Path, "similarity.png"));
         var results = queries.Select(query => new { x = query.Place.X, y = query.Place.Y, row = query.Row, column = query.Column, images = photos.Select((photo, i) => InPicture(photo, maps[i], query.Heats[i], first: i == 0)).ToArray() }).ToArray();
         output.Show(
             new { output = saved.Path, replaced = saved.Replaced, layer, memory = memory.ToJson(), queries = results },

@@ -11,7 +11,7 @@ namespace DinoSharp.Cli.Pictures;
 internal sealed record Photo(string Path, ImageBuffer Pixels)
 {
     // Larger panels make sheets that viewers and chats scale down again; smaller ones hide what there is to see.
-    private const int LongestPanelSide = 1024;
+    private const int LongestPanelSide = 768;
     private const int ShortestPanelSide = 512;
 
     /// <summary>Reads the files.</summary>
@@ -30,18 +30,16 @@ internal sealed record Photo(string Path, ImageBuffer Pixels)
     }
 
     /// <summary>The patch features of several pictures in one layer.</summary>
+    /// <param name="model">What computes them.</param>
     /// <param name="photos">The pictures.</param>
-    /// <param name="modelName">Which model to load for it.</param>
-    /// <param name="compute">Precision of the matrix products.</param>
     /// <param name="options">Size, tiles and memory.</param>
     /// <param name="layer">Index of the layer, negative from the end.</param>
     /// <param name="output">Shows the progress.</param>
     /// <param name="cancel">Stops between pictures.</param>
     /// <returns>One map per picture, the layer counted from 0, and what was said about memory.</returns>
     public static async Task<(PatchMap[] Maps, int Layer, MemoryNotes Memory)> ExtractAsync(
-        IReadOnlyList<Photo> photos, string modelName, ComputeType compute, ExtractOptions options, int layer, Output output, CancellationToken cancel)
+        DinoModel model, IReadOnlyList<Photo> photos, ExtractOptions options, int layer, Output output, CancellationToken cancel)
     {
-        using DinoModel model = DinoModel.Load(modelName, new DinoModelOptions { Compute = compute }, cancel);
         LayerSelection wanted = [layer];
         int index = wanted.Resolve(model.Backbone.Config.LayerCount)[0];
         options = options with { Layers = wanted };
