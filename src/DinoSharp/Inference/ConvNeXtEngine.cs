@@ -45,6 +45,8 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 
     private static Workers Workers => Workers.Shared;
 
+    private NativeBuffer[] Buffers => [_x, _narrow, _wide, _packed];
+
     public override ComputeType Type => _type;
 
     public override Tensor[] Forward(Tensor images, IReadOnlyList<int> layers)
@@ -95,6 +97,8 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
                     fixed (byte* raw = result.bytes) Copy(map, grid, task / stage.Width, task % stage.Width, 0, grid.Pixels, (float*)raw + ((long)task * grid.Pixels), toMap: false);
                 });
             }
+
+            NativeBuffer.Trim(Buffers);
         }
 
         return [.. results.Select(r => r.MoveToOuterDisposeScope())];
@@ -107,7 +111,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
     public override void Dispose()
     {
         foreach (PackedStage stage in _stages) stage.Dispose();
-        foreach (NativeBuffer buffer in new[] { _x, _narrow, _wide, _packed }) buffer.Dispose();
+        foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
     }
 
     // One row of 4×4 patches of an image; inputs in the order of the convolution's weights: channel, row, column.

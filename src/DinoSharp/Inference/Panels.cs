@@ -37,12 +37,24 @@ internal readonly unsafe struct Panels(float* memory, int features, int vectors,
 /// <summary>Aligned memory outside the managed heap, grown when more is asked for and kept between calls: fresh pages cost more than the arithmetic on them.</summary>
 internal sealed unsafe class NativeBuffer : IDisposable
 {
+    /// <summary>Buffers of an engine are kept for the next call up to this size in all.</summary>
+    public const long MostKeptBytes = 256 << 20;
+
     private void* _memory;
 
     ~NativeBuffer() => Release();
 
     /// <summary>Floats there is room for.</summary>
     public long Floats { get; private set; }
+
+    /// <summary>Gives back the buffers of an engine if they are large: fresh pages cost little beside the arithmetic on such a picture, and what comes after it may need the memory.</summary>
+    public static void Trim(params ReadOnlySpan<NativeBuffer> buffers)
+    {
+        long floats = 0;
+        foreach (NativeBuffer buffer in buffers) floats += buffer.Floats;
+        if (floats * sizeof(float) <= MostKeptBytes) return;
+        foreach (NativeBuffer buffer in buffers) buffer.Release();
+    }
 
     /// <summary>Memory for so many floats, zeroed when it is new.</summary>
     public float* Get(long floats)

@@ -11,9 +11,6 @@ namespace DinoSharp.Inference;
 /// <remarks>A snapshot of the weights: later changes of the network are not seen. Measured figures and what was tried: docs/performance.md.</remarks>
 internal static class VisionTransformerEngine
 {
-    /// <summary>Buffers up to this size are kept for the next call.</summary>
-    public const long MostKeptBytes = 256 << 20;
-
     /// <summary>Packs the weights of a network, or returns null with the reason why this processor or this network must use the general path.</summary>
     /// <param name="network">The network.</param>
     /// <param name="type">Precision of the large products; not <see cref="ComputeType.Auto"/>.</param>
@@ -109,8 +106,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
                 }
             }
 
-            // For such a picture, fresh pages cost little beside the arithmetic, and what comes after it may need the memory.
-            if (Buffers.Sum(buffer => buffer.Floats) * sizeof(float) > VisionTransformerEngine.MostKeptBytes) foreach (NativeBuffer buffer in Buffers) buffer.Release();
+            NativeBuffer.Trim(Buffers);
         }
 
         return [.. results.Select(r => r.MoveToOuterDisposeScope())];

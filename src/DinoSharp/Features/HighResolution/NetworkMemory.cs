@@ -15,9 +15,6 @@ internal static class NetworkMemory
     // The same for the first stage of a ConvNeXt, in activations [C, H/4, W/4].
     private const double ConvNeXtActivations = 17.5;
 
-    // And of our own kernels: the map, its norm and the four times wider hidden layer.
-    private const double ConvNeXtBuffers = 6;
-
     // What queries and keys of one layer take before the scores of a few queries are computed, in activations [N, D].
     private const double AttentionActivations = 14;
 
@@ -60,7 +57,7 @@ internal static class NetworkMemory
     {
         if (network.KernelPrecision is not { } type || network.Config is ConvNeXtConfig)
         {
-            double activations = network.Config is VisionTransformerConfig ? VisionTransformerActivations : network.KernelPrecision is null ? ConvNeXtActivations : ConvNeXtBuffers;
+            double activations = network.Config is VisionTransformerConfig ? VisionTransformerActivations : network.KernelPrecision is { } kernels ? ConvNeXtBuffers(kernels) : ConvNeXtActivations;
             return (long)(activations * Activation(network.Config, height, width)) + Results(network.Config, height, width, layers);
         }
 
@@ -86,23 +83,25 @@ internal static class NetworkMemory
     /// <param name="width">Width of the input in pixels.</param>
     public static long Input(BackboneConfig config, int height, int width) => (long)height * width * config.InputChannels * (sizeof(float) + sizeof(byte));
 
-    /// <summary>Bytes of the buffers of our own kernels.</summary>
+    // In the same activations what our own kernels hold: the map, its norm, the four times wider hidden layer and, with fewer bits, that layer once more as an operand.
+    private static double ConvNeXtBuffers(ComputeType type) => 6 + (type == ComputeType.Float32 ? 0 : PackedLinear.StepsOf(4, type));
+
+    /// <summary>Bytes of the buffers of our own kernels for a vision transformer.</summary>
     private static long EngineBuffers(VisionTransformerConfig vit, ComputeType type, int height, int width)
     {
         bool gated = vit.FeedForward != FeedForwardKind.Mlp;
         long tokens = Tokens(vit, height, width), padded = (tokens + PanelTokens - 1) / PanelTokens * PanelTokens, d = vit.Width;
         long up = (gated ? 2L : 1L) * vit.FeedForwardWidth, unfolded = vit.InputChannels * vit.PatchSize * vit.PatchSize;
         long floatsPerToken = d + Math.Max(d, gated ? vit.FeedForwardWidth : 0) + Math.Max(Math.Max(3 * d, up), unfolded) + d; // x, narrow, wide, values
-        if (type != ComputeType.Float32) floatsPerToken += (d / 2) + (Math.Max(d, vit.FeedForwardWidth) / 2); // operands in two bytes
+        if (type != ComputeType.Float32) floatsPerToken += (d / 2) + PackedLinear.StepsOf((int)Math.Max(d, vit.FeedForwardWidth), type); // values in two bytes beside queries and keys; operands
         return padded * floatsPerToken * sizeof(float);
     }
 
     private static long KeptBuffers(Backbone network, int height, int width)
     {
         if (network.KernelPrecision is not { } type) return 0;
-        if (network.Config is ConvNeXtConfig) return (long)(ConvNeXtBuffers * Activation(network.Config, height, width));
-        long buffers = EngineBuffers((VisionTransformerConfig)network.Config, type, height, width);
-        return buffers > VisionTransformerEngine.MostKeptBytes ? 0 : buffers;
+        long buffers = network.Config is VisionTransformerConfig vit ? EngineBuffers(vit, type, height, width) : (long)(ConvNeXtBuffers(type) * Activation(network.Config, height, width));
+        return buffers > NativeBuffer.MostKeptBytes ? 0 : buffers;
     }
 
     // Bytes of one activation at the widest point of the network.
