@@ -28,6 +28,18 @@ public sealed class ImageIndex : IDisposable
     /// <summary>The pictures.</summary>
     public IReadOnlyList<IndexItem> Items { get; }
 
+    /// <summary>Cosine similarities that are looked at together; the default takes 16 MB.</summary>
+    internal int MostSimilarities { get; set; } = 1 << 22;
+
+    // Of one part: the copy that is read, the rows that count, and these at unit length.
+    private long PartBytes => 3L * sizeof(float) * _segments.Select((s, i) => (long)Math.Max(_live[i].Length, s.Items.Count) * s.Dim).DefaultIfEmpty(0).Max();
+
+    /// <summary>Bytes that <see cref="Search"/> adds at its peak.</summary>
+    internal long SearchBytes => PartBytes;
+
+    /// <summary>Bytes that <see cref="FindDuplicates"/> and <see cref="RankOutliers"/> add at their peak: two parts, similarities and the list of those above a limit.</summary>
+    internal long CompareBytes => (PartBytes * 4 / 3) + (6L * sizeof(float) * Math.Min(MostSimilarities, (long)Items.Count * Items.Count));
+
     /// <summary>Opens an index.</summary>
     /// <param name="folder">The folder that 'dino index build' made.</param>
     /// <exception cref="DinoSharpException">No index, another format, or damaged.</exception>
@@ -97,15 +109,18 @@ public sealed class ImageIndex : IDisposable
             {
                 cancel.ThrowIfCancellationRequested();
                 using Part b = Read(t);
-                using var scope = NewDisposeScope();
-                Tensor similar = a.Vectors.matmul(b.Vectors.t()); // [n, m]
-                Tensor pairs = similar.ge(Num(minSimilarity)).nonzero(); // [pairs, 2]
-                long[] rows = pairs.select(1, 0).contiguous().data<long>().ToArray(), columns = pairs.select(1, 1).contiguous().data<long>().ToArray();
-                float[] scores = similar.masked_select(similar.ge(Num(minSimilarity))).data<float>().ToArray();
-                for (int i = 0; i < rows.Length; i++)
+                foreach ((int first, int count) in Blocks(a))
                 {
-                    (int x, int y) = (a.First + (int)rows[i], b.First + (int)columns[i]);
-                    if (x < y) Join(x, y, scores[i]);
+                    using var scope = NewDisposeScope();
+                    Tensor similar = a.Vectors.narrow(0, first, count).matmul(b.Vectors.t()); // [n, m]
+                    Tensor pairs = similar.ge(Num(minSimilarity)).nonzero(); // [pairs, 2]
+                    long[] rows = pairs.select(1, 0).contiguous().data<long>().ToArray(), columns = pairs.select(1, 1).contiguous().data<long>().ToArray();
+                    float[] scores = similar.masked_select(similar.ge(Num(minSimilarity))).data<float>().ToArray();
+                    for (int i = 0; i < rows.Length; i++)
+                    {
+                        (int x, int y) = (a.First + first + (int)rows[i], b.First + (int)columns[i]);
+                        if (x < y) Join(x, y, scores[i]);
+                    }
                 }
             }
 
@@ -150,19 +165,22 @@ public sealed class ImageIndex : IDisposable
             using Part a = Read(s);
             if (a.Vectors.shape[0] == 0) continue;
             using var kept = NewDisposeScope();
-            Tensor? best = null;
+            var best = new Dictionary<int, Tensor>(); // of the block that begins with a row: the highest so far [n, k]
             for (int t = 0; t < _segments.Count; t++)
             {
                 cancel.ThrowIfCancellationRequested();
                 using Part b = Read(t);
-                using var scope = NewDisposeScope();
-                Tensor similar = a.Vectors.matmul(b.Vectors.t()); // [n, m]
-                if (s == t) similar.diagonal().fill_(Num(double.NegativeInfinity)); // itself
-                if (best is not null) similar = cat([best, similar], 1); // [n, k + m]
-                best = similar.topk((int)Math.Min(k, similar.shape[1]), 1).values.MoveToOuterDisposeScope(); // [n, k]
+                foreach ((int first, int count) in Blocks(a))
+                {
+                    using var scope = NewDisposeScope();
+                    Tensor similar = a.Vectors.narrow(0, first, count).matmul(b.Vectors.t()); // [n, m]
+                    if (s == t) similar.diagonal(first).fill_(Num(double.NegativeInfinity)); // itself
+                    if (best.TryGetValue(first, out Tensor? before)) similar = cat([before, similar], 1); // [n, k + m]
+                    best[first] = similar.topk((int)Math.Min(k, similar.shape[1]), 1).values.MoveToOuterDisposeScope(); // [n, k]
+                }
             }
 
-            scores.AddRange((Num(1) - best!.mean([1])).clamp(Num(0), Num(2)).data<float>().ToArray());
+            foreach (Tensor block in best.OrderBy(b => b.Key).Select(b => b.Value)) scores.AddRange((Num(1) - block.mean([1])).clamp(Num(0), Num(2)).data<float>().ToArray());
             progress?.Report(scores.Count);
         }
 
@@ -187,6 +205,13 @@ public sealed class ImageIndex : IDisposable
 
         ILookup<int, int> rows = last.Values.ToLookup(place => place.Segment, place => place.Row);
         return [.. segments.Select((_, s) => rows[s].Order().ToArray())];
+    }
+
+    // Rows of a part whose similarities with all of any other are computed together.
+    private IEnumerable<(int First, int Count)> Blocks(Part part)
+    {
+        int rows = (int)part.Vectors.shape[0], atOnce = Math.Max(1, MostSimilarities / _live.Max(live => Math.Max(1, live.Length)));
+        for (int first = 0; first < rows; first += atOnce) yield return (first, Math.Min(atOnce, rows - first));
     }
 
     // The live vectors of one segment, of unit length.

@@ -36,6 +36,30 @@ public class CommandLineTests
         await Task.CompletedTask;
     }
 
+    // What scripts rely on: the same options everywhere.
+    [Theory]
+    [InlineData("match a.png b.png")]
+    [InlineData("track frames --mask first.png")]
+    [InlineData("segment --examples painted targets")]
+    [InlineData("cluster images --k 6")]
+    [InlineData("discover a.png")]
+    [InlineData("similar a.png --at 1,2 folder")]
+    [InlineData("change a.png b.png")]
+    [InlineData("similarity a.png --at 1,2")]
+    [InlineData("attention a.png")]
+    [InlineData("pca a.png")]
+    [InlineData("index build folder")]
+    [InlineData("index add folder")]
+    [InlineData("index search i a.png")]
+    [InlineData("index dedup i")]
+    [InlineData("index outliers i")]
+    public void TheToolboxHasCommonOptions(string words)
+    {
+        var root = new RootCommand();
+        foreach (Command command in DinoSharp.Cli.Program.Verbs()) root.Add(command);
+        Assert.Empty(root.Parse(words + " --model random:vits16 --size 512 --json --out result --max-memory 2GB").Errors);
+    }
+
     [Fact]
     public async Task NoVerbShowsTheHelpOnStderr()
     {

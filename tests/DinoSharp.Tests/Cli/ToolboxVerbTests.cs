@@ -131,6 +131,14 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Contains(groups.EnumerateArray(), g => g.GetProperty("paths").EnumerateArray().Select(p => Path.GetFileName(p.GetString())).Intersect(["a.png", "twin.png"]).Count() == 2);
         Assert.Equal(3, Success(await Dino.RunAsync("index", "outliers", index, "--neighbors", "1", "--json")).GetArrayLength());
 
+        foreach (string[] question in new string[][] { ["search", index, b], ["dedup", index], ["outliers", index] })
+        {
+            Assert.Equal(0, (await Dino.RunAsync(["index", .. question, "--model", tiny.Path, "--max-memory", "8GB"])).Code);
+            Assert.Contains("the limit is 20 MB", (await Dino.RunAsync(["index", .. question, "--max-memory", "20MB"])).Error);
+            Assert.Contains("--size 512: ", (await Dino.RunAsync(["index", .. question, "--size", "512"])).Error);
+            Assert.Contains("whose weights are others", (await Dino.RunAsync(["index", .. question, "--model", "dino-tiny"])).Error);
+        }
+
         File.Delete(tiny.File("indexed/twin.png"));
         JsonElement added = Success(await Dino.RunAsync("index", "add", tiny.Draw("more.png", seed: 4), "--out", index, "--model", tiny.Path, "--json"));
         Assert.Equal((3, 1, 1), (added.GetProperty("count").GetInt32(), added.GetProperty("embedded").GetInt32(), added.GetProperty("removed").GetInt32()));

@@ -175,6 +175,13 @@ public sealed class ImageIndexTests : IDisposable
         double Cosine(float[] v) => v.Zip(query).Sum(p => p.First * p.Second) / Math.Sqrt(v.Sum(x => x * x) * query.Sum(x => x * x));
         using ImageIndex index = ImageIndex.Open(folder.File("i"));
         Assert.Equal(vectors.OrderByDescending(v => Cosine(v.Value)).Take(5).Select(v => v.Key), index.Search(query, 5).Select(h => h.Item.Path));
+
+        // The same whether many or few similarities are looked at together.
+        string[] Groups() => [.. index.FindDuplicates(0.9f).Select(g => string.Join(' ', g.Items.Select(i => i.Path).Order())).Order()];
+        (string[] groups, IReadOnlyList<SearchHit> outliers) = (Groups(), index.RankOutliers(3));
+        index.MostSimilarities = 3 * Math.Min(count, perPart);
+        Assert.Equal(groups, Groups());
+        Assert.Equal(outliers.Select(h => h.Score), index.RankOutliers(3).Select(h => h.Score), (x, y) => Math.Abs(x - y) < 1e-5);
     }, iter: 20, threads: 1);
 
     [Fact]
