@@ -37,6 +37,7 @@ internal readonly record struct Place(int X, int Y)
             else result.AddError($"--at {word}: expected two whole numbers with a comma between, such as --at 120,80");
         }
 
+        if (places.Count > byte.MaxValue) result.AddError($"--at: {places.Count} places; at most {byte.MaxValue} can be told apart by colours");
         return [.. places];
     }
 }

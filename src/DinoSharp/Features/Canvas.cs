@@ -115,16 +115,22 @@ internal sealed class Canvas
         for (int y = 0; y < picture.Height; y++) source.Slice(y * row, row).CopyTo(_pixels.AsSpan((((top + y) * Width) + left) * 3));
     }
 
-    /// <summary>A ring around a point, white between black, visible on any ground.</summary>
-    public void Ring(double x, double y, double radius, double thickness)
+    /// <summary>A ring around a point, visible on any ground.</summary>
+    /// <param name="x">The point, from the left.</param>
+    /// <param name="y">The point, from the top.</param>
+    /// <param name="radius">Of the middle of the line.</param>
+    /// <param name="thickness">Half of the line's width, borders included.</param>
+    /// <param name="color">Between white borders; null: white between black.</param>
+    public void Ring(double x, double y, double radius, double thickness, (byte Red, byte Green, byte Blue)? color = null)
     {
+        (byte, byte, byte) black = (0, 0, 0), white = (byte.MaxValue, byte.MaxValue, byte.MaxValue), border = color is null ? black : white;
         int reach = (int)(radius + (2 * thickness)) + 1;
         for (int py = Math.Max(0, (int)y - reach); py < Math.Min(Height, (int)y + reach + 1); py++)
         {
             for (int px = Math.Max(0, (int)x - reach); px < Math.Min(Width, (int)x + reach + 1); px++)
             {
                 double off = Math.Abs(Math.Sqrt(((px + 0.5 - x) * (px + 0.5 - x)) + ((py + 0.5 - y) * (py + 0.5 - y))) - radius);
-                if (off < thickness) Set(px, py, off < thickness / 2 ? byte.MaxValue : byte.MinValue);
+                if (off < thickness) Blend(px, py, off < 0.6 * thickness ? color ?? white : border, 1);
             }
         }
     }
@@ -168,7 +174,7 @@ internal sealed class Canvas
                     int along = (i * (GlyphWidth + 1) * scale) + x;
                     (int px, int py) = upwards ? (left + y, top + length - 1 - along) : (left + along, top + y);
                     bool inside = px >= 0 && py >= 0 && px < Width && py < Height;
-                    if (inside && ((rows[y / scale] >> (GlyphWidth - 1 - (x / scale))) & 1) == 1) Set(px, py, byte.MinValue);
+                    if (inside && ((rows[y / scale] >> (GlyphWidth - 1 - (x / scale))) & 1) == 1) Blend(px, py, (0, 0, 0), 1);
                 }
             }
         }
@@ -193,6 +199,4 @@ internal sealed class Canvas
         pixel[1] = (byte)((pixel[1] * (1 - share)) + (color.Green * share) + 0.5);
         pixel[2] = (byte)((pixel[2] * (1 - share)) + (color.Blue * share) + 0.5);
     }
-
-    private void Set(int x, int y, byte level) => _pixels.AsSpan(((y * Width) + x) * 3, 3).Fill(level);
 }
