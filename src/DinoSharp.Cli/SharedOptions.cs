@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using DinoSharp.Backbones;
+using TorchSharp;
 
 namespace DinoSharp.Cli;
 
@@ -27,6 +28,35 @@ internal static class SharedOptions
         CustomParser = result => Enum.TryParse(result.Tokens[0].Value, ignoreCase: true, out ComputeType type) && Enum.IsDefined(type) && !char.IsAsciiDigit(result.Tokens[0].Value[0]) ? type : Unknown(result),
         DefaultValueFactory = _ => ComputeType.Float32,
     };
+
+    /// <summary>Which processor computes.</summary>
+    public static Option<string> Device()
+    {
+        var option = new Option<string>("--device")
+        {
+            Description = "Where to compute: cpu, cuda, cuda:1, or auto: a GPU if this libtorch can use one",
+            HelpName = "DEVICE",
+            DefaultValueFactory = _ => "auto",
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [var word] && !IsDevice(word.Value)) result.AddError($"--device {word.Value}: expected cpu, cuda, cuda:N or auto");
+        });
+        return option;
+
+        static bool IsDevice(string word) => word is "auto" or "cpu" or "cuda" || (word.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(word.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out _));
+    }
+
+    /// <summary>The device of a valid <c>--device</c>.</summary>
+    /// <exception cref="DinoSharpException">There is no such GPU.</exception>
+    public static torch.Device Device(string word)
+    {
+        int gpus = torch.cuda.is_available() ? torch.cuda.device_count() : 0;
+        if (word == "cpu" || (word == "auto" && gpus == 0)) return torch.CPU;
+        int index = word.Length > 5 ? int.Parse(word.AsSpan(5), CultureInfo.InvariantCulture) : 0;
+        if (index >= gpus) throw new DinoSharpException($"--device {word}: this libtorch can use {gpus} GPUs; `dino doctor` says what is missing");
+        return torch.device(DeviceType.CUDA, index);
+    }
 
     /// <summary>Which layer to look at.</summary>
     public static Option<int> Layer() => new("--layer") { Description = "Layer: 0 is the first, -1 the last", HelpName = "N", DefaultValueFactory = _ => -1 };

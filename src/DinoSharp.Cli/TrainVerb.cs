@@ -21,6 +21,8 @@ internal sealed class TrainVerb : Verb
     private readonly Option<string?> _report = new("--report") { Description = "Write report.html and report.png of a run, finished or still going on; train nothing", HelpName = "FOLDER" };
     private readonly Option<string?> _replay = new("--replay") { Description = "Make a refused step again from the batch that was kept, and say where it went wrong", HelpName = "FILE" };
 
+    private readonly Option<string> _device = SharedOptions.Device();
+
     public TrainVerb()
         : base(
             "train",
@@ -39,6 +41,7 @@ internal sealed class TrainVerb : Verb
         Add(_save);
         Add(_report);
         Add(_replay);
+        Add(_device);
         Validators.Add(result =>
         {
             bool official = result.GetValue(_official) is not null;
@@ -54,7 +57,7 @@ internal sealed class TrainVerb : Verb
     {
         if (arguments.GetValue(_replay) is { } batch)
         {
-            IReadOnlyList<StepReport> reports = Pretrainer.Replay(batch);
+            IReadOnlyList<StepReport> reports = Pretrainer.Replay(batch, Device(arguments));
             output.Show(reports, reports.Select(r => r.NonFinite is null ? $"step {r.Step} is finite now; total loss {Number(r.Losses.Total)}" : $"step {r.Step}: {r.NonFinite} is not finite"));
             return ExitCode.Ok;
         }
@@ -80,7 +83,7 @@ internal sealed class TrainVerb : Verb
         if (arguments.GetValue(_dryRun))
         {
             recipe.Validate(recipe.About.Processes);
-            RunEstimate estimate = await Task.Run(() => RunEstimate.Of(recipe, cancel: cancel), cancel);
+            RunEstimate estimate = await Task.Run(() => RunEstimate.Of(recipe, Device(arguments), cancel: cancel), cancel);
             output.Show(new { recipe = recipe.ToYaml(), estimate, official?.Keys }, [.. recipe.ToYaml().TrimEnd().Split('\n'), "", .. Lines(recipe, estimate)]);
             return ExitCode.Ok;
         }
@@ -89,7 +92,7 @@ internal sealed class TrainVerb : Verb
         recipe.Validate();
         if (recipe.About.Processes > 1) output.Note($"the recipe is written for {recipe.About.Processes} processes, this run has one: its batch, and with it the learning rate, is that of one process");
 
-        var options = new PretrainOptions { Resume = arguments.GetValue(_resume) };
+        var options = new PretrainOptions { Resume = arguments.GetValue(_resume), Device = Device(arguments) };
         var log = new Said(line => output.Note(line));
         void Line(PretrainProgress p)
         {
@@ -103,15 +106,18 @@ internal sealed class TrainVerb : Verb
         return ExitCode.Ok;
     }
 
+    private TorchSharp.torch.Device Device(ParseResult arguments) => SharedOptions.Device(arguments.GetValue(_device)!);
+
     private static IEnumerable<string> Lines(PretrainRecipe recipe, RunEstimate estimate)
     {
         long available = SystemReport.Collect().Memory.AvailableBytes;
         if (recipe.About.Processes > 1) yield return $"written for {recipe.About.Processes} processes of {recipe.Phases[0].BatchImages} images; `dino train` runs one";
-        yield return $"backbone {estimate.BackboneParameters:N0} parameters, heads {estimate.HeadParameters:N0}";
+        yield return $"{(recipe.Students.Count > 0 ? $"{recipe.Students.Count} backbones" : "backbone")} {estimate.BackboneParameters:N0} parameters, heads {estimate.HeadParameters:N0}";
+        if (recipe.Distillation is { } distillation) yield return estimate.TeacherParameters is long frozen ? $"frozen teacher {frozen:N0} parameters" : $"frozen teacher: {distillation.Teacher} is not there, so neither its memory nor a step's time is known";
         yield return Data(recipe.Data);
         foreach (PhaseEstimate phase in estimate.Phases)
         {
-            string time = phase.SecondsPerStep is double s ? $"{Number(s)} s per step, {TrainingDisplay.Duration(TimeSpan.FromSeconds(s * phase.Steps))} in all on this machine as busy as it is now" : "not tried here: too large, or distilled";
+            string time = phase.SecondsPerStep is double s ? $"{Number(s)} s per step, {TrainingDisplay.Duration(TimeSpan.FromSeconds(s * phase.Steps))} in all on this machine as busy as it is now" : "not tried here";
             yield return $"{phase.Phase}: {phase.Steps} steps; {time}; about {(phase.MemoryBytes + (300L << 20)) >> 20:N0} MiB of {available >> 20:N0} available: {(phase.MemoryBytes + (300L << 20) < available ? "fits" : "does NOT fit; lower batchImages, raise microBatches, or set recomputeActivations")}";
         }
     }

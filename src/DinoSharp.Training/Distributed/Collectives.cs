@@ -26,6 +26,12 @@ public class Collectives
     {
     }
 
+    /// <summary>Replaces a tensor by its elementwise maximum over all processes.</summary>
+    /// <param name="tensor">Of equal shape everywhere; no gradient flows.</param>
+    public virtual void Max(Tensor tensor)
+    {
+    }
+
     /// <summary>Replaces tensors by their means over all processes.</summary>
     /// <param name="tensors">Of equal shapes and in equal order everywhere; no gradient flows.</param>
     public virtual void Mean(IReadOnlyList<Tensor> tensors)

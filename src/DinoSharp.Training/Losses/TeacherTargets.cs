@@ -20,7 +20,10 @@ public static class TeacherTargets
         ArgumentOutOfRangeException.ThrowIfLessThan(iterations, 1);
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        Tensor q = logits.to(ScalarType.Float32).div(Num(temperature)).exp_(); // [n, K]
+        Tensor scaled = logits.to(ScalarType.Float32).div(Num(temperature)); // [n, K]
+        Tensor highest = scaled.amax(0, keepdim: true); // [1, K]
+        collectives.Max(highest);
+        Tensor q = scaled.sub_(highest).exp_(); // [n, K]; a factor per prototype cancels in the first division, and exp stays within float32 however long prototypes grow
         for (int i = 0; i < iterations; i++)
         {
             Tensor perPrototype = q.sum(0, keepdim: true); // [1, K]

@@ -22,6 +22,9 @@ public sealed record OptimizerConfig
     /// <summary>What the batch size does to the learning rate. The first form of schedule scales its peak, the current form its peak and end.</summary>
     public LearningRateScaling Scaling { get; init; } = LearningRateScaling.SquareRootOf1024;
 
+    /// <summary>Images that the scaling takes for the batch, where a published run took another number than it trained with; null: the images of a step over all processes.</summary>
+    public int? ScalingImages { get; init; }
+
     /// <summary>Decoupled weight decay, before multipliers.</summary>
     public Schedule WeightDecay { get; init; } = Schedule.Constant(0.04);
 
@@ -77,13 +80,14 @@ public sealed record OptimizerConfig
     public double BackboneFactorAt(long step) => step < FreezeBackboneSteps ? 0 : BackboneRampSteps == 0 ? 1 : Math.Min(1, (step - FreezeBackboneSteps + 1.0) / BackboneRampSteps);
 
     /// <summary>The learning rate that a global batch is trained with.</summary>
-    /// <param name="globalBatch">Images per step over all processes.</param>
+    /// <param name="globalBatch">Images per step over all processes; <see cref="ScalingImages"/> counts instead where it is set.</param>
     public Schedule ScaledLearningRate(long globalBatch)
     {
+        long images = ScalingImages ?? globalBatch;
         double factor = Scaling switch
         {
-            LearningRateScaling.SquareRootOf1024 => 4 * Math.Sqrt(globalBatch / 1024.0),
-            LearningRateScaling.LinearOf256 => globalBatch / 256.0,
+            LearningRateScaling.SquareRootOf1024 => 4 * Math.Sqrt(images / 1024.0),
+            LearningRateScaling.LinearOf256 => images / 256.0,
             _ => 1,
         };
         Schedule scaled = LearningRate with { Peak = LearningRate.Peak * factor };
@@ -107,6 +111,7 @@ public sealed record OptimizerConfig
         Require(LayerwiseDecay is > 0 and <= 1, $"LayerwiseDecay must be in (0, 1], found {LayerwiseDecay}");
         Require(PatchEmbeddingMultiplier >= 0 && DinoHeadDecayMultiplier >= 0, "multipliers must not be negative");
         Require(ClipNorm is null or > 0, $"ClipNorm must be above 0 or absent, found {ClipNorm}");
+        Require(ScalingImages is null or > 0, $"ScalingImages must be above 0 or absent, found {ScalingImages}");
         Require(Beta1 is >= 0 and < 1 && Beta2 is >= 0 and < 1, "Beta1 and Beta2 must be in [0, 1)");
 
         static void Require(bool condition, string problem)

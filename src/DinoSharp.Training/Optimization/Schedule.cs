@@ -61,6 +61,7 @@ public sealed record Schedule
         bool current = Form == ScheduleForm.WarmupCosineConstant;
         Require(!current || (FrozenSteps == 0 && TruncateExtra == 0), $"{nameof(FrozenSteps)} and {nameof(TruncateExtra)} belong to the form {ScheduleForm.InclusiveWarmupCosine}");
         Require(current || CosineSteps is null, $"{nameof(CosineSteps)} belongs to the form {ScheduleForm.WarmupCosineConstant}");
+        Require(TruncateExtra == 0 || totalSteps - FrozenSteps - WarmupSteps != 1, $"{nameof(TruncateExtra)} cannot stretch a cosine of a single step");
         long needed = FrozenSteps + WarmupSteps + (CosineSteps ?? 0);
         Require(needed <= totalSteps, $"its parts need {needed} steps, the run has {totalSteps}: shorten the warm-up or the cosine, or train longer");
 

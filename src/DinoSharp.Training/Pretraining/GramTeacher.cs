@@ -53,8 +53,13 @@ internal sealed class GramTeacher : IDisposable
         GramLossOptions overBatch = _config.Loss with { PerImage = false };
         return (loss.MoveToOuterDisposeScope(), Compute(part.Masks, overBatch).MoveToOuterDisposeScope(), Compute(part.Masks.logical_not(), overBatch).MoveToOuterDisposeScope());
 
-        Tensor Compute(Tensor? selection, GramLossOptions options) =>
-            selection is null ? GramLoss.Compute(student, target, options) : GramLoss.Compute(student[selection], target[selection], options);
+        // A part of a batch may hide no patch, or all: then there is nothing to compare.
+        Tensor Compute(Tensor? selection, GramLossOptions options)
+        {
+            if (selection is null) return GramLoss.Compute(student, target, options);
+            Tensor chosen = student[selection]; // [M, D]
+            return chosen.shape[0] == 0 ? chosen.sum() : GramLoss.Compute(chosen, target[selection], options);
+        }
     }
 
     public void Dispose() => Backbone?.Dispose();
@@ -69,7 +74,7 @@ internal sealed class GramTeacher : IDisposable
         long from = (long)Math.Sqrt(features.shape[1]), to = (long)Math.Sqrt(patches); // crops are square
         Tensor map = features.transpose(1, 2).unflatten(2, [from, from]); // [G·B, D, √T, √T]
         InterpolationMode mode = _config.Resize == GramResize.Bicubic ? InterpolationMode.Bicubic : InterpolationMode.Bilinear;
-        map = nn.functional.interpolate(map, [to, to], mode: mode, align_corners: false, antialias: _config.ResizeAntialias); // [G·B, D, √P, √P]
+        map = nn.functional.interpolate(map.to(ScalarType.Float32), [to, to], mode: mode, align_corners: false, antialias: _config.ResizeAntialias).to(map.dtype); // [G·B, D, √P, √P]
         return map.flatten(2).transpose(1, 2).MoveToOuterDisposeScope(); // [G·B, P, D]
     }
 }

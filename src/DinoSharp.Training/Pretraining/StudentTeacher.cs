@@ -35,8 +35,7 @@ public sealed class StudentTeacher : IDisposable
         Frozen = frozen;
         HeadsConfig heads = frozen is { Heads: null } ? HeadsConfig.ToFeatures(frozen.Backbone.Config.EmbedDim) : config.Heads;
         StudentNetwork = new PretrainNetwork(config.Backbone, heads, device);
-        using var random = new Generator(TorchRandom.SeedOf(config.Seed, WeightStream, 0));
-        StudentNetwork.Initialize(random);
+        Initialize(heads);
         StudentNetwork.train();
         TeacherNetwork = new PretrainNetwork(config.Backbone, heads, device).Freeze();
         PretrainNetwork.Copy(StudentNetwork, TeacherNetwork);
@@ -71,7 +70,7 @@ public sealed class StudentTeacher : IDisposable
     /// <param name="step">Number of the step, 0 is the first; decides schedules and random numbers.</param>
     public StepReport Step(PretrainBatch batch, long step) => StepTogether([this], batch, step)[0];
 
-    /// <summary>Makes one step of several students that share a frozen teacher: it looks at the batch once.</summary>
+    /// <summary>Makes one step of several students that share a frozen teacher: it looks at the batch once. If one of them has to refuse the step, none changes a weight.</summary>
     /// <param name="students">Students of the same frozen teacher, or a single student.</param>
     /// <param name="batch">The views, on any device; not disposed.</param>
     /// <param name="step">Number of the step, 0 is the first.</param>
@@ -84,14 +83,21 @@ public sealed class StudentTeacher : IDisposable
         using var scope = NewDisposeScope();
         PretrainBatch[] parts = first.Prepare(batch);
         Targets[] targets = first.Teach(parts, values[0].TeacherTemperature);
-        return [.. students.Select((student, i) =>
+        StepReport[] reports = [.. students.Select((student, i) => student.ForwardBackward(parts, targets, step, values[i]))];
+        bool refused = reports.Any(r => r.NonFinite is not null);
+        for (int i = 0; i < students.Count; i++)
         {
-            StepReport report = student.ForwardBackward(parts, targets, step, values[i]);
-            if (report.NonFinite is not null) return report;
-            student.Clip(report);
-            student.Update(step, values[i]);
-            return report;
-        })];
+            if (refused)
+            {
+                students[i].Gram?.AfterStep(step, students[i].Teacher); // a refresh is counted by the step, whatever came of it
+                continue;
+            }
+
+            students[i].Clip(reports[i]);
+            students[i].Update(step, values[i]);
+        }
+
+        return reports;
     }
 
     /// <summary>What the schedules say about a step.</summary>
@@ -141,7 +147,7 @@ public sealed class StudentTeacher : IDisposable
 
         (string Name, Parameter[] Parameters)[] modules = [.. StudentNetwork.Parts];
         _collectives.Mean([terms!, .. modules.SelectMany(m => m.Parameters).Select(p => p.grad).OfType<Tensor>()]);
-        Tensor[] norms = [.. modules.Select(m => Gradients.Norm(m.Parameters))];
+        Tensor[] norms = [.. modules.Select(m => Gradients.Norm(m.Parameters).to(_device))];
         double[] numbers = cat([terms!, stack(norms)]).to(ScalarType.Float64).cpu().data<double>().ToArray(); // the only wait for the device in a step
         string? problem = numbers.All(double.IsFinite) ? null : NonFinite.First(parts, StudentNetwork, Frozen is null ? TeacherNetwork : (nn.Module?)Frozen.Network ?? Frozen.Backbone, numbers);
         return new StepReport(step, Terms(numbers, weights), new GradientNorms(numbers[^3], numbers[^2], numbers[^1]), values, problem);
@@ -167,6 +173,21 @@ public sealed class StudentTeacher : IDisposable
     internal void ResetGramTeacher()
     {
         if (Gram?.Backbone is { } anchor) PretrainNetwork.Copy(Teacher, anchor);
+    }
+
+    // Drawn on the CPU wherever the network lives: generators belong to a device, and a seed gives the same weights everywhere.
+    private void Initialize(HeadsConfig heads)
+    {
+        using var random = new Generator(TorchRandom.SeedOf(Config.Seed, WeightStream, 0));
+        if (_device.type == DeviceType.CPU)
+        {
+            StudentNetwork.Initialize(random);
+            return;
+        }
+
+        using var drawn = new PretrainNetwork(Config.Backbone, heads);
+        drawn.Initialize(random);
+        PretrainNetwork.Copy(drawn, StudentNetwork);
     }
 
     // Without gradients the backbone costs a forward pass alone.

@@ -67,8 +67,9 @@ internal static class Teaching
     }
 
     // The original intends this for ConvNeXt students, whose cells are twice as wide as their teacher's patches, but never applies it.
+    // In float32, because libtorch cannot filter bfloat16 on a CPU.
     private static Tensor Scale(Tensor crops, double factor) => factor == 1 ? crops : nn.functional.interpolate(
-        crops, [(long)(crops.shape[2] * factor), (long)(crops.shape[3] * factor)], mode: InterpolationMode.Bilinear, align_corners: false, antialias: true); // [G·B, C, s, s]
+        crops.to(ScalarType.Float32), [(long)(crops.shape[2] * factor), (long)(crops.shape[3] * factor)], mode: InterpolationMode.Bilinear, align_corners: false, antialias: true).to(crops.dtype); // [G·B, C, s, s]
 
     /// <summary>The features of the patches that are hidden from the student. [M, D]</summary>
     /// <param name="patches">[G·B, P, D]</param>

@@ -58,6 +58,7 @@ public sealed record PhaseRecipe
     internal void Validate(PretrainRecipe recipe)
     {
         Masks.Validate();
+        if (Losses.Gram?.Tokens == GramTokens.Masked && (int)(2 * BatchImages / MicroBatches * Masks.CropProbability) == 0) throw new DinoSharpException($"losses.gram.tokens is masked, but with masks.cropProbability {Masks.CropProbability} and {BatchImages / MicroBatches} images together no patch is ever hidden");
         foreach (ViewOptions views in ViewsOfAllResolutions())
         {
             views.Validate();
@@ -85,7 +86,7 @@ public sealed record PhaseRecipe
     {
         Backbone = recipe.Backbone,
         Heads = recipe.Heads,
-        Losses = Losses,
+        Losses = recipe.Distillation?.Targets == DistillationTargets.Features ? Losses with { KoLeoWeight = 0, KoLeoNeighbours = 1, KoLeoGroupSize = null } : Losses, // features alone are compared
         Optimizer = Optimizer,
         Steps = Steps,
         BatchImages = BatchImages,

@@ -1,5 +1,6 @@
 using DinoSharp.Backbones;
 using DinoSharp.Training.Checkpoints;
+using DinoSharp.Training.Data.Sampling;
 using DinoSharp.Training.Optimization;
 using DinoSharp.Training.Pretraining;
 using YamlDotNet.RepresentationModel;
@@ -25,6 +26,9 @@ public sealed record PretrainRecipe
     /// <summary>Where the images come from: a folder, a tar or manifest file, <c>Synthetic:</c>, a data set string like <c>ImageNet:split=TRAIN:root=…</c>, or a mixture
     /// like <c>0.75 * my-photos + 0.25 * Synthetic:</c>.</summary>
     public required string Data { get; init; }
+
+    /// <summary>Order of the images; all orders visit every image equally often.</summary>
+    public SamplerKind Sampler { get; init; }
 
     /// <summary>Threads that decode and augment; null: as many as there are processors.</summary>
     public int? LoaderThreads { get; init; }

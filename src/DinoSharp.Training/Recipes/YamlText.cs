@@ -70,7 +70,9 @@ internal static class YamlText
         int equals = assignment.IndexOf('=', StringComparison.Ordinal);
         if (equals < 1) throw new DinoSharpException($"'{assignment}' is no change of a recipe; write key=value, for example batchImages=16 or optimizer.clipNorm=1");
         string[] path = assignment[..equals].Split('.');
-        YamlNode value = ((YamlMappingNode)Parse(assignment, "value: " + assignment[(equals + 1)..]))[new YamlScalarNode("value")];
+        // 'data=Synthetic:' is a text, though YAML takes a colon at the end for a key.
+        string text = assignment[(equals + 1)..];
+        YamlNode value = text.EndsWith(':') ? new YamlScalarNode(text) : ((YamlMappingNode)Parse(assignment, "value: " + text))[new YamlScalarNode("value")];
         YamlNode node = root;
         for (int i = 0; i < path.Length - 1; i++) node = Enter(node, path[i], assignment);
         if (node is YamlMappingNode mapping) mapping.Children[new YamlScalarNode(path[^1])] = value;
@@ -121,6 +123,7 @@ internal static class YamlText
         if (node is not YamlMappingNode mapping) throw new DinoSharpException($"'{assignment}': there is nothing to enter at '{key}'");
         var name = new YamlScalarNode(key);
         if (mapping.Children.TryGetValue(name, out YamlNode? next) && next is not YamlScalarNode) return mapping.Children[name] = Copy(next);
+        if (next is YamlScalarNode { Value: not (null or "" or "null" or "~") } single) throw new DinoSharpException($"'{assignment}': '{key}' is the single value {single.Value}; write the whole, for example '{key}={{start: {single.Value}, peak: {single.Value}, end: …}}'");
         mapping.Children[name] = new YamlMappingNode();
         return mapping.Children[name];
     }

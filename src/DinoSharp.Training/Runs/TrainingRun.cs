@@ -33,6 +33,7 @@ internal sealed class TrainingRun : IDisposable
     public TrainingRun(PretrainRecipe recipe, PretrainOptions options, IProgress<PretrainProgress>? progress, IProgress<string>? log)
     {
         (_recipe, _options, _progress, _log) = (recipe, options, progress, log);
+        RequireNormalizationOfWeights(recipe);
         _data = ImageDataset.Open(recipe.Data);
         _folder = new RunFolder(recipe.Output ?? Path.Combine("runs", recipe.Name), recipe, options.Resume);
         try
@@ -124,6 +125,19 @@ internal sealed class TrainingRun : IDisposable
         { } prototypes => LearnerFiles.LoadTeacher(prototypes.Teacher, prototypes.TeacherHeads ?? recipe.Heads, device),
     };
 
+    // Mean and deviation belong to weights; others spoil them without a word.
+    private static void RequireNormalizationOfWeights(PretrainRecipe recipe)
+    {
+        foreach (string path in new[] { recipe.InitialWeights, recipe.Distillation?.Teacher }.OfType<string>())
+        {
+            using var weights = DinoSharp.Weights.BackboneWeights.Open(path);
+            PhaseRecipe? other = weights.Normalization.IsGuess ? null : recipe.Phases.FirstOrDefault(p => !p.Views.Normalization.Equals(weights.Normalization.Values));
+            if (other is null) continue;
+            Images.Normalization expected = weights.Normalization.Values;
+            throw new DinoSharpException($"{path} was trained on pictures of mean [{string.Join(", ", expected.Mean)}] and deviation [{string.Join(", ", expected.Std)}] ({expected.Name}: {weights.Normalization.Evidence}), but phase {other.Name} of the recipe normalises otherwise; set views.normalization to these");
+        }
+    }
+
     private StudentTeacher[] Build(int phase) => [.. _recipe.LearnersOf(phase).Select(config => new StudentTeacher(config, _frozen, device: _options.Device))];
 
     private void Begin()
@@ -198,7 +212,7 @@ internal sealed class TrainingRun : IDisposable
         if (_state.PhaseStep >= phase.Steps) return;
         Say($"phase {phase.Name}: {phase.Steps - _state.PhaseStep} steps of {phase.BatchImages} images");
         string? anchor = null;
-        var options = new LoaderOptions { BatchSize = phase.BatchImages, Workers = _recipe.LoaderThreads, Seed = _learners[0].Config.Seed, StartStep = _state.PhaseStep };
+        var options = new LoaderOptions { BatchSize = phase.BatchImages, Workers = _recipe.LoaderThreads, Seed = _learners[0].Config.Seed, Sampler = _recipe.Sampler, StartStep = _state.PhaseStep };
         using var loader = new PretrainLoader(_data, phase.Resolutions.Count == 0 ? [(phase.Views, 1)] : [.. phase.Resolutions.Select(r => (r.Apply(phase.Views), r.Probability))], phase.Masks, options);
         var clock = Stopwatch.StartNew();
         long first = _state.PhaseStep;
@@ -323,6 +337,7 @@ internal sealed class TrainingRun : IDisposable
             for (int i = 0; i < _learners.Length; i++)
             {
                 using Backbones.Backbone teacher = RunFolder.LoadTeacher(_folder.Store.PathOf(step), _recipe, i);
+                if (_options.Device is { } device) teacher.to(device);
                 lines.Add(Look(teacher, step, i));
             }
         }

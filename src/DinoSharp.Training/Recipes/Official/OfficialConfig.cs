@@ -70,6 +70,7 @@ public sealed record OfficialConfig(PretrainRecipe Recipe, IReadOnlyList<Officia
     {
         if (values.Node("multidistillation.students") is not YamlSequenceNode { Children.Count: > 0 } list) throw values.Wrong("multidistillation.students", "a list of students with name and config_path");
         int images = values.WholeNumber("multidistillation.global_batch_size");
+        long processes = list.Select(entry => YamlText.Find(entry, "ranks_range")).OfType<YamlSequenceNode>().Select(range => long.TryParse((range.Children[^1] as YamlScalarNode)?.Value, out long end) ? end : 0).DefaultIfEmpty(0).Max();
         HashSet<string> shared = [.. values.Account().Select(k => k.Key)];
         var keys = new List<OfficialKey>();
         var students = new List<(StudentRecipe Student, PretrainRecipe Alone)>();
@@ -87,11 +88,13 @@ public sealed record OfficialConfig(PretrainRecipe Recipe, IReadOnlyList<Officia
             students.Add((new StudentRecipe { Name = student, Backbone = alone.Backbone, Heads = alone.Heads, LearningRate = optimizer.LearningRate, WeightDecay = optimizer.WeightDecay }, alone));
             if (Shared(alone, students[0].Alone) != Shared(students[0].Alone, students[0].Alone)) ownValues.Refuse("multidistillation.students", $"{student} differs from {students[0].Student.Name} in more than network, heads, learning rate and weight decay; students of one run share the rest");
             ownValues.Note("multidistillation.global_batch_size", "all in this process");
-            ownValues.Note("multidistillation.students", "side by side in this process; ranks_range has no meaning here");
+            ownValues.Note("multidistillation.students", processes > 0 ? $"side by side in this process; of ranks_range only the number of processes counts: the original scales the learning rate by {images / processes} images on each of {processes}" : "side by side in this process");
             keys.AddRange(ownValues.Account().Select(k => shared.Contains(k.Key) ? k : k with { Key = $"{student}: {k.Key}" }).Where(k => !keys.Exists(known => known.Key == k.Key && known.Fate == k.Fate)));
         }
 
-        PretrainRecipe recipe = students[0].Alone with { Students = [.. students.Select(s => s.Student)], Phases = [students[0].Alone.Phases[0] with { BatchImages = images }] };
+        PhaseRecipe phase = students[0].Alone.Phases[0];
+        if (processes > 0 && images >= processes) phase = phase with { Optimizer = phase.Optimizer with { ScalingImages = (int)(images / processes * processes) } };
+        PretrainRecipe recipe = students[0].Alone with { Students = [.. students.Select(s => s.Student)], Phases = [phase with { BatchImages = images }] };
         return (recipe, keys);
     }
 

@@ -66,7 +66,6 @@ internal static class OfficialDefaults
         ["train.compile"] = Speed,
         ["train.cudagraphs"] = Speed,
         ["train.num_workers"] = Speed + "; loaderThreads of the recipe is the number of processors unless set",
-        ["train.cache_dataset"] = Speed,
         ["train.sharded_eval_checkpoint"] = Files,
         ["student.ffn_ratio"] = "the original builds each network with its own ratio, whatever this says",
         ["student.in_chans"] = "the original always builds three channels",

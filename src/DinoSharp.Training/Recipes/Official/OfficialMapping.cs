@@ -1,8 +1,10 @@
 using DinoSharp.Training.Checkpoints;
+using DinoSharp.Training.Data.Sampling;
 using DinoSharp.Training.Losses;
 using DinoSharp.Training.Optimization;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Views;
+using YamlDotNet.RepresentationModel;
 
 namespace DinoSharp.Training.Recipes.Official;
 
@@ -20,6 +22,8 @@ internal sealed class OfficialMapping(OfficialValues c)
         if (c.Flag("student.fp8_enabled")) c.Refuse("student.fp8_enabled", "there is no 8-bit training here; the recipe computes in bfloat16");
         string? output = c.Optional("train.output_dir");
         c.Note("train.seed", "the one seed of weights, views, masks and order");
+        bool sharded = c.Flag("train.cache_dataset");
+        c.Note("train.cache_dataset", sharded ? "chooses the order of the images (sampler); files are cached by the system" : "chooses the order of the images (sampler)");
         (bool distilled, DistillationRecipe? distillation) = Distillation();
         return new PretrainRecipe
         {
@@ -27,6 +31,7 @@ internal sealed class OfficialMapping(OfficialValues c)
             Seed = (ulong)Math.Max(0, c.Long("train.seed")),
             Output = output is null or "." or "" ? null : output,
             Data = c.Text("train.dataset_path"),
+            Sampler = sharded ? SamplerKind.ShardedInfinite : SamplerKind.Infinite,
             Backbone = new OfficialBackbone(c).Read(),
             InitialWeights = InitialWeights(),
             Heads = Heads(),
@@ -125,6 +130,7 @@ internal sealed class OfficialMapping(OfficialValues c)
         if (!reweight) c.Ignore("dino.local_loss_weight_schedule", "read only with reweight_dino_local_loss");
         if (c.Long("dino.koleo_distributed_replicas") != 0) c.Refuse("dino.koleo_distributed_replicas", "the original requires 0");
         if (!across) c.Ignore("dino.koleo_distributed_loss_group_size", "read only with koleo_loss_distributed");
+        if (!across && c.WholeNumber("dino.koleo_topk") != 1) c.Refuse("dino.koleo_topk", "without koleo_loss_distributed the original requires 1");
         return new LossConfig
         {
             DinoWeight = c.Number("dino.loss_weight"),
@@ -164,6 +170,8 @@ internal sealed class OfficialMapping(OfficialValues c)
 
         if (moving && refreshed) c.Refuse("gram.rep_update", "with ema_teacher the anchor moves at every step, there is nothing to refresh");
         if (moving && checkpoint is not null) c.Refuse("gram.ckpt", "with ema_teacher the anchor is the moving teacher and has no file");
+        if (!moving && c.Node("crops.gram_teacher_crops_size") is null or YamlScalarNode { Value: null or "" or "null" or "~" }) c.Refuse("crops.gram_teacher_crops_size", "the original requires crops of their own for a separate Gram teacher");
+        if (!moving) c.Note("gram.use_loss", "the original goes on from the checkpoint of the run before; set initialWeights to its teacher, or this starts from nothing");
         bool refreshes = refreshed && !moving;
         if (!refreshes) foreach (string key in (string[])["update_frequency", "it_first_update", "max_updates"]) c.Ignore("gram." + key, "read only with rep_update");
         bool scheduled = c.Has("gram.loss_weight_schedule");

@@ -46,6 +46,14 @@ internal sealed class ThreadCollectives : Collectives
         tensor.copy_(sum);
     }
 
+    public override void Max(Tensor tensor)
+    {
+        Tensor[] all = Exchange(tensor);
+        using Tensor highest = all.Aggregate(tensor.clone(), (a, b) => a.maximum(b));
+        _meeting.Barrier.SignalAndWait();
+        tensor.copy_(highest);
+    }
+
     public override Tensor GatherRows(Tensor rows) => Gather.apply(rows, this);
 
     private Tensor[] Exchange(Tensor mine)

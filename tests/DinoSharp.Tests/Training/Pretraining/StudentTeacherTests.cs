@@ -139,17 +139,66 @@ public sealed class StudentTeacherTests : IDisposable
         Assert.Equal(0, TinyLearner.Distance(TinyLearner.Snapshot(aloneOther), TinyLearner.Snapshot(togetherOther)));
     }
 
-    [Fact]
-    public void AConvNeXtLearnsFromATeacherWithSmallerPatchesOnTheSameGrid()
+    [Theory]
+    [InlineData(TrainingComputeType.Float32)]
+    [InlineData(TrainingComputeType.BFloat16)]
+    public void AConvNeXtLearnsFromATeacherWithSmallerPatchesOnTheSameGrid(TrainingComputeType compute)
     {
         using var teacher = new FrozenTeacher(TinyLearner.Vit with { PatchSize = 16 }, TinyLearner.Heads);
         using var random = new Generator(5);
         teacher.Network!.Initialize(random);
-        using var learner = new StudentTeacher(TinyLearner.Config with { Backbone = TinyLearner.ConvNeXt }, teacher);
+        using var learner = new StudentTeacher(TinyLearner.Config with { Backbone = TinyLearner.ConvNeXt, Compute = compute }, teacher);
         using PretrainBatch batch = TinyLearner.Batch(globalPixels: 96, localPixels: 64, cell: 32); // 3×3 cells; the teacher sees 48 pixels
         StepReport report = learner.Step(batch, 0);
         Assert.Null(report.NonFinite);
         Assert.InRange(report.Losses.Ibot, 0.1, 10);
+    }
+
+    [Fact]
+    public void IfOneStudentRefusesAStepNoneChanges()
+    {
+        using var teacher = new FrozenTeacher(TinyLearner.Vit, TinyLearner.Heads);
+        using var random = new Generator(5);
+        teacher.Network!.Initialize(random);
+        using var sound = new StudentTeacher(TinyLearner.Config, teacher);
+        using var broken = new StudentTeacher(TinyLearner.Config, teacher);
+        using (no_grad()) broken.StudentNetwork.parameters().First().fill_(float.NaN);
+        Dictionary<string, Tensor> before = TinyLearner.Snapshot(sound);
+        using PretrainBatch batch = TinyLearner.Batch();
+        StepReport[] reports = StudentTeacher.StepTogether([sound, broken], batch, 0);
+        Assert.Null(reports[0].NonFinite);
+        Assert.NotNull(reports[1].NonFinite);
+        Assert.Equal(0, TinyLearner.Distance(before, TinyLearner.Snapshot(sound)));
+    }
+
+    [Fact]
+    public void ARefreshIsMadeThoughItsStepWasRefused()
+    {
+        using var learner = new StudentTeacher(TinyLearner.Config with
+        {
+            Losses = new LossConfig { KoLeoGroupSize = 2, Gram = new GramConfig { Mode = GramMode.Refreshed, RefreshEverySteps = 2, Weight = Schedule.Constant(1) } },
+        });
+        using PretrainBatch batch = TinyLearner.Batch(), broken = TinyLearner.Batch();
+        using (no_grad()) broken.LocalCrops.fill_(float.NaN);
+        learner.Step(batch, 0);
+        Assert.NotNull(learner.Step(broken, 1).NonFinite);
+        Assert.Equal(0, learner.Gram!.Backbone!.parameters().Zip(learner.Teacher.parameters()).Max(p => (p.First - p.Second).abs().max().item<float>()));
+    }
+
+    [Fact]
+    public void PartsWithoutAHiddenPatchHaveNoGramFiguresOfThem()
+    {
+        using var learner = new StudentTeacher(TinyLearner.Config with
+        {
+            MicroBatches = 4,
+            Losses = new LossConfig { KoLeoWeight = 0, Gram = new GramConfig { Mode = GramMode.Start, Weight = Schedule.Constant(1), ReportMaskedParts = true } },
+        });
+        using PretrainBatch batch = TinyLearner.Batch();
+        using (no_grad()) batch.Masks.fill_(false);
+        using PretrainBatch bare = PretrainBatch.Create(batch.GlobalCrops.clone(), batch.LocalCrops.clone(), null, batch.Masks.clone());
+        StepReport report = learner.Step(bare, 0);
+        Assert.Null(report.NonFinite);
+        Assert.Equal(0, report.Losses.GramMasked);
     }
 
     [Fact]

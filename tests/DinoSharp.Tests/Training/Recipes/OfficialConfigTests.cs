@@ -113,7 +113,7 @@ public sealed class OfficialConfigTests : IDisposable
         Dino.Outcome dry = await Dino.RunAsync("train", "--official-config", file, "student.arch=vit_7b", "optim.clip_gard=1", "--dry-run");
         Assert.True(dry.Code == 0, dry.Error);
         Assert.Contains("used     student.arch = vit_7b", dry.Error);
-        Assert.Contains("ignored  train.cache_dataset = true  (about speed alone)", dry.Error);
+        Assert.Contains("used     train.cache_dataset = true  (chooses the order of the images", dry.Error);
         Assert.Contains("steps: 125000", dry.Output);
         Assert.Equal(0, (await Dino.RunAsync("train", "--official-config", file, "optim.epochs=3", "--save-recipe", saved)).Code);
         Assert.Equal(3750, PretrainRecipe.Read(saved).TotalSteps());
