@@ -21,7 +21,7 @@ public static class TeacherTargets
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
         Tensor scaled = logits.to(ScalarType.Float32).div(Num(temperature)); // [n, K]
-        Tensor highest = scaled.amax(0, keepdim: true); // [1, K]
+        Tensor highest = scaled.shape[0] > 0 ? scaled.amax([0], keepdim: true) : full([1, scaled.shape[1]], Num(double.NegativeInfinity), device: scaled.device); // [1, K]
         collectives.Max(highest);
         Tensor q = scaled.sub_(highest).exp_(); // [n, K]; a factor per prototype cancels in the first division, and exp stays within float32 however long prototypes grow
         for (int i = 0; i < iterations; i++)

@@ -179,13 +179,13 @@ public sealed class StudentTeacher : IDisposable
     private void Initialize(HeadsConfig heads)
     {
         using var random = new Generator(TorchRandom.SeedOf(Config.Seed, WeightStream, 0));
-        if (_device.type == DeviceType.CPU)
+        if (_device.type == TorchSharp.DeviceType.CPU)
         {
             StudentNetwork.Initialize(random);
             return;
         }
 
-        using var drawn = new PretrainNetwork(Config.Backbone, heads);
+        using var drawn = new PretrainNetwork(Config.Backbone, heads, CPU);
         drawn.Initialize(random);
         PretrainNetwork.Copy(drawn, StudentNetwork);
     }

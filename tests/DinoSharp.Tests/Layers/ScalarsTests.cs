@@ -1,5 +1,4 @@
 using DinoSharp.Layers;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 

@@ -93,7 +93,7 @@ public sealed record OfficialConfig(PretrainRecipe Recipe, IReadOnlyList<Officia
         }
 
         PhaseRecipe phase = students[0].Alone.Phases[0];
-        if (processes > 0 && images >= processes) phase = phase with { Optimizer = phase.Optimizer with { ScalingImages = (int)(images / processes * processes) } };
+        if (processes > 0 && images >= processes && images % processes != 0) phase = phase with { Optimizer = phase.Optimizer with { ScalingImages = (int)(images / processes * processes) } };
         PretrainRecipe recipe = students[0].Alone with { Students = [.. students.Select(s => s.Student)], Phases = [phase with { BatchImages = images }] };
         return (recipe, keys);
     }

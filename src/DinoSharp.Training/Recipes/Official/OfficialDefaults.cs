@@ -25,7 +25,7 @@ internal static class OfficialDefaults
            it_first_update: 0, max_updates: null, tokens_used: all, global_teacher_resize_method: bicubic, global_teacher_resize_antialias: false, loss_weight_schedule: null,
            normalized: true, img_level: false, remove_neg: false, remove_only_teacher_neg: false}
         train:
-          {batch_size_per_gpu: 64, dataset_path: "ImageNet:split=TRAIN", output_dir: ".", seed: 0, OFFICIAL_EPOCH_LENGTH: 1250, centering: sinkhorn_knopp, checkpointing: false}
+          {batch_size_per_gpu: 64, dataset_path: "ImageNet:split=TRAIN", output_dir: ".", seed: 0, OFFICIAL_EPOCH_LENGTH: 1250, centering: sinkhorn_knopp, checkpointing: false, cache_dataset: false}
         student:
           {arch: vit_large, patch_size: 16, drop_path_rate: 0.3, layerscale: 1.0e-5, resume_from_teacher_chkpt: '', ffn_layer: mlp, qkv_bias: true, proj_bias: true, ffn_bias: true,
            norm_layer: layernorm, n_storage_tokens: 0, mask_k_bias: false, untie_cls_and_patch_norms: false, untie_global_and_local_cls_norm: false,

@@ -84,6 +84,25 @@ public sealed class OfficialConfigTests : IDisposable
         Assert.Contains(OfficialConfig.Read(_folder.File("base.yaml")).Keys, k => k.Fate == KeyFate.Refused && k.Reason!.Contains("b differs from a in more than", StringComparison.Ordinal));
     }
 
+    [Fact]
+    public void TheLearningRateOfSeveralStudentsIsScaledByWhatEachProcessGetsInFull()
+    {
+        File.WriteAllText(_folder.File("a.yaml"), "optim: {clip_grad: 1}");
+        File.WriteAllText(_folder.File("base.yaml"), "multidistillation: {enabled: true, global_batch_size: 1920, students: [{name: a, config_path: a.yaml, ranks_range: [0, 100]}, {name: b, config_path: a.yaml, ranks_range: [100, 296]}]}");
+        PhaseRecipe phase = OfficialConfig.Read(_folder.File("base.yaml")).Recipe.Phases[0];
+        Assert.Equal((1920, 1776), (phase.BatchImages, phase.Optimizer.ScalingImages));
+        Assert.Equal(phase.Optimizer.LearningRate.Peak * 4 * Math.Sqrt(1776 / 1024.0), phase.Optimizer.ScaledLearningRate(1920).Peak, 12);
+    }
+
+    [Theory]
+    [InlineData("gram: {use_loss: true, ckpt: a.safetensors}", "crops.gram_teacher_crops_size")]
+    [InlineData("dino: {koleo_topk: 4}", "dino.koleo_topk")]
+    public void WhatTheOriginalRequiresIsRequired(string text, string key)
+    {
+        File.WriteAllText(_folder.File("bad.yaml"), text);
+        Assert.Contains(OfficialConfig.Read(_folder.File("bad.yaml")).Keys, k => k.Key == key && k.Fate == KeyFate.Refused);
+    }
+
     [Theory]
     [InlineData("optim: {epochs: many}", "line 1: optim.epochs: expected a whole number, found 'many'")]
     [InlineData("student: {arch: vit_tiny}", "student.arch: expected one of vit_small")]

@@ -104,6 +104,7 @@ public sealed class PretrainRecipeTests
     [InlineData("batchimages=3", "did you mean 'batchImages'?")]
     [InlineData("phases.gramm.steps=3", "no entry 'gramm'; known: first, gram")]
     [InlineData("optimizer.clipnorm=3", "did you mean 'clipNorm'?")]
+    [InlineData("seed.start=3", "'seed' is the single value")]
     public void AWrongChangeIsNamed(string change, string message) => Assert.Contains(message, Assert.Throws<DinoSharpException>(() => Read(Small, change)).Message);
 
     [Theory]
@@ -113,9 +114,19 @@ public sealed class PretrainRecipeTests
     [InlineData("losses.koLeoNeighbours=9", "KoLeoNeighbours 9 must be between 1 and the group's 8 images")]
     [InlineData("phases.1.losses.gram.mode=start", "mode Start is never refreshed")]
     [InlineData("backbone.inputChannels=4", "normalization has 3 channels, the backbone takes 4")]
+    [InlineData("phases.1.losses.gram.tokens=masked", "no patch is ever hidden", "masks.cropProbability=0")]
+    [InlineData("optimizer.scalingImages=0", "ScalingImages must be above 0")]
+    [InlineData("optimizer.learningRate={start: 0, peak: 1, end: 0, warmupSteps: 10, truncateExtra: 0.1, form: inclusiveWarmupCosine}", "cannot stretch a cosine of a single step", "phases.0.steps=11")]
     [InlineData("backbone.heads=7", "Width 64 must be a multiple")]
-    public void WhatContradictsItselfIsRefusedBeforeTheRun(string change, string message) =>
-        Assert.Contains(message, Assert.Throws<DinoSharpException>(() => Read(Small, change).Validate()).Message);
+    public void WhatContradictsItselfIsRefusedBeforeTheRun(string change, string message, params string[] more) =>
+        Assert.Contains(message, Assert.Throws<DinoSharpException>(() => Read(Small, [change, .. more]).Validate()).Message);
+
+    [Fact]
+    public void ATextThatEndsWithAColonStaysAText() => Assert.Equal("Synthetic:", Read(Small, "data=Synthetic:").Data);
+
+    [Fact]
+    public void FeaturesAreDistilledWithoutTheRulesOfLossesThatAreNotUsed() =>
+        Read(Small, "distillation={teacher: a.safetensors, targets: features}", "views.localCrops=0", "batchImages=1", "phases.gram.losses.gram=null").Validate();
 
     private static PretrainRecipe Read(string text, params string[] changes) => PretrainRecipe.FromTree("trial.yaml", YamlText.Parse("trial.yaml", text), changes);
 }

@@ -40,7 +40,10 @@ public sealed class ShippedRecipeTests
         PretrainRecipe original = OfficialConfig.Read(Path.Combine(Repository.Fixtures, "official-configs", file), changes).Recipe;
         Assert.Equal(original.Backbone, shipped.Backbone);
         Assert.Equal(original.Heads, shipped.Heads);
-        Assert.Equal(Phase(original), Phase(shipped));
+        // The file of one student does not say that it was one of several on 296 processes; the recipe does.
+        int? scaling = shipped.Phases[0].Optimizer.ScalingImages;
+        Assert.Equal(name == "vitl16-distilled" ? 1776 : null, scaling);
+        Assert.Equal(Phase(original with { Phases = [original.Phases[0] with { Optimizer = original.Phases[0].Optimizer with { ScalingImages = scaling } }] }), Phase(shipped));
         foreach ((StudentRecipe ours, StudentRecipe theirs) in shipped.Students.Zip(original.Students))
         {
             OptimizerConfig optimizer = shipped.Phases[0].Optimizer;
