@@ -7,11 +7,12 @@ internal static class BandConversion
 {
     /// <summary>
     /// Takes bands by number, by default the first ones. 16-bit samples are divided by 65535 and floats are taken as they are unless a range says
-    /// which values are 0 and 1; nothing is clipped. A sample that is not finite becomes 0.
+    /// which values are 0 and 1; nothing is clipped. A sample that is not finite becomes 0. The one band of a coloured picture is its luminance (ITU-R 601-2, as Pillow's <c>convert("L")</c>).
     /// </summary>
     public static ImageBuffer Select(ImageBuffer image, int channels, ValueRange? range, IReadOnlyList<int>? bands)
     {
         ImageInfo info = image.Info;
+        if (channels == 1 && bands is null && info is { Color: ColorModel.Rgb, Channels: >= 3 } or { Color: ColorModel.Cmyk, Channels: >= 4 }) return Luminance(image, range);
         if (bands is null && info.Channels - (info.HasAlpha ? 1 : 0) < channels)
             throw new ImageException(info.Name, $"the model takes {channels} bands, the picture has {info.Channels}{(info.HasAlpha ? " (the last is alpha)" : "")}");
         if (bands is not null && bands.Count != channels) throw new ImageException(info.Name, $"the model takes {channels} bands, {bands.Count} are named");
@@ -24,6 +25,26 @@ internal static class BandConversion
         byte[] data = GC.AllocateUninitializedArray<byte>((int)result.ByteCount);
         if (bytes) Take(image.Bytes, info.Channels, chosen, data.AsSpan(), v => v);
         else Scale(image, chosen, range, MemoryMarshal.Cast<byte, float>(data.AsSpan()));
+        return new ImageBuffer(result, data);
+    }
+
+    private static ImageBuffer Luminance(ImageBuffer image, ValueRange? range)
+    {
+        ImageBuffer rgb = image.Info.Color == ColorModel.Cmyk ? image.ToRgb8(range) : Select(image, 3, range, bands: null);
+        ImageInfo result = rgb.Info with { Channels = 1, Color = ColorModel.Gray };
+        byte[] data = GC.AllocateUninitializedArray<byte>((int)result.ByteCount);
+        if (rgb.SampleType == SampleType.UInt8)
+        {
+            ReadOnlySpan<byte> from = rgb.Bytes;
+            for (int i = 0; i < data.Length; i++) data[i] = PillowColor.Luminance(from[3 * i], from[3 * i + 1], from[3 * i + 2]);
+        }
+        else
+        {
+            ReadOnlySpan<float> from = rgb.Samples<float>();
+            Span<float> gray = MemoryMarshal.Cast<byte, float>(data.AsSpan());
+            for (int i = 0; i < gray.Length; i++) gray[i] = 0.299f * from[3 * i] + 0.587f * from[3 * i + 1] + 0.114f * from[3 * i + 2];
+        }
+
         return new ImageBuffer(result, data);
     }
 

@@ -94,7 +94,7 @@ public static class PillowColor
     }
 
     // ITU-R 601 with 16 fractional bits.
-    private static byte Luminance(int r, int g, int b) => (byte)((19595 * r + 38470 * g + 7471 * b + 32768) >> 16);
+    internal static byte Luminance(int r, int g, int b) => (byte)((19595 * r + 38470 * g + 7471 * b + 32768) >> 16);
 
     // fp32, product and sum each rounded; truncated, not rounded.
     private static byte[] Blend(int degenerate, float factor)
