@@ -13,11 +13,8 @@ internal sealed class SampleStream(ImageDataset dataset, SamplerKind kind, bool 
     private const int Stretch = 4096;
     private const ulong MixStream = 0x6d6978;
 
-    public IEnumerable<int> From(long position)
-    {
-        ImageDataset images = dataset is CachedDataset cached ? cached.Inner : dataset;
-        return images is MixedDataset mixed ? Mixed(mixed, position) : SampleOrder.Endless(kind, images.Count, shuffle, seed, rank, world, position);
-    }
+    public IEnumerable<int> From(long position) =>
+        dataset is MixedDataset mixed ? Mixed(mixed, position) : SampleOrder.Endless(kind, dataset.Count, shuffle, seed, rank, world, position);
 
     private IEnumerable<int> Mixed(MixedDataset mixed, long position)
     {
