@@ -11,7 +11,7 @@ namespace DinoSharp.Training.Views;
 /// </summary>
 /// <remarks>
 /// Where the original differs: its order changes when a run is resumed, and its choice among resolutions starts again; here both go on. An image that cannot be read ends its run;
-/// here another image of the same source, chosen by the seed, takes the place, and the report counts it.
+/// here another image of the same source, chosen by the seed, takes the place, and the report counts it. Only a source of which nothing can be read ends it.
 /// </remarks>
 public sealed class PretrainLoader : IDisposable
 {
@@ -84,7 +84,7 @@ public sealed class PretrainLoader : IDisposable
     /// <summary>The batch of the next step. Waits until it is ready. For one caller at a time.</summary>
     /// <param name="cancellationToken">Ends the waiting.</param>
     /// <returns>A batch that the caller disposes of.</returns>
-    /// <exception cref="DinoSharpException">Many images in a row could not be read.</exception>
+    /// <exception cref="DinoSharpException">No image of a source can be read.</exception>
     public PretrainBatch Next(CancellationToken cancellationToken = default)
     {
         _waiting.Start();
@@ -139,7 +139,7 @@ public sealed class PretrainLoader : IDisposable
             while (!(_underWay.TryPeek(out LoadingBatch? first) && first.Complete))
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                if (_failure is not null) throw _failure is DinoSharpException known ? new DinoSharpException(known.Message, known) : new InvalidOperationException("loading a batch failed", _failure);
+                if (_failure is not null) throw _failure is DinoSharpException known ? new DinoSharpException(known.Message, known) : new InvalidOperationException($"loading a batch failed: {_failure.Message}", _failure);
                 ObjectDisposedException.ThrowIf(_stop, this);
                 Monitor.Wait(_lock);
             }
@@ -222,8 +222,8 @@ public sealed class PretrainLoader : IDisposable
 
     private Raster Open(ViewRenderer renderer, int index, ulong position)
     {
-        Range source = _dataset.SourceOf(index);
-        for (int attempt = 0; ; attempt++)
+        (int first, int end) = (_dataset.SourceOf(index).Start.Value, _dataset.SourceOf(index).End.Value);
+        for (long attempt = 0; ; attempt++)
         {
             try
             {
@@ -237,9 +237,11 @@ public sealed class PretrainLoader : IDisposable
                     if (_problems.Count < ProblemsKept && !_problems.Contains(error.Message)) _problems.Add(error.Message);
                 }
 
-                if (attempt == SubstituteTries)
-                    throw new DinoSharpException($"{SubstituteTries + 1} images of {_dataset.Name} in a row could not be read; the last one: {error.Message}", error);
-                index = (int)new TorchRandom(TorchRandom.SeedOf(_options.Seed, SubstituteStream + (ulong)attempt, position)).Integer(source.Start.Value, source.End.Value);
+                // First at random, so that no image takes the places of all others; then one after the other, so that the last one that can be read is found.
+                if (attempt == SubstituteTries + (long)(end - first) || Volatile.Read(ref _stop) || Volatile.Read(ref _failure) is not null)
+                    throw new DinoSharpException($"none of {end - first} images of {_dataset.Name} could be read; the last one: {error.Message}", error);
+                index = attempt >= SubstituteTries ? index + 1 < end ? index + 1 : first
+                    : (int)new TorchRandom(TorchRandom.SeedOf(_options.Seed, SubstituteStream + (ulong)attempt, position)).Integer(first, end);
             }
         }
     }

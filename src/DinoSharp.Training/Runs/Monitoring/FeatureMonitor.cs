@@ -44,7 +44,8 @@ internal sealed class FeatureMonitor : IDisposable
         int size = monitor.ProbeSizeOf(backbone);
         var sample = new ImageSample(source, normalization, size);
         (ImageBuffer Picture, ImageTensor Input)[] read = [.. ImageSample.Spread(source, monitor.ProbeImages).Select(sample.Read).OfType<(ImageBuffer, ImageTensor)>()];
-        if (read.Length == 0) throw new DinoSharpException($"none of the probe images of {source.Name} can be read; name others with monitor.probes, or switch the monitor off with monitor.everySteps=null");
+        if (read.Length == 0) read = [.. Enumerable.Range(0, source.Count).Select(sample.Read).OfType<(ImageBuffer, ImageTensor)>().Take(monitor.ProbeImages)];
+        if (read.Length == 0) throw new DinoSharpException($"no image of {source.Name} can be read to watch the features by; name others with monitor.probes, or switch the monitor off with monitor.everySteps=null");
         ImageBuffer pictures = PictureSheet.Compose([[.. Chosen(read.Length).SelectMany(i => new PictureSheet.Panel[] { new(Middle(read[i].Picture)), new(Ringed(Middle(read[i].Picture), size / backbone.PatchSizePixels)) })]]);
         using Tensor probes = stack(read.Select(r => r.Input.Tensor)); // [B, C, S, S]
         foreach ((_, ImageTensor input) in read) input.Dispose();

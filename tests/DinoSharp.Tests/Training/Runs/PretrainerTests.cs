@@ -112,6 +112,17 @@ public sealed class PretrainerTests : IDisposable
     }
 
     [Fact]
+    public void ProbeImagesThatCannotBeReadDoNotStopTheRun()
+    {
+        string probes = Unlabelled();
+        File.WriteAllText(Path.Combine(probes, "1.png"), "no picture"); // the middle one, which is chosen
+        Run("run", ["phases=[{steps: 1}]", "monitor.probeImages=1", $"monitor.probes={probes}"]);
+        Assert.Equal(2, Features("run").Count);
+        foreach (string file in Directory.GetFiles(probes)) File.WriteAllText(file, "no picture");
+        Assert.Contains("no image of", Assert.Throws<DinoSharpException>(() => Run("none", [$"monitor.probes={probes}"])).Message);
+    }
+
+    [Fact]
     public void ARunThatIsKilledBetweenCheckpointsMakesTheSameStepsAgain()
     {
         PretrainResult whole = Run("whole");

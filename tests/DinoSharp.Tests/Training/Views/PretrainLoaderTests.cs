@@ -100,8 +100,23 @@ public sealed class PretrainLoaderTests
     {
         using var loader = new PretrainLoader(new Broken(Pictures(), all: true), Views, new MaskOptions(), Options);
         string message = Assert.Throws<DinoSharpException>(() => loader.Next()).Message;
-        Assert.Contains("in a row", message);
+        Assert.Contains("none of 30 images of noise 0 could be read", message);
         Assert.Contains("is torn", message);
+    }
+
+    [Fact]
+    public void OneReadableImageAmongManyIsEnough()
+    {
+        ImageDataset data = new MixedDataset([(new Broken(new Many(Pictures(), 3000), readable: 1234), 0.5), (Pictures(seed: 9), 0.5)]);
+        string[] one = Fingerprints(data, Options with { Workers = 1 }, 3);
+        Assert.Equal(one, Fingerprints(data, Options with { Workers = 3 }, 3));
+    }
+
+    [Fact]
+    public void AFaultOfOursSaysItsCause()
+    {
+        using var loader = new PretrainLoader(new Faulty(Pictures()), Views, new MaskOptions(), Options);
+        Assert.Contains("index 3 is out", Assert.Throws<InvalidOperationException>(() => loader.Next()).Message);
     }
 
     [Fact]
@@ -188,7 +203,18 @@ public sealed class PretrainLoaderTests
         public override ImageBuffer Read(int index) => ImageBuffer.FromSamples<byte>(50, 40, 3, [.. Enumerable.Repeat(tones[index], 6000)]);
     }
 
-    private sealed class Broken(ImageDataset inner, bool all = false) : ImageDataset
+    private sealed class Many(ImageDataset inner, int count) : ImageDataset
+    {
+        public override string Name => inner.Name;
+
+        public override int Count => count;
+
+        public override string PathOf(int index) => inner.PathOf(index);
+
+        public override ImageBuffer Read(int index) => inner.Read(index);
+    }
+
+    private sealed class Faulty(ImageDataset inner) : ImageDataset
     {
         public override string Name => inner.Name;
 
@@ -196,7 +222,18 @@ public sealed class PretrainLoaderTests
 
         public override string PathOf(int index) => inner.PathOf(index);
 
-        public override ImageBuffer Read(int index) => all || index % 3 == 0 ? throw new ImageException(PathOf(index), "is torn") : inner.Read(index);
+        public override ImageBuffer Read(int index) => throw new NotSupportedException("index 3 is out");
+    }
+
+    private sealed class Broken(ImageDataset inner, bool all = false, int? readable = null) : ImageDataset
+    {
+        public override string Name => inner.Name;
+
+        public override int Count => inner.Count;
+
+        public override string PathOf(int index) => inner.PathOf(index);
+
+        public override ImageBuffer Read(int index) => all || (readable is int only ? index != only : index % 3 == 0) ? throw new ImageException(PathOf(index), "is torn") : inner.Read(index);
     }
 
     private sealed class Counted(ImageDataset inner) : ImageDataset
