@@ -12,22 +12,19 @@ internal static class ClassNames
     /// <summary>Keys and column names that hold the path of an image.</summary>
     public static readonly string[] PathKeys = ["path", "image", "file", "filename", "file_name", "filepath", "image_path"];
 
-    /// <summary>If all are whole numbers they are the classes themselves; otherwise the names are numbered in ordinal order.</summary>
-    public static (IReadOnlyList<int> Labels, IReadOnlyList<string> Classes) Number(IReadOnlyList<string> labels, string where)
-    {
-        int[] numbers = new int[labels.Count];
-        bool numeric = true;
-        for (int i = 0; i < numbers.Length && numeric; i++) numeric = int.TryParse(labels[i], NumberStyles.None, CultureInfo.InvariantCulture, out numbers[i]);
-        if (numeric)
-        {
-            int most = numbers.Max();
-            if (most > 10_000_000) throw new DinoSharpException($"{where}: the class {most} is too large for a number of a class; they are counted from 0");
-            return (numbers, [.. Enumerable.Range(0, most + 1).Select(n => n.ToString(CultureInfo.InvariantCulture))]);
-        }
+    // Larger numbers are not counted from 0; they are keys of some kind, and so names.
+    private const int MostClasses = 10_000_000;
 
-        string[] names = [.. labels.Distinct().Order(StringComparer.Ordinal)];
-        Dictionary<string, int> number = names.Select((name, i) => (name, i)).ToDictionary(n => n.name, n => n.i);
-        return ([.. labels.Select(l => number[l])], names);
+    /// <summary>If all are whole numbers they are the classes themselves; otherwise the names are numbered in ordinal order. An image without a class has null, then -1.</summary>
+    /// <returns>No labels if no image has one.</returns>
+    public static (IReadOnlyList<int>? Labels, IReadOnlyList<string> Classes) Number(IReadOnlyList<string?> labels)
+    {
+        string[] names = [.. labels.OfType<string>().Distinct().Order(StringComparer.Ordinal)];
+        if (names.Length == 0) return (null, []);
+        int[] numbers = [.. names.Select(name => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int n) ? n : int.MaxValue)];
+        bool numeric = numbers.Max() <= MostClasses;
+        Dictionary<string, int> number = names.Select((name, i) => (name, i)).ToDictionary(n => n.name, n => numeric ? numbers[n.i] : n.i);
+        return ([.. labels.Select(l => l is null ? -1 : number[l])], numeric ? [.. Enumerable.Range(0, numbers.Max() + 1).Select(n => n.ToString(CultureInfo.InvariantCulture))] : names);
     }
 
     /// <summary>The class that a JSON object gives; null if it gives none.</summary>

@@ -110,8 +110,8 @@ internal static partial class DatasetString
     {
         if (Directory.Exists(path))
         {
-            bool onlyTars = Directory.EnumerateFiles(path, "*.tar").Any() && !Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories).Any(ImageFolder.IsImage);
-            return onlyTars ? TarShards.Open(path, reading) : ImageFolder.Open(path, reading: reading);
+            bool tars = Directory.EnumerateFiles(path, "*.tar").Any(), pictures = Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories).Any(ImageFolder.IsImage);
+            return tars && pictures ? Larger(path, reading) : tars ? TarShards.Open(path, reading) : ImageFolder.Open(path, reading: reading);
         }
 
         string extension = Path.GetExtension(path).ToUpperInvariant();
@@ -119,6 +119,21 @@ internal static partial class DatasetString
         if (extension is ".CSV" or ".TSV" or ".JSONL" or ".NDJSON") return Manifest.Open(path, reading);
         string? name = NearestName.Find(path.Split(':')[0], KeysOfName.Keys);
         throw new DinoSharpException($"there is no folder {path}, and it is no tar file, manifest or known data set{(name is null ? "" : $" (did you mean {name}?)")}; known are {Known()}");
+    }
+
+    // A logo beside shards is not the data set, and neither is a backup beside photos.
+    private static ImageDataset Larger(string path, ImageReadOptions reading)
+    {
+        FileDataset pictures = ImageFolder.Open(path, reading: reading);
+        try
+        {
+            TarDataset shards = TarShards.Open(path, reading);
+            return shards.Count > pictures.Count ? shards : pictures;
+        }
+        catch (DinoSharpException)
+        {
+            return pictures; // a tar of something else
+        }
     }
 
     private static string Known() => string.Join(", ", KeysOfName.Select(k => $"{k.Key}:{string.Join(":", k.Value.Select(v => v + "=…"))}"));

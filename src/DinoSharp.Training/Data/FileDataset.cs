@@ -13,7 +13,7 @@ public sealed class FileDataset : ImageDataset
     /// <summary>A list of files.</summary>
     /// <param name="name">What it is, for messages.</param>
     /// <param name="paths">Paths of the images; at least one.</param>
-    /// <param name="labels">Class of each image; null if they have none.</param>
+    /// <param name="labels">Class of each image, −1 where it has none; null if no image has one.</param>
     /// <param name="classes">Names of the classes; null if there are none.</param>
     /// <param name="targets">What belongs to each image: path of a label map or depth map, or a caption; null if nothing does.</param>
     /// <param name="reading">How files are read; null for the defaults.</param>
@@ -25,7 +25,7 @@ public sealed class FileDataset : ImageDataset
         if ((labels ?? (IReadOnlyList<int>)new int[paths.Count]).Count != paths.Count || (targets ?? new string?[paths.Count]).Count != paths.Count)
             throw new DinoSharpException($"{name} has {paths.Count} images, but {labels?.Count ?? targets!.Count} labels or targets");
         Classes = classes ?? [];
-        if (labels?.FirstOrDefault(l => l < 0 || l >= Classes.Count, -1) is >= 0 and int bad) throw new DinoSharpException($"{name} has a label {bad}, but only {Classes.Count} classes");
+        if (labels?.FirstOrDefault(l => l < -1 || l >= Classes.Count, -1) is int bad and not -1) throw new DinoSharpException($"{name} has a label {bad}, but only {Classes.Count} classes");
         (Name, _paths, _labels, _targets, _reading) = (name, paths, labels, targets, reading ?? new ImageReadOptions());
     }
 
@@ -39,7 +39,7 @@ public sealed class FileDataset : ImageDataset
     public override IReadOnlyList<string> Classes { get; }
 
     /// <inheritdoc/>
-    public override int? LabelOf(int index) => _labels?[index];
+    public override int? LabelOf(int index) => _labels?[index] is >= 0 and int label ? label : null;
 
     /// <inheritdoc/>
     public override string PathOf(int index) => _paths[index];

@@ -35,7 +35,8 @@ public abstract class ImageDataset
 
     /// <summary>
     /// Opens what a line of text describes: a folder, tar shards, a manifest; one of the field's dataset strings (<c>ImageNet:split=TRAIN:root=…</c>); <c>Synthetic:</c>;
-    /// or a mixture of these, <c>0.75 * A + 0.25 * B</c>.
+    /// or a mixture of these, <c>0.75 * A + 0.25 * B</c>. Of a folder with tar shards and pictures beside them, the ones of which there are more are taken (<c>Tar:root=…</c> and
+    /// <c>Folder:root=…</c> say which).
     /// </summary>
     /// <param name="description">The line.</param>
     /// <param name="reading">How files are read; null for the defaults. (The original ignores the EXIF orientation; the default here follows it.)</param>

@@ -6,7 +6,7 @@ namespace DinoSharp.Training.Data;
 
 /// <summary>
 /// A list of images in a file: CSV or TSV with a header row, or JSON lines. A column (or key) <c>path</c>, <c>image</c> or <c>file</c> names the image, relative to the list's folder;
-/// <c>label</c> or <c>class</c> its class, if there are classes.
+/// <c>label</c> or <c>class</c> its class, if it has one.
 /// </summary>
 public static class Manifest
 {
@@ -35,9 +35,7 @@ public static class Manifest
 
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         string[] paths = [.. rows.Select(r => Path.GetFullPath(r.Path, folder))];
-        if (rows.Count == 0 || rows.All(r => string.IsNullOrEmpty(r.Label))) return new FileDataset(path, paths, reading: reading);
-        if (rows.FindIndex(r => string.IsNullOrEmpty(r.Label)) is >= 0 and int missing) throw new DinoSharpException($"{path}: {rows[missing].Path} has no class, but others have one");
-        (IReadOnlyList<int> labels, IReadOnlyList<string> classes) = ClassNames.Number([.. rows.Select(r => r.Label!)], path);
+        (IReadOnlyList<int>? labels, IReadOnlyList<string> classes) = ClassNames.Number([.. rows.Select(r => string.IsNullOrEmpty(r.Label) ? null : r.Label)]);
         return new FileDataset(path, paths, labels, classes, reading: reading);
     }
 

@@ -25,7 +25,7 @@ public sealed class TarDataset : ImageDataset
     public override IReadOnlyList<string> Classes { get; }
 
     /// <inheritdoc/>
-    public override int? LabelOf(int index) => _labels?[index];
+    public override int? LabelOf(int index) => _labels?[index] is >= 0 and int label ? label : null;
 
     /// <inheritdoc/>
     public override string PathOf(int index) => $"{_members[index].Tar}/{_members[index].Name}";

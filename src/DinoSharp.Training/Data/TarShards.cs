@@ -8,7 +8,7 @@ namespace DinoSharp.Training.Data;
 
 /// <summary>
 /// Tar files of images (WebDataset): a file's name up to its first dot is the sample's key; beside an image may lie <c>KEY.cls</c> (its class, a number or a name) or <c>KEY.json</c> with a
-/// <c>label</c> or <c>class</c>.
+/// <c>label</c> or <c>class</c>. Whoever needs a class asks for it: an image without one, or with one that cannot be read, is a sample like any other.
 /// </summary>
 public static class TarShards
 {
@@ -21,10 +21,7 @@ public static class TarShards
         List<TarMember> members = [];
         List<string?> labels = [];
         foreach (string tar in Expand(path)) List(tar, members, labels);
-        bool labelled = labels.Any(l => l is not null);
-        if (labelled && labels.FindIndex(l => l is null) is >= 0 and int missing)
-            throw new DinoSharpException($"{path}: {members[missing].Tar}/{members[missing].Name} has no class, but others have one; give all images a .cls file, or none");
-        (IReadOnlyList<int>? numbers, IReadOnlyList<string> classes) = labelled ? ClassNames.Number(labels!, path) : (null, []);
+        (IReadOnlyList<int>? numbers, IReadOnlyList<string> classes) = ClassNames.Number(labels);
         return new TarDataset(path, members, numbers, classes, reading ?? new ImageReadOptions());
     }
 
@@ -76,7 +73,6 @@ public static class TarShards
     {
         var imageOfKey = new Dictionary<string, int>(StringComparer.Ordinal);
         var labelOfKey = new Dictionary<string, string>(StringComparer.Ordinal);
-        int first = members.Count;
         try
         {
             using var file = new FileStream(tar, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 4096);
@@ -97,15 +93,15 @@ public static class TarShards
                 }
                 else if (bare.EndsWith(".cls", StringComparison.OrdinalIgnoreCase))
                 {
-                    labelOfKey[key] = Text(entry).Trim();
+                    if (Text(entry).Trim() is { Length: > 0 } label) labelOfKey[key] = label;
                 }
-                else if (bare.EndsWith(".json", StringComparison.OrdinalIgnoreCase) && JsonLabel(Text(entry)) is string label)
+                else if (bare.EndsWith(".json", StringComparison.OrdinalIgnoreCase) && JsonLabel(Text(entry)) is { Length: > 0 } other)
                 {
-                    labelOfKey.TryAdd(key, label);
+                    labelOfKey.TryAdd(key, other);
                 }
             }
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or FormatException or JsonException or ArgumentException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or FormatException or ArgumentException)
         {
             throw new DinoSharpException($"{tar} cannot be read as a tar file: {error.Message}", error);
         }
@@ -115,8 +111,6 @@ public static class TarShards
         {
             if (imageOfKey.TryGetValue(key, out int image)) labels[image] = label;
         }
-
-        if (members.Count == first) throw new DinoSharpException($"{tar} holds no images");
     }
 
     private static string Text(TarEntry entry)
@@ -127,7 +121,14 @@ public static class TarShards
 
     private static string? JsonLabel(string text)
     {
-        using JsonDocument json = JsonDocument.Parse(text);
-        return json.RootElement.ValueKind == JsonValueKind.Object ? ClassNames.FromJson(json.RootElement) : null;
+        try
+        {
+            using JsonDocument json = JsonDocument.Parse(text);
+            return json.RootElement.ValueKind == JsonValueKind.Object ? ClassNames.FromJson(json.RootElement) : null;
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
     }
 }

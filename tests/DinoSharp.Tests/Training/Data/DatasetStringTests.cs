@@ -32,8 +32,22 @@ public sealed class DatasetStringTests : IDisposable
         File.WriteAllText(Path.Combine(shards, "licenses", "CC0.txt"), "text");
         using (var tar = new TarWriter(File.Create(Path.Combine(shards, "a.tar")), TarEntryFormat.Ustar)) Entry(tar, "1.png", Png(1));
         Assert.IsType<TarDataset>(ImageDataset.Open(shards));
+        using (var tar = new TarWriter(File.Create(Path.Combine(shards, "b.tar")), TarEntryFormat.Ustar)) Entry(tar, "2.png", Png(2));
         File.WriteAllBytes(Path.Combine(shards, "licenses", "logo.png"), Png(2));
-        Assert.IsNotType<TarDataset>(ImageDataset.Open(shards));
+        Assert.Equal(2, Assert.IsType<TarDataset>(ImageDataset.Open(shards)).Count); // a stray picture is not the data set
+    }
+
+    [Fact]
+    public void PhotosBesideATarOfSomethingElseAreTheDataSet()
+    {
+        Picture("photos/1.png", 1);
+        Picture("photos/2.png", 2);
+        using (var tar = new TarWriter(File.Create(At("photos/backup.tar")), TarEntryFormat.Ustar)) Entry(tar, "1.png", Png(1));
+        File.WriteAllText(At("photos/broken.tar"), new string('x', 2000));
+        Assert.Equal(2, Assert.IsType<FileDataset>(ImageDataset.Open(At("photos"))).Count);
+        File.Delete(At("photos/broken.tar"));
+        Assert.Equal(2, Assert.IsType<FileDataset>(ImageDataset.Open(At("photos"))).Count);
+        Assert.IsType<TarDataset>(ImageDataset.Open($"Tar:root={At("photos")}"));
     }
 
     [Fact]

@@ -82,12 +82,28 @@ public sealed class ImageDatasetTests : IDisposable
         Assert.Contains("no images", Assert.Throws<DinoSharpException>(() => TarShards.Open(At("text.tar"))).Message);
         using (var gzip = new GZipStream(File.Create(At("zip.tar")), CompressionLevel.Fastest)) gzip.Write(new byte[2000]);
         Assert.Contains("gunzip", Assert.Throws<DinoSharpException>(() => TarShards.Open(At("zip.tar"))).Message);
-        Tar("half.tar", TarEntryFormat.Pax, ("a.png", Png(1)), ("a.cls", "1"u8.ToArray()), ("b.png", Png(2)));
-        Assert.Contains("b.png", Assert.Throws<DinoSharpException>(() => TarShards.Open(At("half.tar"))).Message);
         Tar("cut.tar", TarEntryFormat.Pax, ("a.png", Png(1)));
         TarDataset data = TarShards.Open(At("cut.tar"));
         using (FileStream file = File.OpenWrite(At("cut.tar"))) file.SetLength(1500);
         Assert.Contains("truncated", Assert.Throws<ImageException>(() => data.Read(0)).Message);
+    }
+
+    [Fact]
+    public void LabelsThatAreMissingOrBrokenStopNobodyWhoNeedsNone()
+    {
+        Tar("l-00.tar", TarEntryFormat.Pax, ("a.png", Png(1)), ("a.cls", "dog"u8.ToArray()), ("b.png", Png(2)), ("c.png", Png(3)), ("c.json", "{\"label\": "u8.ToArray()), ("d.png", Png(4)), ("d.cls", " "u8.ToArray()));
+        Tar("l-01.tar", TarEntryFormat.Pax, ("notes.txt", "no image"u8.ToArray()));
+        Tar("l-02.tar", TarEntryFormat.Pax, ("e.png", Png(5)), ("e.json", "{\"label\": \"cat\"}"u8.ToArray()));
+        TarDataset shards = TarShards.Open(At("l-*.tar"));
+        Assert.Equal([1, 2, 3, 4, 5], Tones(shards));
+        Assert.Equal(["cat", "dog"], shards.Classes);
+        Assert.Equal([1, null, null, null, 0], Enumerable.Range(0, 5).Select(shards.LabelOf));
+
+        FileDataset list = Manifest.Open(Write("list.csv", "path,label\na.png,3\nb.png,\n"));
+        Assert.Equal([3, null], Enumerable.Range(0, 2).Select(list.LabelOf));
+        FileDataset keys = Manifest.Open(Write("keys.csv", "path,label\na.png,20000001\nb.png,7\n")); // no numbers of classes counted from 0
+        Assert.Equal(["20000001", "7"], keys.Classes);
+        Assert.Contains("has a label -2", Assert.Throws<DinoSharpException>(() => new FileDataset("x", ["a"], [-2], ["one"])).Message);
     }
 
     [Fact]
@@ -113,7 +129,6 @@ public sealed class ImageDatasetTests : IDisposable
     [InlineData("x.csv", "name,size\na,1\n", "image")]
     [InlineData("x.csv", "path,label\na.png\n", "x.csv")]
     [InlineData("x.csv", "path,label\na.png,1\n,2\n", "line 3")]
-    [InlineData("x.csv", "path,label\na.png,1\nb.png,\n", "b.png")]
     [InlineData("x.csv", "", "empty")]
     [InlineData("x.jsonl", "{\"path\": \"a\"}\n{oops\n", "line 2")]
     [InlineData("x.jsonl", "[1]\n", "line 1")]
@@ -155,22 +170,6 @@ public sealed class ImageDatasetTests : IDisposable
         foreach (int from in (int[])[1, 4095, 4096, 9000]) Assert.Equal(order[from..], stream.From(from).Take(order.Length - from));
         Assert.Equal(50..1050, mixed.SourceOf(700));
         Assert.Throws<DinoSharpException>(() => new MixedDataset([(new SyntheticDataset(), 0)]));
-    }
-
-    [Fact]
-    public void ACacheReadsOnceAndKeepsItsLimit()
-    {
-        for (int i = 0; i < 4; i++) Picture($"data/{i}.png", (byte)i);
-        FileDataset files = ImageFolder.Open(At("data"));
-        int bytes = (int)files.Read(0).Info.ByteCount;
-        var all = new CachedDataset(files, 100 * bytes);
-        Assert.Same(all.Read(1), all.Read(1));
-        Assert.Equal(bytes, all.CachedBytes);
-        var some = new CachedDataset(files, 2 * bytes);
-        Assert.Equal([0, 1, 2, 3], Tones(some));
-        Assert.Equal(2 * bytes, some.CachedBytes);
-        Assert.Same(some.Read(0), some.Read(0));
-        Assert.NotSame(some.Read(3), some.Read(3));
     }
 
     [Fact]
