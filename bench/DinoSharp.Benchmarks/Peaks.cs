@@ -18,7 +18,7 @@ internal static unsafe class Peaks
         where L : struct, ILanes<V>
         where V : struct
     {
-        var peaks = new Dictionary<ComputeType, double> { [ComputeType.Float32] = Best(1, (a, b, c) => Tile<L, V>.Multiply(3, Depth, (float*)a, L.Rows, (float*)b, 3 * L.Count, (float*)c, 3 * L.Count, accumulate: false)) };
+        var peaks = new Dictionary<ComputeType, double> { [ComputeType.Float32] = Best(1, (a, b, c) => Tile<L, V>.Multiply(3, Depth, (float*)a, (float*)a, (float*)b, (float*)c, accumulate: false)) };
         if (DotTile<L, V>.SupportsHalves) peaks[ComputeType.BFloat16] = Best(2, (a, b, c) => DotTile<L, V>.Halves(3, Depth, (float*)a, L.Rows, (float*)b, (float*)c, accumulate: false));
         if (DotTile<L, V>.SupportsBytes) peaks[ComputeType.Int8] = Best(4, (a, b, c) => DotTile<L, V>.Bytes(3, Depth, (float*)a, L.Rows, (float*)b, (float*)c));
         return peaks;

@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace DinoSharp.Inference;
 
 /// <summary><see cref="PanelAttention{L,V}"/> with bfloat16 queries, keys, values and weights; scores, softmax and sums are float32.</summary>
-/// <remarks>Two neighbouring channels of a query or key share a lane, and two neighbouring tokens of the values, because those are what the products sum over.</remarks>
+/// <remarks>Two neighbouring channels of a query or key share a lane, and two neighbouring tokens of the values, because those are what the products sum over. Queries are scaled so that their products are exponents of two.</remarks>
 /// <typeparam name="L">The lanes.</typeparam>
 /// <typeparam name="V">The vector type.</typeparam>
 internal static unsafe class HalfAttention<L, V>
@@ -50,6 +50,7 @@ internal static unsafe class HalfAttention<L, V>
     private static void Prepare(Panels qkv, AttentionShape shape, int image, int head, float* cos, float* sin, Panels packed, float* values)
     {
         int e = shape.HeadWidth, half = e / 2, channels = shape.Heads * e, width = qkv.Width;
+        V exponentOfTwo = L.All(1.44269504f / MathF.Sqrt(e));
         for (int v = 0; v < shape.Vectors; v++)
         {
             int vector = (image * shape.Vectors) + v;
@@ -58,8 +59,8 @@ internal static unsafe class HalfAttention<L, V>
                 float* row = qkv.Vector(vector, (part * channels) + (head * e)), target = packed.Vector(vector, ((part * channels) + (head * e)) / 2);
                 for (int i = 0; i < half; i += 2)
                 {
-                    (V a, V b) = Rotate(row + (i * width), i);
-                    (V c, V d) = Rotate(row + ((i + 1) * width), i + 1);
+                    (V a, V b) = Rotate(row + (i * width), i, part == 0 ? exponentOfTwo : L.All(1));
+                    (V c, V d) = Rotate(row + ((i + 1) * width), i + 1, part == 0 ? exponentOfTwo : L.All(1));
                     L.Store(target + (i / 2 * width), L.PackHalves(a, c));
                     L.Store(target + ((half + i) / 2 * width), L.PackHalves(b, d));
                 }
@@ -75,23 +76,22 @@ internal static unsafe class HalfAttention<L, V>
                 value += width;
             }
 
-            (V First, V Second) Rotate(float* at, int i)
+            (V First, V Second) Rotate(float* at, int i, V scale)
             {
                 long table = ((long)i * shape.Vectors * L.Count) + (v * L.Count);
-                V c = L.Load(cos + table), s = L.Load(sin + table), a = L.Load(at), b = L.Load(at + ((long)half * width));
+                V c = L.Multiply(L.Load(cos + table), scale), s = L.Multiply(L.Load(sin + table), scale), a = L.Load(at), b = L.Load(at + ((long)half * width));
                 return (L.Subtract(L.Multiply(a, c), L.Multiply(b, s)), L.Fma(b, c, L.Multiply(a, s)));
             }
         }
     }
 
-    [MethodImpl(Kernels.Hot)]
+    [MethodImpl(Kernels.Hot), SkipLocalsInit]
     private static void Head(Panels packed, AttentionShape shape, int imageStart, int head, int query, int vectors, float* values, Panels mixed)
     {
         int e = shape.HeadWidth, width = packed.Width, n = L.Count, channels = shape.Heads * e;
         float* queries = packed.Vector(query, head * e / 2);
         float* memory = stackalloc float[((KeyBlock + (KeyBlock / 2) + e + 2) * width) + 16];
         float* scores = PanelOperations<L, V>.Aligned(memory), weights = scores + (KeyBlock * width), output = weights + (KeyBlock / 2 * width), max = output + (e * width), sum = max + width;
-        V scale = L.All(1f / MathF.Sqrt(e));
         for (int j = 0; j < vectors; j++)
         {
             L.Store(max + (j * n), L.All(float.NegativeInfinity));
@@ -107,7 +107,7 @@ internal static unsafe class HalfAttention<L, V>
                 DotTile<L, V>.Halves(vectors, e / 2, keys, width, queries, scores + (key * width), accumulate: false);
             }
 
-            for (int j = 0; j < vectors; j++) Softmax(scores + (j * n), weights + (j * n), count, width, scale, max + (j * n), sum + (j * n), block == 0 ? null : output + (j * n), e);
+            for (int j = 0; j < vectors; j++) Softmax(scores + (j * n), weights + (j * n), count, width, max + (j * n), sum + (j * n), block == 0 ? null : output + (j * n), e);
             for (int row = 0; row < e; row += L.Rows)
             {
                 DotTile<L, V>.Halves(vectors, (count + 1) / 2, values + (block / 2 * e) + row, e, weights, output + (row * width), accumulate: block > 0);
@@ -124,11 +124,10 @@ internal static unsafe class HalfAttention<L, V>
 
     // One vector of queries against a block of keys: scores become weights relative to the running maximum; earlier results are scaled down to it.
     [MethodImpl(Kernels.Hot)]
-    private static void Softmax(float* scores, float* weights, int count, int step, V scale, float* max, float* sum, float* output, int outputRows)
+    private static void Softmax(float* scores, float* weights, int count, int step, float* max, float* sum, float* output, int outputRows)
     {
-        V before = L.Load(max), largest = before;
+        V before = L.Load(max), largest = before, total = L.All(0);
         for (int k = 0; k < count; k++) largest = L.Max(largest, L.Load(scores + (k * step)));
-        V shift = L.Multiply(largest, scale), total = L.All(0);
         for (int k = 0; k < count; k += 2)
         {
             V first = Weight(k), second = k + 1 < count ? Weight(k + 1) : L.All(0);
@@ -138,7 +137,7 @@ internal static unsafe class HalfAttention<L, V>
 
         if (output != null)
         {
-            V shrink = Functions<L, V>.Exp(L.Multiply(L.Subtract(before, largest), scale));
+            V shrink = Functions<L, V>.Exp2(L.Subtract(before, largest));
             total = L.Fma(L.Load(sum), shrink, total);
             for (int row = 0; row < outputRows; row++) L.Store(output + (row * step), L.Multiply(L.Load(output + (row * step)), shrink));
         }
@@ -146,6 +145,6 @@ internal static unsafe class HalfAttention<L, V>
         L.Store(max, largest);
         L.Store(sum, total);
 
-        V Weight(int k) => Functions<L, V>.Exp(L.Subtract(L.Multiply(L.Load(scores + (k * step)), scale), shift));
+        V Weight(int k) => Functions<L, V>.Exp2(L.Subtract(L.Load(scores + (k * step)), largest));
     }
 }

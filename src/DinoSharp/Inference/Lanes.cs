@@ -19,6 +19,9 @@ internal unsafe interface ILanes<V>
 
     public static abstract void Store(float* target, V value);
 
+    /// <summary>The lower half of the lanes goes to one place, the upper half to another.</summary>
+    public static abstract void StoreHalves(float* lower, float* upper, V value);
+
     public static abstract V All(float value);
 
     public static abstract V Add(V a, V b);
@@ -67,6 +70,13 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(float* target, Vector512<float> value) => value.Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreHalves(float* lower, float* upper, Vector512<float> value)
+    {
+        value.GetLower().Store(lower);
+        value.GetUpper().Store(upper);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> All(float value) => Vector512.Create(value);
@@ -127,6 +137,13 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(float* target, Vector256<float> value) => value.Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreHalves(float* lower, float* upper, Vector256<float> value)
+    {
+        value.GetLower().Store(lower);
+        value.GetUpper().Store(upper);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> All(float value) => Vector256.Create(value);

@@ -13,52 +13,22 @@ internal static unsafe class PanelAttention<L, V>
 {
     private const int KeyBlock = 128;
 
-    // Rotates queries and keys in place and lays the values of each head out by token: [image][head][token][E].
-    private static void Prepare(Workers workers, Panels qkv, AttentionShape shape, float* cos, float* sin, float* values)
-    {
-        workers.Phase(shape.Images * shape.Heads, [MethodImpl(Kernels.Hot)] (task) =>
-        {
-            int image = task / shape.Heads, head = task % shape.Heads, e = shape.HeadWidth, half = e / 2;
-            float* target = values + ((long)task * shape.Tokens * e);
-            for (int v = 0; v < shape.Vectors; v++)
-            {
-                int vector = (image * shape.Vectors) + v;
-                for (int part = 0; part < 2; part++)
-                {
-                    float* row = qkv.Vector(vector, (part * shape.Heads * e) + (head * e)), other = row + ((long)half * qkv.Width);
-                    for (int i = 0; i < half; i++)
-                    {
-                        long table = ((long)i * shape.Vectors * L.Count) + (v * L.Count);
-                        V c = L.Load(cos + table), s = L.Load(sin + table), a = L.Load(row), b = L.Load(other);
-                        L.Store(row, L.Subtract(L.Multiply(a, c), L.Multiply(b, s)));
-                        L.Store(other, L.Fma(b, c, L.Multiply(a, s)));
-                        row += qkv.Width;
-                        other += qkv.Width;
-                    }
-                }
-
-                float* value = qkv.Vector(vector, (2 * shape.Heads * e) + (head * e));
-                int first = v * L.Count, count = Math.Min(L.Count, shape.Tokens - first);
-                for (int i = 0; i < e; i++)
-                {
-                    for (int t = 0; t < count; t++) target[((long)(first + t) * e) + i] = value[t];
-                    value += qkv.Width;
-                }
-            }
-        });
-    }
+    /// <summary>Floats of room that <see cref="Attend"/> needs: keys and values as the tile reads them.</summary>
+    public static long FloatsFor(AttentionShape shape) => 2L * shape.Images * shape.Heads * shape.HeadWidth * shape.Vectors * L.Count;
 
     /// <summary>Rotates queries and keys, then softmax(q kᵀ / √E) v for every head, written head-major.</summary>
     /// <param name="workers">All of them.</param>
-    /// <param name="qkv">Rows [Q | K | V], each head-major; queries and keys are rotated in place.</param>
+    /// <param name="qkv">Rows [Q | K | V], each head-major; queries are rotated in place.</param>
     /// <param name="shape">Images, heads and tokens.</param>
     /// <param name="cos">[E/2][vectors of an image][lanes]</param>
     /// <param name="sin">The same shape.</param>
-    /// <param name="values">Room for the values [B, A, N, E].</param>
+    /// <param name="room">For <see cref="FloatsFor"/>.</param>
     /// <param name="mixed">Receives the result.</param>
-    public static void Attend(Workers workers, Panels qkv, AttentionShape shape, float* cos, float* sin, float* values, Panels mixed)
+    public static void Attend(Workers workers, Panels qkv, AttentionShape shape, float* cos, float* sin, float* room, Panels mixed)
     {
-        Prepare(workers, qkv, shape, cos, sin, values);
+        long ofHead = 2L * shape.HeadWidth * shape.Vectors * L.Count;
+        workers.Phase(shape.Images * shape.Heads, task => Prepare(qkv, shape, task / shape.Heads, task % shape.Heads, cos, sin, room + (task * ofHead)));
+
         // A panel may hold queries of two images; each image takes its own vectors of it.
         int panelsPerImage = (shape.Vectors + 4) / 3;
         workers.Phase(shape.Images * shape.Heads * panelsPerImage, task =>
@@ -66,18 +36,57 @@ internal static unsafe class PanelAttention<L, V>
             int image = task / (shape.Heads * panelsPerImage), head = task / panelsPerImage % shape.Heads;
             int start = image * shape.Vectors, panel = (start / 3) + (task % panelsPerImage);
             int first = Math.Max(start, 3 * panel), end = Math.Min(start + shape.Vectors, (3 * panel) + 3);
-            if (first < end) Head(qkv, shape, start, head, first, end - first, values + ((long)((image * shape.Heads) + head) * shape.Tokens * shape.HeadWidth), mixed);
+            if (first < end) Head(qkv, shape, head, first, end - first, room + (((image * shape.Heads) + head) * ofHead), mixed);
         });
     }
 
+    // Rotates the queries in place, scaled so that their products are exponents of two. Rotated keys become [group of tokens][E][token of the group] and
+    // values [group of channels][token][channel of the group].
     [MethodImpl(Kernels.Hot)]
-    private static void Head(Panels qkv, AttentionShape shape, int imageStart, int head, int query, int vectors, float* values, Panels mixed)
+    private static void Prepare(Panels qkv, AttentionShape shape, int image, int head, float* cos, float* sin, float* keys)
     {
-        int e = shape.HeadWidth, width = qkv.Width, n = L.Count;
-        float* queries = qkv.Vector(query, head * e);
+        int e = shape.HeadWidth, half = e / 2, width = qkv.Width, rows = L.Rows, tokens = shape.Vectors * L.Count;
+        float* values = keys + ((long)e * tokens);
+        V scale = L.All(1.44269504f / MathF.Sqrt(e));
+        for (int v = 0; v < shape.Vectors; v++)
+        {
+            int vector = (image * shape.Vectors) + v;
+            float* query = qkv.Vector(vector, head * e), key = qkv.Vector(vector, (shape.Heads + head) * e), value = qkv.Vector(vector, ((2 * shape.Heads) + head) * e);
+            float* lower = keys + ((long)v * L.Count * e), upper = lower + (rows * e);
+            for (int i = 0; i < half; i++)
+            {
+                long table = ((long)i * tokens) + (v * L.Count);
+                V c = L.Load(cos + table), s = L.Load(sin + table), a = L.Load(key), b = L.Load(key + ((long)half * width));
+                L.StoreHalves(lower + (i * rows), upper + (i * rows), L.Subtract(L.Multiply(a, c), L.Multiply(b, s)));
+                L.StoreHalves(lower + ((half + i) * rows), upper + ((half + i) * rows), L.Fma(b, c, L.Multiply(a, s)));
+                (c, s, a, b) = (L.Multiply(c, scale), L.Multiply(s, scale), L.Load(query), L.Load(query + ((long)half * width)));
+                L.Store(query, L.Subtract(L.Multiply(a, c), L.Multiply(b, s)));
+                L.Store(query + ((long)half * width), L.Fma(b, c, L.Multiply(a, s)));
+                query += width;
+                key += width;
+            }
+
+            for (int row = 0; row < e; row += rows)
+            {
+                float* target = values + ((long)row * tokens) + (v * L.Count * rows);
+                for (int t = 0; t < L.Count; t++)
+                {
+                    for (int i = 0; i < rows; i++) target[i] = value[(i * width) + t];
+                    target += rows;
+                }
+
+                value += rows * width;
+            }
+        }
+    }
+
+    [MethodImpl(Kernels.Hot), SkipLocalsInit]
+    private static void Head(Panels qkv, AttentionShape shape, int head, int query, int vectors, float* keys, Panels mixed)
+    {
+        int e = shape.HeadWidth, width = qkv.Width, n = L.Count, rows = L.Rows, tokens = shape.Vectors * n;
+        float* queries = qkv.Vector(query, head * e), values = keys + ((long)e * tokens);
         float* memory = stackalloc float[((KeyBlock + e + 2) * width) + 16];
         float* scores = PanelOperations<L, V>.Aligned(memory), output = scores + (KeyBlock * width), max = output + (e * width), sum = max + width;
-        V scale = L.All(1f / MathF.Sqrt(e));
         for (int j = 0; j < vectors; j++)
         {
             L.Store(max + (j * n), L.All(float.NegativeInfinity));
@@ -87,16 +96,18 @@ internal static unsafe class PanelAttention<L, V>
         for (int block = 0; block < shape.Tokens; block += KeyBlock)
         {
             int count = Math.Min(KeyBlock, shape.Tokens - block);
-            for (int key = 0; key < count; key += L.Rows)
+            float* value = values + ((long)block * rows);
+            for (int key = 0; key < count; key += rows)
             {
-                float* keys = qkv.Vector(imageStart + ((block + key) / n), (shape.Heads * e) + (head * e)) + ((block + key) % n);
-                Tile<L, V>.Multiply(vectors, e, keys, width, queries, width, scores + (key * width), width, accumulate: false);
+                float* a = keys + ((long)(block + key) * e);
+                Tile<L, V>.Multiply(vectors, e, a, key + rows < count ? a + (rows * e) : value, queries, scores + (key * width), accumulate: false);
             }
 
-            for (int j = 0; j < vectors; j++) Softmax(scores + (j * n), count, width, scale, max + (j * n), sum + (j * n), block == 0 ? null : output + (j * n), e);
-            for (int row = 0; row < e; row += L.Rows)
+            for (int j = 0; j < vectors; j++) Softmax(scores + (j * n), count, width, max + (j * n), sum + (j * n), block == 0 ? null : output + (j * n), e);
+            for (int row = 0; row < e; row += rows)
             {
-                Tile<L, V>.Multiply(vectors, count, values + ((long)block * e) + row, e, scores, width, output + (row * width), width, accumulate: block > 0);
+                float* a = value + ((long)row * tokens);
+                Tile<L, V>.Multiply(vectors, count, a, row + rows < e ? a + ((long)rows * tokens) : keys + ((long)(block + count) * e), scores, output + (row * width), accumulate: block > 0);
             }
         }
 
@@ -110,21 +121,20 @@ internal static unsafe class PanelAttention<L, V>
 
     // One vector of queries against a block of keys: scores become weights relative to the running maximum; earlier results are scaled down to it.
     [MethodImpl(Kernels.Hot)]
-    private static void Softmax(float* scores, int count, int step, V scale, float* max, float* sum, float* output, int outputRows)
+    private static void Softmax(float* scores, int count, int step, float* max, float* sum, float* output, int outputRows)
     {
-        V before = L.Load(max), largest = before;
+        V before = L.Load(max), largest = before, total = L.All(0);
         for (int k = 0; k < count; k++) largest = L.Max(largest, L.Load(scores + (k * step)));
-        V shift = L.Multiply(largest, scale), total = L.All(0);
         for (int k = 0; k < count; k++)
         {
-            V weight = Functions<L, V>.Exp(L.Subtract(L.Multiply(L.Load(scores + (k * step)), scale), shift));
+            V weight = Functions<L, V>.Exp2(L.Subtract(L.Load(scores + (k * step)), largest));
             total = L.Add(total, weight);
             L.Store(scores + (k * step), weight);
         }
 
         if (output != null)
         {
-            V shrink = Functions<L, V>.Exp(L.Multiply(L.Subtract(before, largest), scale));
+            V shrink = Functions<L, V>.Exp2(L.Subtract(before, largest));
             total = L.Fma(L.Load(sum), shrink, total);
             for (int row = 0; row < outputRows; row++) L.Store(output + (row * step), L.Multiply(L.Load(output + (row * step)), shrink));
         }

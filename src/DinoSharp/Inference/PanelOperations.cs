@@ -22,6 +22,13 @@ internal static unsafe class PanelOperations<L, V>
     where L : struct, ILanes<V>
     where V : struct
 {
+    // Of a panel so many steps stay in the first-level cache (24 KB on 512 bits) while all groups of a task meet them.
+    private const int StepsAtOnce = 128;
+
+    private const int GroupsAtOnce = 16;
+
+    private const int MostTile = 8 * 48; // rows times a row of a panel, on 512 bits
+
     /// <summary>A linear layer over all tokens.</summary>
     /// <param name="workers">All of them.</param>
     /// <param name="w">The weights; their type is the precision of the product.</param>
@@ -33,25 +40,31 @@ internal static unsafe class PanelOperations<L, V>
     {
         Operand<L, V> operand = Operand<L, V>.Pack(workers, x, w.Type, room);
         // Small tasks keep the workers even; a task still reads each panel once for several groups of weights.
-        int perTask = Math.Clamp(w.Groups / (6 * workers.Count), 1, 16), tasks = (w.Groups + perTask - 1) / perTask;
-        workers.Phase(tasks, [MethodImpl(Kernels.Hot)] (task) =>
+        int perTask = Math.Clamp(w.Groups / (6 * workers.Count), 1, GroupsAtOnce), tasks = (w.Groups + perTask - 1) / perTask;
+        int stepsAtOnce = w.Type == ComputeType.Float32 ? StepsAtOnce : w.Steps;
+        workers.Phase(tasks, [MethodImpl(Kernels.Hot), SkipLocalsInit] (task) =>
         {
-            float* tile = stackalloc float[(8 * 48) + 16];
-            tile = Aligned(tile);
-            int end = Math.Min(w.Groups, (task + 1) * perTask);
+            float* memory = stackalloc float[(GroupsAtOnce * MostTile) + 16], tiles = Aligned(memory);
+            int first = task * perTask, count = Math.Min(w.Groups - first, perTask), ofGroup = w.Steps * w.Rows;
+            float* weights = w.Weights + ((long)first * ofGroup);
             for (int panel = 0; panel < x.Count; panel++)
             {
                 int vectors = x.VectorsOf(panel);
-                float* tokens = operand.Panels.Panel(panel);
-                for (int g = task * perTask; g < end; g++)
+                for (int step = 0; step < w.Steps; step += stepsAtOnce)
                 {
-                    float* weights = w.Weights + ((long)g * w.Steps * w.Rows);
-                    int rows = Math.Min(w.Rows, w.Outputs - (g * w.Rows));
-                    if (w.Type == ComputeType.BFloat16) DotTile<L, V>.Halves(vectors, w.Steps, weights, w.Rows, tokens, tile, accumulate: false);
-                    else if (w.Type == ComputeType.Int8) DotTile<L, V>.Bytes(vectors, w.Steps, weights, w.Rows, tokens, tile);
-                    else Tile<L, V>.Multiply(vectors, w.Steps, weights, w.Rows, tokens, x.Width, tile, x.Width, accumulate: false);
-                    if (w.Type == ComputeType.Int8) Rescale(tile, rows, vectors, w, g * w.Rows, operand, 3 * panel);
-                    Finish(tile, rows, vectors, w.Bias + (g * w.Rows), y.Panel(panel) + ((long)g * w.Rows * y.Width), y.Width, epilogue);
+                    int depth = Math.Min(stepsAtOnce, w.Steps - step);
+                    float* tokens = operand.Panels.Panel(panel) + (step * x.Width);
+                    for (int g = 0; g < count; g++)
+                    {
+                        float* a = weights + (g * ofGroup) + (step * w.Rows), tile = tiles + (g * MostTile);
+                        if (w.Type == ComputeType.BFloat16) DotTile<L, V>.Halves(vectors, depth, a, w.Rows, tokens, tile, accumulate: false);
+                        else if (w.Type == ComputeType.Int8) DotTile<L, V>.Bytes(vectors, depth, a, w.Rows, tokens, tile);
+                        else Tile<L, V>.Multiply(vectors, depth, a, g + 1 < count ? a + ofGroup : weights + ((step + depth) * w.Rows), tokens, tile, accumulate: step > 0);
+                        if (step + depth < w.Steps) continue;
+                        int row = (first + g) * w.Rows, rows = Math.Min(w.Rows, w.Outputs - row);
+                        if (w.Type == ComputeType.Int8) Rescale(tile, rows, vectors, w, row, operand, 3 * panel);
+                        Finish(tile, rows, vectors, w.Bias + row, y.Panel(panel) + ((long)row * y.Width), y.Width, epilogue);
+                    }
                 }
             }
         });

@@ -75,7 +75,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
             Panels x = Over(Room(_x, d), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
             Panels patches = Over(wide, _patchEmbedding.Inputs), qkv = Over(wide, 3 * d), feed = Over(wide, up);
             bool halves = _type != ComputeType.Float32 && DotTile<L, V>.SupportsHalves;
-            float* values = _values.Get(halves ? HalfAttention<L, V>.FloatsFor(shape) : (long)batch * tokens * d), room = _packed.Get(Operand<L, V>.FloatsFor(Math.Max(d, down), vectors, _type));
+            float* values = _values.Get(halves ? HalfAttention<L, V>.FloatsFor(shape) : PanelAttention<L, V>.FloatsFor(shape)), room = _packed.Get(Operand<L, V>.FloatsFor(Math.Max(d, down), vectors, _type));
             long tableSize = (long)(_config.HeadWidth / 2) * shape.Vectors * L.Count;
             float* cos = _tables.Get(2 * tableSize), sin = cos + tableSize;
             FillTables(cos, sin, h, w, shape);
