@@ -1,8 +1,10 @@
 using System.CommandLine;
 using DinoSharp.Features;
 using DinoSharp.Cli.Embedding;
+using DinoSharp.Images;
 using DinoSharp.Training.Data;
 using DinoSharp.Training.Protocols;
+using DinoSharp.Training.Protocols.Benchmarks;
 
 namespace DinoSharp.Cli.Evaluating;
 
@@ -22,6 +24,13 @@ internal sealed class ClassificationInputs
     private readonly Option<string> _train = new("--train") { Description = "Training images: a folder with a folder for each class, or a dataset such as ImageNet:split=TRAIN:root=DIR", HelpName = "TRAIN_DIR", Required = true };
     private readonly Option<string> _val;
     private readonly Option<string> _pooling;
+    private readonly Option<string[]> _tests = new("--test")
+    {
+        Description = "A further set of images for the same classifier, as often as wanted: folders of the same classes or some of them, ImageNet-V2, -A, -R, -Sketch, -C, or real.json (ReaL); NAME=PATH gives it a name, which --benchmark knows",
+        HelpName = "NAME=PATH",
+        DefaultValueFactory = _ => [],
+    };
+
     private readonly VectorizerInputs _vectorizer;
 
     /// <param name="verb">The protocol.</param>
@@ -33,7 +42,7 @@ internal sealed class ClassificationInputs
         _val = new Option<string>("--val") { Description = val + "; the same classes", HelpName = "VAL_DIR", Required = true };
         _pooling = new Option<string>("--pooling") { Description = "What a vector is made of: the class token, the mean of the patches, or both", DefaultValueFactory = _ => Poolings.Single(p => p.Value == pooling).Key };
         _pooling.AcceptOnlyFromAmong([.. Poolings.Keys]);
-        foreach (Option option in (Option[])[_train, _val, _pooling]) verb.Add(option);
+        foreach (Option option in (Option[])[_train, _val, _pooling, _tests]) verb.Add(option);
         _vectorizer = new VectorizerInputs(verb, wholeShorterSide);
     }
 
@@ -43,23 +52,23 @@ internal sealed class ClassificationInputs
     /// <param name="arguments">The command line.</param>
     /// <param name="output">For progress and warnings.</param>
     /// <param name="cancel">Stops between batches.</param>
-    /// <param name="keepVectorizer">Keep the model, for <see cref="ClassificationVectors.Augmented"/>.</param>
-    public async Task<ClassificationVectors> ReadAsync(string model, ComputeType compute, ParseResult arguments, Output output, CancellationToken cancel, bool keepVectorizer = false)
+    public async Task<ClassificationVectors> ReadAsync(string model, ComputeType compute, ParseResult arguments, Output output, CancellationToken cancel)
     {
         (string trainName, string valName) = (arguments.GetValue(_train)!, arguments.GetValue(_val)!);
         (ImageDataset train, ImageDataset val) = (Open(trainName), Open(valName));
+        ClassifierTest[] tests = [.. arguments.GetValue(_tests)!.Select(t => ClassifierTest.Open(t, train, val))];
         ImageVectorizer vectorizer = ImageVectorizer.Open(model, _vectorizer.Read(arguments, compute, Poolings[arguments.GetValue(_pooling)!]), cancel);
         try
         {
             VectorSet trainVectors = await RunAsync("training images", train), valVectors = await RunAsync("validation images", val);
-            SkippedInput[] skipped = [.. trainVectors.Skipped.Concat(valVectors.Skipped).Select(e => new SkippedInput(e.Name, e.Cause))];
-            foreach (SkippedInput skip in skipped) output.Warn($"skipped {skip.Path}: {skip.Reason}");
-            return new ClassificationVectors(
-                trainVectors, valVectors, skipped, new Dictionary<string, string> { ["train"] = trainName, ["val"] = valName }, vectorizer.Settings, vectorizer.Computed, train, keepVectorizer ? vectorizer : null);
+            var vectors = new ClassificationVectors(trainVectors, valVectors, new Dictionary<string, string> { ["train"] = trainName, ["val"] = valName }, train, vectorizer, tests, output, cancel);
+            vectors.Skip(trainVectors.Skipped.Concat(valVectors.Skipped));
+            return vectors;
         }
-        finally
+        catch
         {
-            if (!keepVectorizer) vectorizer.Dispose();
+            vectorizer.Dispose();
+            throw;
         }
 
         Task<VectorSet> RunAsync(string what, ImageDataset images) =>
@@ -74,27 +83,60 @@ internal sealed class ClassificationInputs
     }
 }
 
-/// <summary>The vectors of a classification protocol. Owns them.</summary>
-internal sealed record ClassificationVectors(
-    VectorSet Train, VectorSet Val, IReadOnlyList<SkippedInput> Skipped, IReadOnlyDictionary<string, string> Data, IReadOnlyDictionary<string, string> Settings, int Computed,
-    ImageDataset TrainImages, ImageVectorizer? Vectorizer) : IDisposable
+/// <summary>The vectors of a classification protocol, and what makes more of them. Owns both.</summary>
+internal sealed class ClassificationVectors(
+    VectorSet train, VectorSet val, IReadOnlyDictionary<string, string> data, ImageDataset trainImages, ImageVectorizer vectorizer, IReadOnlyList<ClassifierTest> tests, Output output, CancellationToken cancel) : IDisposable
 {
+    private readonly List<SkippedInput> _skipped = [];
+    private readonly List<(string Name, EvaluationResult Result)> _scored = [];
+
+    public VectorSet Train => train;
+
+    public VectorSet Val => val;
+
+    /// <summary>Tells of pictures that could not be read.</summary>
+    public void Skip(IEnumerable<ImageException> errors)
+    {
+        foreach (ImageException error in errors)
+        {
+            output.Warn($"skipped {error.Name}: {error.Cause}");
+            _skipped.Add(new SkippedInput(error.Name, error.Cause));
+        }
+    }
+
     /// <summary>Gives vectors of fresh random crops of training images.</summary>
     public Func<IReadOnlyList<int>, TorchSharp.torch.Tensor> Augmented()
     {
         // Rows of the vectors count only images that can be read.
-        int[] readable = [.. Enumerable.Range(0, TrainImages.Count).Where(i => Train.Skipped.All(s => s.Name != TrainImages.PathOf(i)))];
+        int[] readable = [.. Enumerable.Range(0, trainImages.Count).Where(i => train.Skipped.All(s => s.Name != trainImages.PathOf(i)))];
         ulong step = 0;
-        return rows => Vectorizer!.Augmented(TrainImages, [.. rows.Select(r => readable[r])], step++ << 32);
+        return rows => vectorizer.Augmented(trainImages, [.. rows.Select(r => readable[r])], step++ << 32);
     }
 
-    /// <summary>The result with what is known about its data.</summary>
-    public EvaluationResult Complete(EvaluationResult result) => result with { Data = Data, Settings = Settings.Concat(result.Settings).ToDictionary() };
+    /// <summary>Scores the classifier of a protocol on the further sets, one after another, as they may be large.</summary>
+    /// <param name="task">The protocol.</param>
+    public Action<Func<TorchSharp.torch.Tensor, TorchSharp.torch.Tensor>> Tests(string task) => classify =>
+    {
+        foreach (ClassifierTest test in tests)
+        {
+            output.Note($"scoring {test.Name}");
+            (EvaluationResult result, IReadOnlyList<ImageException> skipped) = test.Score(task, vectorizer.Name, images => vectorizer.Run(images, null, cancel), classify);
+            Skip(skipped);
+            _scored.Add((test.Name, result));
+        }
+    };
+
+    /// <summary>All that was measured.</summary>
+    /// <param name="result">What the protocol gave.</param>
+    /// <param name="rows">See <see cref="Evaluation"/>.</param>
+    /// <param name="picture">See <see cref="Evaluation"/>.</param>
+    public Evaluation Complete(EvaluationResult result, IReadOnlyList<string[]> rows, Func<ImageBuffer>? picture = null) =>
+        new(result with { Data = data, Settings = vectorizer.Settings.Concat(result.Settings).ToDictionary() }, rows, _skipped, picture, vectorizer.Computed, _scored);
 
     public void Dispose()
     {
-        Train.Dispose();
-        Val.Dispose();
-        Vectorizer?.Dispose();
+        train.Dispose();
+        val.Dispose();
+        vectorizer.Dispose();
     }
 }

@@ -45,8 +45,8 @@ internal sealed class EvalKnnVerb : EvaluationVerb
     {
         using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel);
         var options = new KnnOptions { Neighbors = arguments.GetValue(_neighbors)!, Temperature = arguments.GetValue(_temperature) };
-        KnnReport report = KnnProtocol.Run(vectors.Train, vectors.Val, model, options);
-        EvaluationResult result = vectors.Complete(report.Result);
+        KnnReport report = KnnProtocol.Run(vectors.Train, vectors.Val, model, options, vectors.Tests(Name));
+        EvaluationResult result = report.Result;
         bool topFive = result.Metrics.ContainsKey("top5");
         var rows = new List<string[]> { topFive ? ["k", "top-1", "top-5"] : ["k", "top-1"] };
         foreach (string key in result.Metrics.Keys.Where(key => key.StartsWith('k') && key.EndsWith("Top1", StringComparison.Ordinal)))
@@ -55,6 +55,6 @@ internal sealed class EvalKnnVerb : EvaluationVerb
             rows.Add(topFive ? [k, Percent(result.Metrics[key]), Percent(result.Metrics[$"k{k}Top5"])] : [k, Percent(result.Metrics[key])]);
         }
 
-        return new Evaluation(result, rows, vectors.Skipped, NeighborSheet.Of(report.Predictions), vectors.Computed);
+        return vectors.Complete(result, rows, NeighborSheet.Of(report.Predictions));
     }
 }

@@ -21,7 +21,8 @@ internal sealed class EvalLinearVerb : EvaluationVerb
             "Train linear classifiers with a grid of learning rates on frozen features",
             ClassificationInputs.Baselines,
             "dino eval linear --train flowers/train --val flowers/val --model dinov3-vits16",
-            "dino eval linear --train ImageNet:split=TRAIN:root=imagenet --val ImageNet:split=VAL:root=imagenet --augment --benchmark ImageNet --model dinov3-vitb16 --json")
+            "dino eval linear --train ImageNet:split=TRAIN:root=imagenet --val ImageNet:split=VAL:root=imagenet --augment --benchmark ImageNet --model dinov3-vitb16 --json",
+            "dino eval linear --train ImageNet:split=TRAIN:root=imagenet --val ImageNet:split=VAL:root=imagenet --test ImageNet-A=imagenet-a --test ImageNet-C=imagenet-c --test ImageNet-ReaL=real.json --model dinov3-vit7b16")
     {
         _rates.Validators.Add(result =>
         {
@@ -42,14 +43,12 @@ internal sealed class EvalLinearVerb : EvaluationVerb
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         bool augment = arguments.GetValue(_augment);
-        using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel, keepVectorizer: augment);
+        using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel);
         var options = new LinearProtocolOptions { Rates = arguments.GetValue(_rates)!, Steps = arguments.GetValue(_steps), BatchSize = arguments.GetValue(_batch), WeightDecay = arguments.GetValue(_decay) };
         (EvaluationResult result, IReadOnlyList<(double Rate, double Accuracy)> grid) = await output.WithProgressAsync("steps", options.Steps, progress => Task.Run(
-            () => LinearProtocol.Run(vectors.Train, vectors.Val, model, options, augment ? vectors.Augmented() : null, progress, cancel), CancellationToken.None));
-        return new Evaluation(
-            vectors.Complete(result),
-            [["learning rate", "top-1"], .. grid.Select(g => (string[])[g.Rate.ToString("0.#e+0", CultureInfo.InvariantCulture), Percent(g.Accuracy)])],
-            vectors.Skipped,
-            Computed: vectors.Computed);
+            () => LinearProtocol.Run(vectors.Train, vectors.Val, model, options, augment ? vectors.Augmented() : null, vectors.Tests(Name), progress, cancel), CancellationToken.None));
+        return vectors.Complete(
+            result,
+            [["learning rate", "top-1"], .. grid.Select(g => (string[])[g.Rate.ToString("0.#e+0", CultureInfo.InvariantCulture), Percent(g.Accuracy)])]);
     }
 }

@@ -32,11 +32,9 @@ internal sealed class EvalLogregVerb : EvaluationVerb
         using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel);
         double[]? grid = arguments.GetValue(_grid) is { Length: > 0 } values ? values : null;
         (EvaluationResult result, IReadOnlyList<(double C, double Accuracy)> sweep) = await output.WithProgressAsync(
-            "values of C", grid?.Length ?? 45, progress => Task.Run(() => LogisticProtocol.Run(vectors.Train, vectors.Val, model, grid, progress, cancel), CancellationToken.None));
-        return new Evaluation(
-            vectors.Complete(result),
-            [["C", "top-1 held out of training"], .. sweep.Select(s => (string[])[s.C.ToString("0.##e+0", CultureInfo.InvariantCulture), Percent(s.Accuracy)])],
-            vectors.Skipped,
-            Computed: vectors.Computed);
+            "values of C", grid?.Length ?? 45, progress => Task.Run(() => LogisticProtocol.Run(vectors.Train, vectors.Val, model, grid, vectors.Tests(Name), progress, cancel), CancellationToken.None));
+        return vectors.Complete(
+            result,
+            [["C", "top-1 held out of training"], .. sweep.Select(s => (string[])[s.C.ToString("0.##e+0", CultureInfo.InvariantCulture), Percent(s.Accuracy)])]);
     }
 }

@@ -13,7 +13,9 @@ namespace DinoSharp.Cli.Evaluating;
 /// <param name="Skipped">Pictures that could not be read.</param>
 /// <param name="Picture">Draws what there is to see; null if nothing is.</param>
 /// <param name="Computed">How many pictures went through the model, where features are kept; null where they are not.</param>
-internal sealed record Evaluation(EvaluationResult Result, IReadOnlyList<string[]> Rows, IReadOnlyList<SkippedInput> Skipped, Func<ImageBuffer>? Picture = null, int? Computed = null);
+/// <param name="Tests">Further sets that the same classifier was scored on; null if there are none.</param>
+internal sealed record Evaluation(
+    EvaluationResult Result, IReadOnlyList<string[]> Rows, IReadOnlyList<SkippedInput> Skipped, Func<ImageBuffer>? Picture = null, int? Computed = null, IReadOnlyList<(string Name, EvaluationResult Result)>? Tests = null);
 
 /// <summary>One protocol of <c>dino eval</c>. It measures; showing and saving is the same for all: a table or JSON, and with <c>--out</c> a folder with results.json and a picture.</summary>
 internal abstract class EvaluationVerb : Verb
@@ -62,7 +64,9 @@ internal abstract class EvaluationVerb : Verb
         Evaluation evaluation = await EvaluateAsync(arguments.GetValue(_model)!, arguments, output, cancel);
         EvaluationResult result = evaluation.Result;
         ConfidenceInterval interval = result.Interval;
-        ExpectedValue[] expected = [.. (benchmark is null ? [] : ExpectedValues.Find(Name, benchmark, result.Model)).Where(e => result.Metrics.ContainsKey(e.Metric))];
+        ExpectedValue[] expected = Expected(benchmark, result);
+        (string Name, EvaluationResult Result, ConfidenceInterval Interval, ExpectedValue[] Expected)[] tests =
+            [.. (evaluation.Tests ?? []).Select(t => (t.Name, t.Result, t.Result.Interval, Expected(t.Name, t.Result)))];
         object summary = new
         {
             task = result.Task,
@@ -70,10 +74,20 @@ internal abstract class EvaluationVerb : Verb
             data = result.Data,
             settings = result.Settings,
             metrics = result.Metrics,
-            interval = new { metric = result.Headline, value = interval.Value, low = interval.Low, high = interval.High, level = interval.Level },
+            interval = Shown(result, interval),
             n = result.Items.Count,
             computed = evaluation.Computed,
-            expected = expected.Select(e => new { metric = e.Metric, benchmark = e.Benchmark, value = e.Unit == "%" ? e.Value / 100 : e.Value, source = e.Source }),
+            expected = Shown(expected),
+            tests = evaluation.Tests is null ? null : tests.Select(t => new
+            {
+                name = t.Name,
+                data = t.Result.Data,
+                settings = t.Result.Settings,
+                metrics = t.Result.Metrics,
+                interval = Shown(t.Result, t.Interval),
+                n = t.Result.Items.Count,
+                expected = Shown(t.Expected),
+            }),
             skipped = evaluation.Skipped.Select(s => new { path = s.Path, reason = s.Reason }),
         };
         List<string> written = [];
@@ -81,15 +95,29 @@ internal abstract class EvaluationVerb : Verb
         {
             Directory.CreateDirectory(folder);
             string file = Path.Combine(folder, "results.json");
-            ImageWriter.WriteWhole(file, Encoding.UTF8.GetBytes(Output.ToJson(new { summary, items = result.Items.Select((name, i) => new { item = name, score = result.Score([i]) }) }) + "\n"));
+            ImageWriter.WriteWhole(file, Encoding.UTF8.GetBytes(Output.ToJson(new { summary, items = Items(result), tests = tests.Select(t => new { name = t.Name, items = Items(t.Result) }) }) + "\n"));
             written.Add(file);
             if (evaluation.Picture is { } draw) written.Add(SavedPicture(draw(), Path.Combine(folder, result.Task + ".png")));
         }
 
         string[] kept = evaluation.Computed is int computed ? [$"{computed} pictures computed, the features of the others were kept"] : [];
-        output.Show(summary, [.. Output.Columns(evaluation.Rows), Headline(result, interval), .. expected.Select(e => e.Compare(result.Metrics[e.Metric])), .. kept, .. written]);
+        output.Show(summary, [.. Output.Columns(evaluation.Rows), Headline(result, interval), .. expected.Select(e => e.Compare(result.Metrics[e.Metric])), .. tests.SelectMany(Lines), .. kept, .. written]);
         return evaluation.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
     }
+
+    private ExpectedValue[] Expected(string? benchmark, EvaluationResult result) =>
+        [.. (benchmark is null ? [] : ExpectedValues.Find(Name, benchmark, result.Model)).Where(e => result.Metrics.ContainsKey(e.Metric))];
+
+    private static object Shown(EvaluationResult result, ConfidenceInterval interval) => new { metric = result.Headline, value = interval.Value, low = interval.Low, high = interval.High, level = interval.Level };
+
+    private static object Shown(ExpectedValue[] expected) =>
+        expected.Select(e => new { metric = e.Metric, benchmark = e.Benchmark, value = e.Unit == "%" ? e.Value / 100 : e.Value, source = e.Source });
+
+    // One picture alone has no mean corruption error.
+    private static object? Items(EvaluationResult result) => result.Headline == "mce" ? null : result.Items.Select((name, i) => new { item = name, score = result.Score([i]) });
+
+    private static IEnumerable<string> Lines((string Name, EvaluationResult Result, ConfidenceInterval Interval, ExpectedValue[] Expected) test) =>
+        [$"{test.Name}: {Headline(test.Result, test.Interval)}", .. test.Expected.Select(e => e.Compare(test.Result.Metrics[e.Metric]))];
 
     private static string Headline(EvaluationResult result, ConfidenceInterval interval) =>
         FormattableString.Invariant($"{result.Headline} {result.Show(interval.Value)} (95 % interval {result.Show(interval.Low)} to {result.Show(interval.High)}, n = {result.Items.Count})");

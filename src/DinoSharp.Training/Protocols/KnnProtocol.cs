@@ -16,8 +16,9 @@ public static class KnnProtocol
     /// <param name="val">Vectors to classify; classes are matched by name.</param>
     /// <param name="model">What made the vectors, for the report.</param>
     /// <param name="options">Numbers of neighbours, of which the first gives the headline, and temperature; null: the published ones.</param>
+    /// <param name="fitted">Given the classifier (vectors [N, D] to scores [N, K]) while it lives, to score further sets with it.</param>
     /// <exception cref="DinoSharpException">A class of the validation set is not in the training set.</exception>
-    public static KnnReport Run(VectorSet train, VectorSet val, string model, KnnOptions? options = null)
+    public static KnnReport Run(VectorSet train, VectorSet val, string model, KnnOptions? options = null, Action<Func<Tensor, Tensor>>? fitted = null)
     {
         options ??= new KnnOptions();
         val = val.WithClassesOf(train.Classes);
@@ -27,6 +28,12 @@ public static class KnnProtocol
         var metrics = new Dictionary<string, double>();
         int headline = Math.Min(options.Neighbors[0], train.Labels.Length);
         KnnVotes chosen = votes.Single(v => v.Neighbors == headline);
+        fitted?.Invoke(vectors =>
+        {
+            IReadOnlyList<KnnVotes> all = classifier.Vote(vectors, options);
+            foreach (KnnVotes of in all.Where(v => v.Neighbors != headline)) of.Dispose();
+            return all.Single(v => v.Neighbors == headline).Scores;
+        });
         bool topFive = train.Classes.Count > 5;
         bool[] hits = ClassificationMetrics.TopKHits(chosen.Scores, val.Labels);
         metrics["top1"] = hits.Average(hit => hit ? 1.0 : 0);

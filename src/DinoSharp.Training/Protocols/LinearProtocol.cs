@@ -37,12 +37,13 @@ public static class LinearProtocol
     /// <param name="model">What made the vectors, for the report.</param>
     /// <param name="options">How; null: as published.</param>
     /// <param name="augmented">Vectors [B, D] of a fresh view of each of these training images, by index; null: always the vectors of <paramref name="train"/>.</param>
+    /// <param name="fitted">Given the classifier (vectors [N, D] to scores [N, K]) while it lives, to score further sets with it.</param>
     /// <param name="progress">Told how many steps are done.</param>
     /// <param name="cancel">Checked between steps.</param>
     /// <returns>The numbers, and the accuracy of each learning rate on the validation images.</returns>
     /// <exception cref="DinoSharpException">A class of the validation set is not in the training set, or an option makes no sense.</exception>
     public static (EvaluationResult Result, IReadOnlyList<(double Rate, double Accuracy)> Grid) Run(
-        VectorSet train, VectorSet val, string model, LinearProtocolOptions? options = null, Func<IReadOnlyList<int>, Tensor>? augmented = null, IProgress<long>? progress = null, CancellationToken cancel = default)
+        VectorSet train, VectorSet val, string model, LinearProtocolOptions? options = null, Func<IReadOnlyList<int>, Tensor>? augmented = null, Action<Func<Tensor, Tensor>>? fitted = null, IProgress<long>? progress = null, CancellationToken cancel = default)
     {
         options ??= new LinearProtocolOptions();
         if (options.Rates.Count == 0 || options.Rates.Any(r => !(r > 0))) throw new DinoSharpException("the learning rates must be above 0, at least one");
@@ -80,6 +81,7 @@ public static class LinearProtocol
         Tensor logits = Logits(weight, bias, val.Vectors); // [G, K, N]
         double[] accuracies = [.. Enumerable.Range(0, grid).Select(g => ClassificationMetrics.TopK(logits[g].t(), val.Labels))];
         int best = Array.IndexOf(accuracies, accuracies.Max()); // the first of equals
+        fitted?.Invoke(x => Logits(weight[best..(best + 1)], bias[best..(best + 1)], x)[0].t()); // [N, K]
         EvaluationResult result = ClassifierScores.Of(
             "linear", model, train, val, logits[best].t(),
             new Dictionary<string, string>

@@ -13,16 +13,18 @@ public static class LogisticProtocol
     /// <param name="test">Vectors to classify; they have no part in choosing C. Classes are matched by name.</param>
     /// <param name="model">What made the vectors, for the report.</param>
     /// <param name="grid">Values of C; null: the 45 published ones.</param>
+    /// <param name="fitted">Given the classifier (vectors [N, D] to scores [N, K]) while it lives, to score further sets with it.</param>
     /// <param name="progress">Told how many values are done.</param>
     /// <param name="cancel">Checked between fits.</param>
     /// <returns>The numbers, and the accuracy of each C on the images that were held out of the training set.</returns>
     /// <exception cref="DinoSharpException">A class of the test set is not in the training set, or no class has two images.</exception>
     public static (EvaluationResult Result, IReadOnlyList<(double C, double Accuracy)> Sweep) Run(
-        VectorSet train, VectorSet test, string model, IReadOnlyList<double>? grid = null, IProgress<long>? progress = null, CancellationToken cancel = default)
+        VectorSet train, VectorSet test, string model, IReadOnlyList<double>? grid = null, Action<Func<Tensor, Tensor>>? fitted = null, IProgress<long>? progress = null, CancellationToken cancel = default)
     {
         test = test.WithClassesOf(train.Classes);
         using var scope = NewDisposeScope();
         using LogisticRegressionSweepResult sweep = LogisticRegressionSweep.Run(train.Vectors, train.Labels, null, grid, progress, cancel);
+        fitted?.Invoke(sweep.Classifier.Probabilities);
         Tensor probabilities = sweep.Classifier.Probabilities(test.Vectors); // [N, K]
         return (ClassifierScores.Of(
             "logreg", model, train, test, probabilities,

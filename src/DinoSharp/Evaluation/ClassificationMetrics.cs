@@ -92,7 +92,8 @@ public static class ClassificationMetrics
             .Where(v => !double.IsNaN(v)).DefaultIfEmpty(double.NaN).Average();
     }
 
-    private static bool[] AmongBest(Tensor scores, IReadOnlyList<IReadOnlyList<int>> labels, int k)
+    /// <summary>Which samples have one of their right classes among the k best.</summary>
+    internal static bool[] AmongBest(Tensor scores, IReadOnlyList<IReadOnlyList<int>> labels, int k)
     {
         if (scores.dim() != 2) throw new DinoSharpException($"scores must be [N, K], found [{string.Join(", ", scores.shape)}]");
         if (scores.shape[0] != labels.Count) throw new DinoSharpException($"scores are given for {scores.shape[0]} samples, labels for {labels.Count}");

@@ -312,5 +312,5 @@ internal ref struct PickleReader
 
     private readonly TensorFileException Refused(string what) => new(_path, $"refused: the file contains {what}. Nothing in it was executed.");
 
-    private readonly TensorFileException Damaged(string problem) => new(_path, $"damaged .pth file: {problem}");
+    private readonly TensorFileException Damaged(string problem) => new(_path, $"damaged pickle: {problem}");
 }

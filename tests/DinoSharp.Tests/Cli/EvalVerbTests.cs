@@ -32,6 +32,34 @@ public sealed class EvalVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal((21, "BFloat16"), (half.GetProperty("computed").GetInt32(), half.GetProperty("settings").GetProperty("compute").GetString()));
     }
 
+    [Theory]
+    [InlineData("knn", "--k", "3")]
+    [InlineData("logreg", "--c", "100")]
+    [InlineData("linear", "--steps", "60", "--rates", "10")]
+    public async Task FurtherTestSetsAreScoredByTheSameClassifier(string task, params string[] more)
+    {
+        (string train, string val) = Colors("tests-" + task);
+        foreach (string color in (string[])["red", "blue"])
+        {
+            Directory.CreateDirectory(tiny.File($"tests-{task}/two/{color}"));
+            foreach (string file in Directory.EnumerateFiles(Path.Combine(val, color))) File.Copy(file, tiny.File($"tests-{task}/two/{color}/{Path.GetFileName(file)}"));
+        }
+
+        string[] command = ["eval", task, "--train", train, "--val", val, "--model", "baseline:pixels", .. more];
+        Dino.Outcome outcome = await Dino.RunAsync([.. command, "--test", val, "--test", "ImageNet-A=" + tiny.File($"tests-{task}/two"), "--out", tiny.File("tests-out-" + task), "--json"]);
+        Assert.Equal(0, outcome.Code);
+        JsonElement json = outcome.Json();
+        JsonElement[] tests = [.. json.GetProperty("tests").EnumerateArray()];
+        Assert.Equal(["val", "ImageNet-A"], tests.Select(t => t.GetProperty("name").GetString()));
+        Assert.Equal([9, 6], tests.Select(t => t.GetProperty("n").GetInt32()));
+        Assert.Equal(Metric(json, "top1"), Metric(tests[0], "top1"));
+        Assert.Equal("2", tests[1].GetProperty("settings").GetProperty("classes").GetString());
+        Assert.Equal("top1", tests[1].GetProperty("interval").GetProperty("metric").GetString());
+        Assert.Equal(2, JsonDocument.Parse(File.ReadAllText(Path.Combine(tiny.File("tests-out-" + task), "results.json"))).RootElement.GetProperty("tests").GetArrayLength());
+        Assert.Contains("ImageNet-A: top1", (await Dino.RunAsync([.. command, "--test", "ImageNet-A=" + tiny.File($"tests-{task}/two")])).Output);
+        Assert.Contains("there is no " + tiny.File("gone"), (await Dino.RunAsync([.. command, "--test", tiny.File("gone")])).Error);
+    }
+
     private static double Metric(JsonElement json, string name) => json.GetProperty("metrics").GetProperty(name).GetDouble();
 
     // Pictures of one colour with noise: red ones, green ones, blue ones.

@@ -107,6 +107,12 @@ public sealed class DenseProtocolTests : IDisposable
         // 1°: 0 (right), 10, 20 (right), 90: (1 + 2/3) / 2. 80°: 90 (right), 20, 10 (right), 0: (1 + 2/3) / 2.
         Assert.Equal(5.0 / 6, result.Metrics["map"], 12);
         Assert.Equal(1, result.Metrics["recallAt1"]);
+        Assert.Equal((1, 1), (result.Metrics["gap"], result.Metrics["gapMinus"])); // both first answers are right
+        // A third query of a class that the database lacks lies nearest of all: right, wrong, right by confidence is (1/2 + 2/3) / 2; without it nothing is wrong.
+        using VectorSet distracted = new(tensor(KnnProtocolTests.Directions([1, 80, 20])).DetachFromDisposeScope(), [0, 1, 2], ["0.jpg", "1.jpg", "2.jpg"], ["a", "b", "z"], []);
+        EvaluationResult open = RetrievalProtocol.Run(distracted, database, "by hand");
+        Assert.Equal(((1 / 2.0) + (2 / 3.0)) / 2, open.Metrics["gap"], 12);
+        Assert.Equal((1, 2), (open.Metrics["gapMinus"], open.Items.Count));
         EvaluationResult itself = RetrievalProtocol.Run(database, database, "by hand");
         // 0°: 10, 20 (right): 1/2. 10° (0 and 20 tie on both sides of it, neither is right): 90 is third: 1/3. 20°: 10, 0 (right): 1/2. 90°: 20, 10 (right): 1/2.
         Assert.Equal((0.5 + (1.0 / 3) + 0.5 + 0.5) / 4, itself.Metrics["map"], 12);
