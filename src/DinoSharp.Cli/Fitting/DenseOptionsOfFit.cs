@@ -36,7 +36,7 @@ internal sealed class DenseOptionsOfFit
 
         foreach (Option option in (Option[])[_images, _maps, _valImages, _valMaps, _decoder, _steps, _batch]) verb.Add(option);
         _groups = new GroupOptions(verb);
-        _shared = new FitOptions(verb, "Layers that are read [default: -1, or four spread over the network for dpt]", "Length of the shorter side at which the network sees a picture [default: 512]");
+        _shared = new FitOptions(verb, "Layers that are read [default: -1, or four spread over the network for dpt]", "Length of the shorter side at which the network sees a picture [default: 512]", flip: true);
     }
 
     /// <summary>The options of every fit.</summary>
@@ -61,6 +61,7 @@ internal sealed class DenseOptionsOfFit
             ImageSizePixels = _shared.Size(arguments) ?? new DenseFitOptions().ImageSizePixels,
             Steps = arguments.GetValue(_steps),
             BatchSize = arguments.GetValue(_batch),
+            Flip = _shared.Flip(arguments),
             Seed = _shared.Seed(arguments),
             CacheFolder = _shared.Cache(arguments),
         };

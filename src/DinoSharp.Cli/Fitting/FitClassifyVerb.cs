@@ -46,7 +46,7 @@ internal sealed class FitClassifyVerb : Verb
         Add(_method);
         Add(_neighbors);
         _groups = new GroupOptions(this, ownTable: true);
-        _shared = new FitOptions(this, "Layers whose class tokens are read [default: -1]", "Side of the square to which pictures are resized [default: what the weights were made for]");
+        _shared = new FitOptions(this, "Layers whose class tokens are read [default: -1]", "Side of the square to which pictures are resized [default: what the weights were made for]", flip: true);
     }
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
@@ -61,6 +61,7 @@ internal sealed class FitClassifyVerb : Verb
             Neighbors = arguments.GetValue(_neighbors),
             Layers = _shared.Layers(arguments) ?? LayerSelection.Final,
             ImageSizePixels = _shared.Size(arguments),
+            Flip = _shared.Flip(arguments),
             Seed = _shared.Seed(arguments),
             CacheFolder = _shared.Cache(arguments),
         };

@@ -41,7 +41,7 @@ internal sealed class FitDetectVerb : Verb
 
         foreach (Option option in (Option[])[_coco, _images, _valCoco, _valImages, _voc, _yolo, _steps, _batch]) Add(option);
         _groups = new GroupOptions(this);
-        _shared = new FitOptions(this, "Layers that are read [default: four spread over the network]", "Length of the shorter side at which the network sees a picture [default: 512]");
+        _shared = new FitOptions(this, "Layers that are read [default: four spread over the network]", "Length of the shorter side at which the network sees a picture [default: 512]", flip: true);
         Validators.Add(result =>
         {
             int sources = ((Option<string?>[])[_coco, _voc, _yolo]).Count(o => result.GetValue(o) is not null);
@@ -62,6 +62,7 @@ internal sealed class FitDetectVerb : Verb
             ImageSizePixels = _shared.Size(arguments) ?? new DenseFitOptions().ImageSizePixels,
             Steps = arguments.GetValue(_steps),
             BatchSize = arguments.GetValue(_batch),
+            Flip = _shared.Flip(arguments),
             Seed = _shared.Seed(arguments),
             CacheFolder = _shared.Cache(arguments),
         };

@@ -16,18 +16,21 @@ internal sealed class FitOptions
     private readonly Option<int[]> _layers;
     private readonly Option<int?> _size;
     private readonly Option<int> _seed = new("--seed") { Description = "Of every random choice", HelpName = "N", DefaultValueFactory = _ => 0 };
+    private readonly Option<bool> _flip = new("--flip") { Description = "Learn each picture in a mirror as well; not where left and right differ, such as text" };
     private readonly Option<string?> _cache = SharedOptions.Cache();
 
     /// <param name="verb">Gets the options.</param>
     /// <param name="layers">What the layers are for.</param>
     /// <param name="size">What the size means.</param>
     /// <param name="picture">Whether the verb draws a picture of its result.</param>
-    public FitOptions(Verb verb, string layers, string size, bool picture = true)
+    /// <param name="flip">Whether the verb may learn mirrored pictures.</param>
+    public FitOptions(Verb verb, string layers, string size, bool picture = true, bool flip = false)
     {
         _layers = SharedOptions.Layers(layers);
         _size = SharedOptions.Size(size);
         foreach (Option option in (Option[])[_out, _model, _compute, _layers, _size, _seed, _cache]) verb.Add(option);
         if (picture) verb.Add(_picture);
+        if (flip) verb.Add(_flip);
     }
 
     /// <summary>The backbone.</summary>
@@ -39,6 +42,9 @@ internal sealed class FitOptions
 
     /// <summary>Size of the model's input; null if none was named.</summary>
     public int? Size(ParseResult arguments) => arguments.GetValue(_size);
+
+    /// <summary>Whether pictures are learnt in a mirror as well.</summary>
+    public bool Flip(ParseResult arguments) => arguments.GetValue(_flip);
 
     /// <summary>Of every random choice.</summary>
     public int Seed(ParseResult arguments) => arguments.GetValue(_seed);

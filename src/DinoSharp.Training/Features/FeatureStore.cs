@@ -22,7 +22,12 @@ public enum FeatureKind
 /// <summary>A picture whose features lie in the store.</summary>
 /// <param name="Path">Its file.</param>
 /// <param name="Hash">SHA-256 of its content.</param>
-public sealed record StoredImage(string Path, string Hash);
+/// <param name="Mirrored">Whether the features are those of the picture seen in a mirror, left and right exchanged.</param>
+public sealed record StoredImage(string Path, string Hash, bool Mirrored = false)
+{
+    /// <summary>Where its patches lie, so that targets can be made without its features.</summary>
+    internal PatchGrid Grid { get; init; } = PatchGrid.None;
+}
 
 /// <summary>
 /// Features of pictures on disk, so that whoever fits a second head, or the same one again, does not wait for the backbone. An entry belongs to the content of the
@@ -63,19 +68,23 @@ public sealed class FeatureStore
     /// <param name="paths">Files of the pictures.</param>
     /// <param name="progress">Told how many are there so far.</param>
     /// <param name="cancel">Stops between batches; what was computed stays in the store.</param>
+    /// <param name="mirrored">Whether the pictures are seen in a mirror.</param>
     /// <returns>For each path in order the stored picture, or null if it cannot be read, and all errors.</returns>
     /// <exception cref="DinoSharpException">The folder of the store cannot be written.</exception>
-    public (IReadOnlyList<StoredImage?> Images, IReadOnlyList<ImageException> Errors) Prepare(IReadOnlyList<string> paths, IProgress<long>? progress = null, CancellationToken cancel = default) =>
-        Prepare(paths.Count, i => paths[i], progress, cancel);
+    public (IReadOnlyList<StoredImage?> Images, IReadOnlyList<ImageException> Errors) Prepare(
+        IReadOnlyList<string> paths, IProgress<long>? progress = null, CancellationToken cancel = default, bool mirrored = false) =>
+        Prepare(paths.Count, i => paths[i], progress, cancel, mirrored);
 
     /// <summary>Makes sure that the features of pictures are in the store; the pictures need not be files of their own.</summary>
     /// <param name="count">How many there are.</param>
     /// <param name="source">Gives each.</param>
     /// <param name="progress">Told how many are there so far.</param>
     /// <param name="cancel">Stops between batches; what was computed stays in the store.</param>
+    /// <param name="mirrored">Whether the pictures are seen in a mirror.</param>
     /// <returns>As for files.</returns>
     /// <exception cref="DinoSharpException">The folder of the store cannot be written.</exception>
-    internal (IReadOnlyList<StoredImage?> Images, IReadOnlyList<ImageException> Errors) Prepare(int count, Func<int, ImageSource> source, IProgress<long>? progress, CancellationToken cancel)
+    internal (IReadOnlyList<StoredImage?> Images, IReadOnlyList<ImageException> Errors) Prepare(
+        int count, Func<int, ImageSource> source, IProgress<long>? progress, CancellationToken cancel, bool mirrored = false)
     {
         var images = new StoredImage?[count];
         var errors = new List<ImageException>();
@@ -129,9 +138,11 @@ public sealed class FeatureStore
                     continue;
                 }
 
-                images[i] = new StoredImage(name, Convert.ToHexStringLower(SHA256.HashData(content.Span)));
-                if (TryLoad(images[i]!) is { } found)
+                var image = new StoredImage(name, Convert.ToHexStringLower(SHA256.HashData(content.Span)), mirrored);
+                images[i] = image;
+                if (TryLoad(image) is { } found)
                 {
+                    images[i] = image with { Grid = found.Grid };
                     found.Dispose();
                     progress?.Report(++done);
                     continue;
@@ -147,8 +158,16 @@ public sealed class FeatureStore
             cancel.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             using var quiet = no_grad();
-            HeadFeatures features = HeadFeatures.Compute(_model.Backbone, stack(waiting.Select(w => w.Input.Tensor)), _input, _input.Layers); // [B, C, H, W]
-            for (int i = 0; i < waiting.Count; i++) Write(images[waiting[i].Index]!, waiting[i].Input.Geometry, features, i);
+            Tensor pixels = stack(waiting.Select(w => w.Input.Tensor)); // [B, C, H, W]
+            HeadFeatures features = HeadFeatures.Compute(_model.Backbone, mirrored ? pixels.flip(3) : pixels, _input, _input.Layers);
+            for (int i = 0; i < waiting.Count; i++)
+            {
+                StoredImage image = images[waiting[i].Index]!;
+                Write(image, waiting[i].Input.Geometry, features, i);
+                (LayerFeatures first, Tensor seen) = (features.Layers[0], features.Images);
+                images[waiting[i].Index] = image with { Grid = new PatchGrid(waiting[i].Input.Geometry, (int)seen.shape[2], (int)seen.shape[3], first.GridHeight, first.GridWidth) };
+            }
+
             Computed += waiting.Count;
             done += waiting.Count;
             progress?.Report(done);
@@ -215,7 +234,7 @@ public sealed class FeatureStore
         }
     }
 
-    private string EntryPath(StoredImage image, int layer) => Path.Combine(Folder, image.Hash[..2], $"{image.Hash}.{layer.ToString(CultureInfo.InvariantCulture)}");
+    private string EntryPath(StoredImage image, int layer) => Path.Combine(Folder, image.Hash[..2], $"{image.Hash}{(image.Mirrored ? "m" : "")}.{layer.ToString(CultureInfo.InvariantCulture)}");
 
     private string Key()
     {

@@ -7,6 +7,39 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Features;
 
+/// <summary>Where the patches of a picture lie.</summary>
+/// <param name="Geometry">Where the model's input lies on the picture.</param>
+/// <param name="FittedHeight">Rows of the input after it was made to fit.</param>
+/// <param name="FittedWidth">Columns of the input after it was made to fit.</param>
+/// <param name="Rows">Rows of patches of the first layer that is read.</param>
+/// <param name="Columns">Columns of them.</param>
+internal sealed record PatchGrid(ImageGeometry Geometry, int FittedHeight, int FittedWidth, int Rows, int Columns)
+{
+    /// <summary>Of a picture that is not in the store yet.</summary>
+    public static readonly PatchGrid None = new(new ImageGeometry(0, 0, 0, 0, 1, 1, 0, 0), 0, 0, 0, 0);
+
+    /// <summary>Where a point of the fitted input lies on the picture; outside of it where the input was padded.</summary>
+    /// <param name="x">0 … FittedWidth.</param>
+    /// <param name="y">0 … FittedHeight.</param>
+    /// <param name="mirrored">Whether the input was seen in a mirror.</param>
+    public (double X, double Y)? ToOriginal(double x, double y, bool mirrored)
+    {
+        (x, y) = (x - ((FittedWidth - Geometry.Width) / 2), y - ((FittedHeight - Geometry.Height) / 2));
+        if (x < 0 || y < 0 || x >= Geometry.Width || y >= Geometry.Height) return null;
+        return Geometry.ToOriginal(mirrored ? Geometry.Width - x : x, y);
+    }
+
+    /// <summary>Where a point of the picture lies on the fitted input.</summary>
+    /// <param name="x">0 … width of the picture.</param>
+    /// <param name="y">0 … height of the picture.</param>
+    /// <param name="mirrored">Whether the input was seen in a mirror.</param>
+    public (double X, double Y) ToFitted(double x, double y, bool mirrored)
+    {
+        (x, y) = Geometry.ToInput(x, y);
+        return ((mirrored ? Geometry.Width - x : x) + ((FittedWidth - Geometry.Width) / 2), y + ((FittedHeight - Geometry.Height) / 2));
+    }
+}
+
 /// <summary>Features of one picture as they are kept on disk: what a head needs to know about the picture, and the tokens of chosen layers. Owns its tensors.</summary>
 /// <param name="Geometry">Where the model's input lies on the picture.</param>
 /// <param name="FittedHeight">Rows of the input after it was made to fit.</param>
@@ -19,6 +52,9 @@ public sealed record StoredFeatures(ImageGeometry Geometry, int FittedHeight, in
     {
         foreach (LayerFeatures layer in Layers) layer.Dispose();
     }
+
+    /// <summary>Where the patches lie.</summary>
+    internal PatchGrid Grid => new(Geometry, FittedHeight, FittedWidth, Layers[0].GridHeight, Layers[0].GridWidth);
 
     /// <summary>The same as the pass of the backbone gave it; the pixels themselves are gone.</summary>
     internal HeadFeatures ToHeadFeatures(ImageFit fit, Device? device = null)

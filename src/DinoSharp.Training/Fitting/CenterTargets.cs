@@ -14,19 +14,19 @@ internal static class CenterTargets
     private const double StartProbability = 0.01;
 
     /// <summary>Hills (K maps), sides in pixels of the input (4 maps), and how much each cell counts for the sides (1 map). [K + 5, 2h, 2w]</summary>
-    public static Tensor Draw(StoredFeatures features, IReadOnlyList<AnnotatedObject> objects, int classes)
+    public static Tensor Draw(StoredImage image, IReadOnlyList<AnnotatedObject> objects, int classes)
     {
-        ImageGeometry g = features.Geometry;
-        (int rows, int columns) = (features.Layers[0].GridHeight * CenterHead.CellsPerPatch, features.Layers[0].GridWidth * CenterHead.CellsPerPatch);
-        (double stepX, double stepY) = ((double)features.FittedWidth / columns, (double)features.FittedHeight / rows);
-        (int padX, int padY) = ((features.FittedWidth - g.Width) / 2, (features.FittedHeight - g.Height) / 2);
+        PatchGrid grid = image.Grid;
+        (int rows, int columns) = (grid.Rows * CenterHead.CellsPerPatch, grid.Columns * CenterHead.CellsPerPatch);
+        (double stepX, double stepY) = ((double)grid.FittedWidth / columns, (double)grid.FittedHeight / rows);
         int area = rows * columns;
         float[] maps = new float[(classes + 5) * area];
         // Small objects are drawn last: where boxes overlap, the smaller one is the harder to see.
         foreach (AnnotatedObject o in objects.Where(o => !o.Crowd && o.Box.Width > 0 && o.Box.Height > 0).OrderByDescending(o => o.Box.Area))
         {
-            (double left, double top) = Input(o.Box.X, o.Box.Y);
-            (double right, double bottom) = Input(o.Box.X + o.Box.Width, o.Box.Y + o.Box.Height);
+            (double oneSide, double top) = grid.ToFitted(o.Box.X, o.Box.Y, image.Mirrored);
+            (double otherSide, double bottom) = grid.ToFitted(o.Box.X + o.Box.Width, o.Box.Y + o.Box.Height, image.Mirrored);
+            (double left, double right) = (Math.Min(oneSide, otherSide), Math.Max(oneSide, otherSide));
             int column = (int)Math.Clamp((left + right) / 2 / stepX, 0, columns - 1), row = (int)Math.Clamp((top + bottom) / 2 / stepY, 0, rows - 1);
             double spreadX = Spread((right - left) / stepX), spreadY = Spread((bottom - top) / stepY);
             (int reachX, int reachY) = ((int)(3 * spreadX), (int)(3 * spreadY));
@@ -54,12 +54,6 @@ internal static class CenterTargets
         }
 
         return tensor(maps, [classes + 5, rows, columns]);
-
-        (double X, double Y) Input(double x, double y)
-        {
-            (double ix, double iy) = g.ToInput(x, y);
-            return (ix + padX, iy + padY);
-        }
 
         static double Spread(double cells) => Math.Max(0.35, HillShare * cells / 6);
     }

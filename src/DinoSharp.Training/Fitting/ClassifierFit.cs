@@ -1,3 +1,4 @@
+using System.Globalization;
 using DinoSharp.Backbones;
 using DinoSharp.Evaluation;
 using DinoSharp.Heads;
@@ -44,6 +45,9 @@ public sealed record ClassifierFitOptions
 
     /// <summary>Temperature of the neighbours' votes.</summary>
     public double Temperature { get; init; } = 0.07;
+
+    /// <summary>Whether each training picture is learnt in a mirror as well. Not where left and right differ, such as text.</summary>
+    public bool Flip { get; init; }
 
     /// <summary>Share of the training pictures that is held out where no validation pictures are given, and again to choose C.</summary>
     public double HeldOutShare { get; init; } = 0.2;
@@ -123,13 +127,27 @@ public static class ClassifierFit
         (train, StoredImage[] trainImages) = Readable(train, [.. images.Take(train.Count)]);
         (validation, StoredImage[] validationImages) = Readable(validation, [.. images.Skip(images.Count - validation.Count)]);
         RequireEveryClass(train);
+        int trained = train.Count;
+        if (options.Flip)
+        {
+            trainImages = [.. trainImages, .. DenseData.Mirrored(store, trainImages, images.Count, progress, cancel)];
+            train = Doubled(train);
+        }
+
         Tensor x = Vectors(store, trainImages, meanPatch), held = Vectors(store, validationImages, meanPatch); // [N, D'], [M, D']
         (ImageClassifier head, double? c) = options.Method == ClassifierMethod.Linear
             ? Linear(model, input, x, train, meanPatch, options, cancel)
             : (Neighbors(model, input, x, train, meanPatch, options), null);
         Tensor scores = head.Scores(held).cpu(); // [M, K]
-        ClassifierFitResult result = Judge(head, scores, train, validation) with { C = c, Computed = store.Computed, Unreadable = unreadable, Leaked = Leaks(trainImages, validationImages) };
+        ClassifierFitResult result = Judge(head, scores, train, validation) with { C = c, TrainingCount = trained, Computed = store.Computed, Unreadable = unreadable, Leaked = Leaks(trainImages, validationImages) };
         return result;
+    }
+
+    // A picture and its mirror image are a group of their own where there are none, so that they stay on one side when C is chosen.
+    private static LabelledImages Doubled(LabelledImages images)
+    {
+        IReadOnlyList<string> groups = images.Groups ?? [.. Enumerable.Range(0, images.Count).Select(i => i.ToString(CultureInfo.InvariantCulture))];
+        return new LabelledImages(images.Name, [.. images.Paths, .. images.Paths], [.. images.Labels, .. images.Labels], images.Classes, [.. groups, .. groups]);
     }
 
     /// <summary>How pictures are seen.</summary>

@@ -39,6 +39,9 @@ public sealed record DenseFitOptions
     /// <summary>Decoupled weight decay.</summary>
     public double WeightDecay { get; init; } = 1e-3;
 
+    /// <summary>Whether each training picture is learnt in a mirror as well. Not for scenes in which left and right differ, such as text or traffic that keeps to one side.</summary>
+    public bool Flip { get; init; }
+
     /// <summary>Share of the pictures that is held out where no validation pictures are given.</summary>
     public double HeldOutShare { get; init; } = 0.2;
 

@@ -107,22 +107,20 @@ internal sealed class DenseTraining : IDisposable
     };
 
     /// <summary>For each cell of a target the pixel of the picture under its middle; -1 where the input was padded.</summary>
-    /// <param name="features">Of the picture.</param>
+    /// <param name="image">The picture.</param>
     /// <returns>Row-major, [4h, 4w]</returns>
-    public static (int[] Pixels, int Rows, int Columns) Cells(StoredFeatures features)
+    public static (int[] Pixels, int Rows, int Columns) Cells(StoredImage image)
     {
-        ImageGeometry g = features.Geometry;
-        (int rows, int columns) = (features.Layers[0].GridHeight * CellsPerPatch, features.Layers[0].GridWidth * CellsPerPatch);
-        (int padX, int padY) = ((features.FittedWidth - g.Width) / 2, (features.FittedHeight - g.Height) / 2);
+        PatchGrid grid = image.Grid;
+        (int width, int height) = (grid.Geometry.OriginalWidth, grid.Geometry.OriginalHeight);
+        (int rows, int columns) = (grid.Rows * CellsPerPatch, grid.Columns * CellsPerPatch);
         int[] pixels = new int[rows * columns];
         for (int r = 0; r < rows; r++)
         {
             for (int c = 0; c < columns; c++)
             {
-                double x = ((c + 0.5) * features.FittedWidth / columns) - padX, y = ((r + 0.5) * features.FittedHeight / rows) - padY;
-                (double px, double py) = g.ToOriginal(x, y);
-                bool inside = x >= 0 && y >= 0 && x < g.Width && y < g.Height && px >= 0 && py >= 0 && px < g.OriginalWidth && py < g.OriginalHeight;
-                pixels[(r * columns) + c] = inside ? ((int)py * g.OriginalWidth) + (int)px : -1;
+                (double X, double Y)? at = grid.ToOriginal((c + 0.5) * grid.FittedWidth / columns, (r + 0.5) * grid.FittedHeight / rows, image.Mirrored);
+                pixels[(r * columns) + c] = at is (double x, double y) && x >= 0 && y >= 0 && x < width && y < height ? ((int)y * width) + (int)x : -1;
             }
         }
 

@@ -78,10 +78,10 @@ public static class DepthFit
         HeadInput input = options.InputOf(model);
         if (validation is null) (train, validation) = train.Divide(options.HeldOutShare, options.Seed);
         var store = new FeatureStore(model, input, FeatureKind.Dense, options.CacheFolder);
-        DenseData data = DenseData.Prepare(store, train, validation, progress, cancel);
+        DenseData data = DenseData.Prepare(store, train, validation, options.Flip, progress, cancel);
         using var scope = NewDisposeScope();
-        float[][] depths = [.. data.TrainImages.Select((image, i) => Target(store, image, data.Train, i, metersPerUnit))];
-        float[] known = [.. depths.SelectMany(d => d).Where(d => d > 0).Order()];
+        Tensor[] targets = [.. data.TrainImages.Select((image, i) => Target(image, data.Train, i % data.Train.Count, metersPerUnit))]; // each [1, 4h, 4w]
+        float[] known = [.. targets.Take(data.Train.Count).SelectMany(t => t.data<float>().ToArray()).Where(d => d > 0).Order()];
         if (known.Length == 0) throw new DinoSharpException($"{train.Name}: no depth map holds any depth; 0 stands for not measured");
         var bins = new DepthBins(0.001, Math.Max(0.01, known[^1] * 1.1));
         Device device = model.Backbone.parameters().First().device;
@@ -91,7 +91,6 @@ public static class DepthFit
         try
         {
             head.BackboneName = model.Name;
-            Tensor[] targets = [.. depths.Select((d, i) => Shaped(store, data.TrainImages[i], d))]; // each [1, 4h, 4w]
             double loss = Train(head, store, data, targets, options, progress, cancel);
             return Judge(head, store, data, metersPerUnit, known[known.Length / 2], cancel) with { FinalLoss = loss };
         }
@@ -123,17 +122,11 @@ public static class DepthFit
             cancel);
     }
 
-    private static float[] Target(FeatureStore store, StoredImage image, MapPairs pairs, int index, double scale)
+    private static Tensor Target(StoredImage image, MapPairs pairs, int index, double scale)
     {
-        using StoredFeatures features = store.Load(image);
-        float[] depth = pairs.ReadDepth(index, scale, features.Geometry.OriginalWidth, features.Geometry.OriginalHeight);
-        return [.. DenseTraining.Cells(features).Pixels.Select(p => p < 0 ? 0 : depth[p])];
-    }
-
-    private static Tensor Shaped(FeatureStore store, StoredImage image, float[] depth)
-    {
-        using StoredFeatures features = store.Load(image);
-        return tensor(depth, [1, features.Layers[0].GridHeight * DenseTraining.CellsPerPatch, features.Layers[0].GridWidth * DenseTraining.CellsPerPatch]); // [1, 4h, 4w]
+        float[] depth = pairs.ReadDepth(index, scale, image.Grid.Geometry.OriginalWidth, image.Grid.Geometry.OriginalHeight);
+        (int[] pixels, int rows, int columns) = DenseTraining.Cells(image);
+        return tensor([.. pixels.Select(p => p < 0 ? 0 : depth[p])], [1, rows, columns], dtype: ScalarType.Float32); // [1, 4h, 4w]
     }
 
     private static DepthFitResult Judge(DepthEstimator head, FeatureStore store, DenseData data, double scale, float median, CancellationToken cancel)

@@ -77,8 +77,11 @@ public static class DetectionFit
         if (unknown.Length > 0) throw new DinoSharpException($"{validation.Name}: the category '{validation.Categories[unknown[0]]}' ({unknown[0]}) is not among those of {train.Name}");
         var store = new FeatureStore(model, input, FeatureKind.Dense, options.CacheFolder);
         (IReadOnlyList<StoredImage?> images, IReadOnlyList<ImageException> unreadable) = store.Prepare([.. train.Images.Select(i => i.Path), .. validation.Images.Select(i => i.Path)], progress, cancel);
+        int pictures = images.Count;
         (train, StoredImage[] trainImages) = Readable(train, [.. images.Take(train.Images.Count)]);
         (validation, StoredImage[] heldImages) = Readable(validation, [.. images.Skip(images.Count - validation.Images.Count)]);
+        if (options.Flip) trainImages = [.. trainImages, .. DenseData.Mirrored(store, trainImages, pictures, progress, cancel)];
+        pictures += trainImages.Length - train.Images.Count;
         HashSet<int> seen = [.. train.Images.SelectMany(i => i.Objects).Where(o => !o.Crowd).Select(o => o.Category)];
         if (seen.Count == 0) throw new DinoSharpException($"{train.Name}: no picture has an object to learn from");
         if (!validation.Images.Any(i => i.Objects.Any(o => !o.Crowd))) throw new DinoSharpException($"{validation.Name}: no picture has an object to judge by");
@@ -90,14 +93,13 @@ public static class DetectionFit
         try
         {
             CenterTargets.Initialize(network, options.Seed);
-            int cell;
-            using (StoredFeatures first = store.Load(trainImages[0])) cell = first.FittedWidth / first.Layers[0].GridWidth;
+            int cell = trainImages[0].Grid.FittedWidth / trainImages[0].Grid.Columns;
             using (var training = new DenseTraining(store, trainImages, Target, options, device, CenterHead.CellsPerPatch))
             {
                 double loss = training.Run(
                     network,
                     (features, targets, _) => CenterTargets.Loss(network.Forward(features, cell, training: true), targets),
-                    step => progress?.Report(images.Count + step),
+                    step => progress?.Report(pictures + step),
                     cancel);
                 return Judge(head, store, validation, heldImages, cancel) with
                 {
@@ -116,9 +118,9 @@ public static class DetectionFit
 
         Tensor Target(int index)
         {
-            using StoredFeatures features = store.Load(trainImages[index]);
-            RequireSize(train.Images[index], features.Geometry);
-            return CenterTargets.Draw(features, train.Images[index].Objects, names.Length);
+            BoxedImage annotated = train.Images[index % train.Images.Count]; // mirrored ones follow in the same order
+            RequireSize(annotated, trainImages[index].Grid.Geometry);
+            return CenterTargets.Draw(trainImages[index], annotated.Objects, names.Length);
         }
     }
 

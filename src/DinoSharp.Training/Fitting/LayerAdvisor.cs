@@ -79,7 +79,7 @@ public static class LayerAdvisor
             HeadInput input = ClassifierFit.InputOf(model, new ClassifierFitOptions { Layers = LayerSelection.All, ImageSizePixels = size == usual ? null : size });
             var store = new FeatureStore(model, input, FeatureKind.Pooled, options.CacheFolder);
             int before = done;
-            (IReadOnlyList<StoredImage?> stored, _) = store.Prepare(images.Paths, new Shifted(progress, before), cancel);
+            (IReadOnlyList<StoredImage?> stored, _) = store.Prepare(images.Paths, progress is null ? null : new Shifted(progress, before), cancel);
             done += images.Count;
             computed += store.Computed;
             if (stored.Any(s => s is null)) images = Keep(images, stored, hits);
@@ -153,9 +153,4 @@ public static class LayerAdvisor
     private static double[] Difference(double[] a, double[] b) => [.. a.Zip(b).Select(p => p.First - p.Second)];
 
     private static double[] Half(double[] values, int half) => [.. values.Where((_, i) => i % 2 == half)];
-
-    private sealed class Shifted(IProgress<long>? inner, long by) : IProgress<long>
-    {
-        public void Report(long value) => inner?.Report(by + value);
-    }
 }

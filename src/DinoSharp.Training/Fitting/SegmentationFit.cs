@@ -74,10 +74,10 @@ public static class SegmentationFit
         HeadInput input = options.InputOf(model);
         if (validation is null) (train, validation) = train.Divide(options.HeldOutShare, options.Seed);
         var store = new FeatureStore(model, input, FeatureKind.Dense, options.CacheFolder);
-        DenseData data = DenseData.Prepare(store, train, validation, progress, cancel);
+        DenseData data = DenseData.Prepare(store, train, validation, options.Flip, progress, cancel);
         using var scope = NewDisposeScope();
         var seen = new HashSet<byte>();
-        Tensor[] targets = [.. data.Train.Images.Select((image, i) => Target(store, data.TrainImages[i], data.Train, i, classes, seen))]; // each [4h, 4w]
+        Tensor[] targets = [.. data.TrainImages.Select((image, i) => Target(image, data.Train, i % data.Train.Count, classes, seen))]; // each [4h, 4w]
         if (seen.Count < 2) throw new DinoSharpException($"{train.Name}: the label maps show {(seen.Count == 0 ? "no class" : $"one class, '{classes.Names[seen.Single()]}'")} apart from ignored pixels; a segmentation needs two or more");
         IReadOnlyList<string> names = classes.ById;
         Device device = model.Backbone.parameters().First().device;
@@ -130,12 +130,11 @@ public static class SegmentationFit
         }
     }
 
-    private static Tensor Target(FeatureStore store, StoredImage image, MapPairs pairs, int index, ClassTable classes, HashSet<byte> seen)
+    private static Tensor Target(StoredImage image, MapPairs pairs, int index, ClassTable classes, HashSet<byte> seen)
     {
-        using StoredFeatures features = store.Load(image);
-        LabelMap map = pairs.ReadLabels(index, classes, features.Geometry.OriginalWidth, features.Geometry.OriginalHeight);
+        LabelMap map = pairs.ReadLabels(index, classes, image.Grid.Geometry.OriginalWidth, image.Grid.Geometry.OriginalHeight);
         seen.UnionWith(map.Ids.Where(id => id != ClassTable.AlwaysIgnored));
-        (int[] pixels, int rows, int columns) = DenseTraining.Cells(features);
+        (int[] pixels, int rows, int columns) = DenseTraining.Cells(image);
         return tensor([.. pixels.Select(p => p < 0 ? ClassTable.AlwaysIgnored : map.Values[p])], [rows, columns], dtype: ScalarType.Byte); // [4h, 4w]
     }
 

@@ -1,10 +1,12 @@
 using DinoSharp.Backbones;
+using DinoSharp.Evaluation;
 using DinoSharp.Heads;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Heads.Detection;
 using DinoSharp.Heads.Segmentation;
 using DinoSharp.Images;
 using DinoSharp.Training.Data.Annotations;
+using DinoSharp.Training.Features;
 using DinoSharp.Training.Fitting;
 using DinoSharp.Weights;
 using Xunit;
@@ -130,6 +132,64 @@ public sealed class DenseFitTests(FourLayers scenes) : IClassFixture<FourLayers>
             Assert.Equal(("box", 5), (best.Name, best.Label));
             Assert.Equal(example.Predicted.All[0].Score, best.Score, 0.05);
         }
+    }
+
+    [Fact]
+    public void AMirroredPictureHasTheTargetsOfThePictureMirrored()
+    {
+        using DinoModel model = DinoModel.Load(scenes.Model);
+        var store = new FeatureStore(model, Options().InputOf(model), FeatureKind.Dense, scenes.File("cache"));
+        string path = Directory.EnumerateFiles(Path.Combine(scenes.Train, "images")).Order().First();
+        string mirror = scenes.File("mirror.png");
+        ImageBuffer picture = ImageFile.Read(path).ToRgb8();
+        byte[] samples = new byte[picture.Width * picture.Height * 3];
+        for (int p = 0; p < picture.Width * picture.Height; p++)
+        {
+            int from = ((p / picture.Width) * picture.Width) + picture.Width - 1 - (p % picture.Width);
+            for (int c = 0; c < 3; c++) samples[(p * 3) + c] = picture.Samples<byte>()[(from * 3) + c];
+        }
+
+        ImageBuffer.FromSamples<byte>(picture.Width, picture.Height, 3, samples).Save(mirror);
+        StoredImage seen = store.Prepare([path], mirrored: true).Images[0]!, plain = store.Prepare([path]).Images[0]!, drawn = store.Prepare([mirror]).Images[0]!;
+        Assert.Equal(3, store.Computed);
+        Assert.Equal(0, store.Prepare([path], mirrored: true).Errors.Count);
+        Assert.Equal(3, store.Computed);
+
+        // Targets of the mirrored features are those of the mirrored picture: the same cells, columns exchanged.
+        (int[] pixels, int rows, int columns) = DenseTraining.Cells(seen);
+        (int[] straight, _, _) = DenseTraining.Cells(drawn);
+        int width = picture.Width;
+        Assert.Equal(rows * columns, pixels.Length);
+        int[] expected = [.. straight.Select(p => p < 0 ? -1 : ((p / width) * width) + width - 1 - (p % width))];
+        int agree = pixels.Zip(expected).Count(p => p.First < 0 == p.Second < 0 && (p.First < 0 || Math.Abs(p.First - p.Second) <= 1)); // at cell borders rounding may take the next pixel
+        Assert.Equal(pixels.Length, agree);
+        Assert.NotEqual(DenseTraining.Cells(plain).Pixels, pixels);
+
+        using var scope = NewDisposeScope();
+        AnnotatedObject box = new(0, 0, new Box(10, 20, 30, 25)), mirroredBox = new(0, 0, new Box(width - 40, 20, 30, 25));
+        Assert.True(CenterTargets.Draw(seen, [box], 1).allclose(CenterTargets.Draw(drawn, [mirroredBox], 1), rtol: 1e-3, atol: 1e-3));
+
+        // The features themselves are those of the mirrored picture, up to the rounding of its pixels.
+        using StoredFeatures inMirror = store.Load(seen), asDrawn = store.Load(drawn), straightOn = store.Load(plain);
+        Assert.InRange(Distance(inMirror, asDrawn), 0, 0.2 * Distance(straightOn, asDrawn));
+
+        static double Distance(StoredFeatures one, StoredFeatures two) => (one.Layers[0].Patches - two.Layers[0].Patches).abs().mean().item<float>();
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void MirroredPicturesAreLearntAndNotJudged(bool flip)
+    {
+        using DinoModel model = DinoModel.Load(scenes.Model);
+        BoxAnnotations boxes = BoxAnnotations.ReadCoco(Path.Combine(scenes.Train, "boxes.json"), Path.Combine(scenes.Train, "images"));
+        DenseFitOptions options = Options(steps: 2) with { Flip = flip, CacheFolder = scenes.File($"flip-{flip}") };
+        using SegmentationFitResult segmentor = SegmentationFit.Run(model, Train("labels"), Val("labels"), ClassTable.Read(scenes.File("classes.csv")), options);
+        Assert.Equal((12, 5, flip ? 29 : 17), (segmentor.Counts.Training, segmentor.Counts.Validation, segmentor.Computed));
+        using DepthFitResult depth = DepthFit.Run(model, Train("depth"), Val("depth"), 0.001, options);
+        Assert.Equal((12, 5, 0), (depth.Counts.Training, depth.Counts.Validation, depth.Computed));
+        using DetectionFitResult detector = DetectionFit.Run(model, boxes, null, options);
+        Assert.Equal(12, detector.Counts.Training + detector.Counts.Validation);
     }
 
     [Fact]
