@@ -1,6 +1,5 @@
 using DinoSharp.Evaluation;
 using DinoSharp.Heads.Detection;
-using DinoSharp.Images;
 using DinoSharp.Training.Features;
 using static TorchSharp.torch;
 

@@ -1,7 +1,6 @@
 using DinoSharp.Backbones;
 using DinoSharp.Heads;
 using DinoSharp.Heads.Depth;
-using DinoSharp.Images;
 using DinoSharp.Layers;
 using DinoSharp.Training.Features;
 using DinoSharp.Training.Optimization;

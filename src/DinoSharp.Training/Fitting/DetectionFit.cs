@@ -157,7 +157,7 @@ public static class DetectionFit
 
         var evaluation = new DetectionEvaluation([.. set.Images.SelectMany(i => i.Objects)], found, Enumerable.Range(0, images.Length));
         DetectionScores scores = evaluation.Score();
-        ConfidenceInterval ap = Bootstrap.Interval(images.Length, items => evaluation.Score(items).Ap, set.Groups, Resamples);
+        ConfidenceInterval ap = Bootstrap.Interval(images.Length, evaluation.AveragePrecision, set.Groups, Resamples);
         head.Metrics = new Dictionary<string, double> { ["ap"] = ap.Value, ["ap_low"] = ap.Low, ["ap_high"] = ap.High, ["ap50"] = scores.Ap50, ["n"] = images.Length };
         return new DetectionFitResult { Head = head, Ap = ap, Scores = scores, FinalLoss = 0, Counts = (0, images.Length), Groups = set.Groups?.Distinct().Count(), Computed = store.Computed, Unreadable = [], Unseen = [], Examples = examples };
     }

@@ -64,7 +64,7 @@ public sealed class DetectionEvaluation
     /// <param name="indices">Indices into <see cref="Images"/>; an index may come several times.</param>
     public DetectionScores Score(IReadOnlyList<int> indices)
     {
-        int[] images = [.. indices.Order().Select(i => Images[i])];
+        int[] images = Chosen(indices);
         var all = _categories.ToDictionary(c => c, c => Curve(images, c, 0, MaxDetections));
         double Recall(int range, int limit) => Mean(_categories.Select(c => Mean(Curve(images, c, range, limit).Recall)));
         double Precision(int range) => Mean(_categories.Select(c => Mean(Curve(images, c, range, MaxDetections).Precision)));
@@ -85,6 +85,16 @@ public sealed class DetectionEvaluation
             ApByCategory = all.Where(c => !double.IsNaN(c.Value.Precision[0])).ToDictionary(c => c.Key, c => Mean(c.Value.Precision)),
         };
     }
+
+    /// <summary>The average precision alone on some images: a ninth of the work of <see cref="Score(IReadOnlyList{int})"/>, for hundreds of resamples.</summary>
+    /// <param name="indices">Indices into <see cref="Images"/>; an index may come several times.</param>
+    public double AveragePrecision(IReadOnlyList<int> indices)
+    {
+        int[] images = Chosen(indices);
+        return Mean(_categories.Select(c => Mean(Curve(images, c, 0, MaxDetections).Precision)));
+    }
+
+    private int[] Chosen(IReadOnlyList<int> indices) => [.. indices.Order().Select(i => Images[i])];
 
     private static double BoxIou(DetectedObject detection, AnnotatedObject truth)
     {

@@ -109,6 +109,7 @@ public sealed class DetectionTests
         Assert.Equal(51.0 / 101, evaluation.Score().Ap, 12);
         Assert.Equal(1, evaluation.Score([0, 0]).Ap, 12);
         Assert.Equal(0, evaluation.Score([1, 1]).Ap, 12);
+        Assert.Equal(evaluation.Score([0, 0, 1]).Ap, evaluation.AveragePrecision([0, 0, 1]), 12);
     }
 
     [Fact]
