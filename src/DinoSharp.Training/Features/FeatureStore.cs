@@ -177,7 +177,7 @@ public sealed class FeatureStore
     }
 
     /// <summary>The features of a picture; the caller disposes them.</summary>
-    /// <param name="image">From <see cref="Prepare(IReadOnlyList{string}, IProgress{long}?, CancellationToken)"/>.</param>
+    /// <param name="image">From <see cref="Prepare(IReadOnlyList{string}, IProgress{long}?, CancellationToken, bool)"/>.</param>
     /// <exception cref="DinoSharpException">The entry is gone.</exception>
     public StoredFeatures Load(StoredImage image) => TryLoad(image) ?? throw new DinoSharpException($"the stored features of {image.Path} are gone from {Folder}; was the folder deleted meanwhile? Run the command again");
 
