@@ -35,10 +35,12 @@ internal sealed class EvalCompareVerb : Verb
         EvaluationVerb task = EvalVerb.Tasks().Single(t => t.Name == arguments.GetValue(_task));
         Evaluation a = await RunAsync(arguments.GetValue(_a)!), b = await RunAsync(arguments.GetValue(_b)!);
         (EvaluationResult first, EvaluationResult second) = (a.Result, b.Result);
-        if (!first.Items.SequenceEqual(second.Items)) throw new DinoSharpException($"{first.Model} and {second.Model} were not scored on the same items, because some could not be read; repair or remove the ones named above and run again");
-        ConfidenceInterval difference = Bootstrap.Interval(first.Items.Count, items => second.Score(items) - first.Score(items), first.Groups);
-        bool bothSigns = difference.Low <= 0 && difference.High >= 0;
-        string verdict = bothSigns ? "no difference can be told" : (difference.Value > 0) == first.HigherIsBetter ? $"{second.Model} is better" : $"{first.Model} is better";
+        (ConfidenceInterval difference, string verdict) = Compare(first, second);
+        (string Name, EvaluationResult First, EvaluationResult Second, ConfidenceInterval Difference, string Verdict)[] tests = [.. (a.Tests ?? []).Zip(b.Tests ?? [], (x, y) =>
+        {
+            (ConfidenceInterval interval, string words) = Compare(x.Result, y.Result);
+            return (x.Name, x.Result, y.Result, interval, words);
+        })];
         object summary = new
         {
             task = first.Task,
@@ -47,9 +49,10 @@ internal sealed class EvalCompareVerb : Verb
             a = new { model = first.Model, metrics = first.Metrics },
             b = new { model = second.Model, metrics = second.Metrics },
             metrics = new Dictionary<string, double> { [first.Headline + "Difference"] = difference.Value },
-            interval = new { metric = first.Headline + "Difference", value = difference.Value, low = difference.Low, high = difference.High, level = difference.Level },
+            interval = Shown(first, difference),
             n = first.Items.Count,
             verdict,
+            tests = a.Tests is null ? null : tests.Select(t => new { name = t.Name, a = t.First.Metrics, b = t.Second.Metrics, interval = Shown(t.First, t.Difference), n = t.First.Items.Count, verdict = t.Verdict }),
         };
         List<string> written = [];
         if (folder is not null)
@@ -68,7 +71,8 @@ internal sealed class EvalCompareVerb : Verb
         output.Show(summary,
         [
             .. Output.Columns(rows),
-            $"{first.Headline}: difference {first.Show(difference.Value)} (95 % interval {first.Show(difference.Low)} to {first.Show(difference.High)}, paired, n = {first.Items.Count}): {verdict}",
+            Line(first, difference, verdict),
+            .. tests.Select(t => $"{t.Name}: {t.First.Show(t.First.Metrics[t.First.Headline])} and {t.Second.Show(t.Second.Metrics[t.Second.Headline])}; {Line(t.First, t.Difference, t.Verdict)}"),
             .. written,
         ]);
         return a.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
@@ -80,4 +84,18 @@ internal sealed class EvalCompareVerb : Verb
                 : throw new DinoSharpException($"{inner.Errors[0].Message}; what follows A and B are the options of 'dino eval {task.Name}', see its --help");
         }
     }
+
+    private static (ConfidenceInterval Difference, string Verdict) Compare(EvaluationResult first, EvaluationResult second)
+    {
+        if (!first.Items.SequenceEqual(second.Items)) throw new DinoSharpException($"{first.Model} and {second.Model} were not scored on the same items, because some could not be read; repair or remove the ones named above and run again");
+        ConfidenceInterval difference = Bootstrap.Interval(first.Items.Count, items => second.Score(items) - first.Score(items), first.Groups);
+        bool bothSigns = difference.Low <= 0 && difference.High >= 0;
+        return (difference, bothSigns ? "no difference can be told" : (difference.Value > 0) == first.HigherIsBetter ? $"{second.Model} is better" : $"{first.Model} is better");
+    }
+
+    private static object Shown(EvaluationResult first, ConfidenceInterval difference) =>
+        new { metric = first.Headline + "Difference", value = difference.Value, low = difference.Low, high = difference.High, level = difference.Level };
+
+    private static string Line(EvaluationResult first, ConfidenceInterval difference, string verdict) =>
+        $"{first.Headline}: difference {first.Show(difference.Value)} (95 % interval {first.Show(difference.Low)} to {first.Show(difference.High)}, paired, n = {first.Items.Count}): {verdict}";
 }

@@ -151,6 +151,11 @@ public sealed class EvalVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal(9, json.GetProperty("n").GetInt32());
         Assert.True(File.Exists(Path.Combine(folder, "results.json")));
 
+        Dino.Outcome more = await Dino.RunAsync("eval", "compare", "baseline:hog", "baseline:pixels", "--train", train, "--val", val, "--k", "3", "--test", "again=" + val, "--json");
+        JsonElement again = Assert.Single(more.Json().GetProperty("tests").EnumerateArray());
+        Assert.Equal(("again", 9), (again.GetProperty("name").GetString(), again.GetProperty("n").GetInt32()));
+        Assert.Equal(again.GetProperty("b").GetProperty("top1").GetDouble() - again.GetProperty("a").GetProperty("top1").GetDouble(), again.GetProperty("interval").GetProperty("value").GetDouble(), 9);
+
         Assert.Contains("dino eval knn", (await Dino.RunAsync("eval", "compare", "baseline:hog", "baseline:pixels", "--train", train, "--vall", val)).Error);
         Assert.Equal(2, (await Dino.RunAsync("eval", "compare", "baseline:hog", "baseline:pixels", "--task", "nothing", "--train", train, "--val", val)).Code);
     }
