@@ -36,10 +36,11 @@ internal static class LineChart
 
         (_, double end, double every) = Axis(0, last);
         for (double s = 0; s <= Math.Min(end, last); s += every) drawing.Text(X(s), Height - Bottom + 14, Number(s), 0.5);
-        foreach ((string name, long first) in phases.Where(p => p.Step <= last))
+        foreach (((string name, long first), int i) in phases.Select((p, i) => (p, i)).Where(p => p.p.Step <= last))
         {
             if (first > 0) drawing.Line([(X(first), Top), (X(first), Height - Bottom)], (150, 150, 150), 1);
-            if (phases.Count > 1 && (phases[0].Step == first || X(first) - X(phases.Last(p => p.Step < first).Step) > 40)) drawing.Text(X(first) + 4, Top - 12, name);
+            bool overflows = X(first) + (12 * name.Length) > Width;
+            if (phases.Count > 1) drawing.Text(overflows ? Width - 2 : X(first) + 4, Top - 11 - (14 * (i % 2)), name, overflows ? 1 : 0); // neighbours in two rows
         }
 
         drawing.Text(Left, 14, title);
