@@ -123,9 +123,12 @@ public sealed record GramConfig
     public string Describe(long step)
     {
         if (Mode == GramMode.MovingTeacher) return "the moving teacher, another one at every step";
-        if (RefreshesBefore(step) > 0) return $"the teacher after {AnchoredSince(step)} steps of this phase";
+        if (RefreshesBefore(step) is > 0 and var refreshes) return $"the teacher after {AnchoredSince(step)} steps of this phase (replacement {refreshes}; one every {RefreshEverySteps} steps)";
         return Checkpoint is null ? "the teacher at the start of this phase" : $"the checkpoint {Checkpoint}";
     }
+
+    /// <summary>Whether an anchor that comes into use before a step is worth a line: the first of a phase, the first replacement, and every tenth, so that short intervals do not fill the log.</summary>
+    internal bool IsWorthALine(long step) => step == 0 || (RefreshesBefore(step) is var now && now != RefreshesBefore(step - 1) && (now == 1 || now % 10 == 0));
 
     /// <summary>The step of the phase since which the anchor of a step is in use.</summary>
     internal long AnchoredSince(long step)

@@ -20,6 +20,9 @@ public sealed record MonitorRecipe
     /// <summary>Side of the square that probe images are cut to, in pixels; null: the multiple of the patch size nearest to 224.</summary>
     public int? ProbeSizePixels { get; init; }
 
+    /// <summary>Weights of a backbone with as many patches per image; the patch similarities of the probe images are compared with its own, by the Gram loss. Null: none.</summary>
+    public string? Reference { get; init; }
+
     /// <summary>Images with classes for a k-NN classification, described as <see cref="PretrainRecipe.Data"/>, such as a folder of folders; null: none.</summary>
     public string? Labelled { get; init; }
 

@@ -212,7 +212,7 @@ internal sealed class TrainingRun : IDisposable
         PhaseRecipe phase = _recipe.Phases[_state.Phase];
         if (_state.PhaseStep >= phase.Steps) return;
         Say($"phase {phase.Name}: {phase.Steps - _state.PhaseStep} steps of {phase.BatchImages} images");
-        string? anchor = null;
+        bool resumed = _state.PhaseStep > 0;
         var options = new LoaderOptions { BatchSize = phase.BatchImages, Workers = _recipe.LoaderThreads, Seed = _learners[0].Config.Seed, Sampler = _recipe.Sampler, StartStep = _state.PhaseStep };
         using var loader = new PretrainLoader(_data, phase.Resolutions.Count == 0 ? [(phase.Views, 1)] : [.. phase.Resolutions.Select(r => (r.Apply(phase.Views), r.Probability))], phase.Masks, options);
         var clock = Stopwatch.StartNew();
@@ -220,7 +220,12 @@ internal sealed class TrainingRun : IDisposable
         while (_state.PhaseStep < phase.Steps)
         {
             if (cancel.IsCancellationRequested) Stop(cancel);
-            if (phase.Losses.Gram is { } gram && gram.Describe(_state.PhaseStep) is var described && described != anchor) Say($"step {StepsBefore + _state.PhaseStep}: the Gram teacher is {anchor = described}, in use since step {StepsBefore + gram.AnchoredSince(_state.PhaseStep)}");
+            if (phase.Losses.Gram is { } gram && (gram.IsWorthALine(_state.PhaseStep) || resumed))
+            {
+                Say($"step {StepsBefore + _state.PhaseStep}: the Gram teacher is {gram.Describe(_state.PhaseStep)}, in use since step {StepsBefore + gram.AnchoredSince(_state.PhaseStep)}");
+            }
+
+            resumed = false;
             if (_state.PhaseStep == 0 || (StepsBefore + _state.PhaseStep) % _recipe.Monitor.EverySteps == 0)
             {
                 clock.Stop(); // the pace is that of the steps
@@ -357,7 +362,7 @@ internal sealed class TrainingRun : IDisposable
         [
             new("step", step), new("student", StudentName(learner)), new(RunFigures.Locality, reading.Dense.Locality), new("patch_similarity_near", reading.Dense.Near),
             new("patch_similarity_far", reading.Dense.Far), new("patch_half_distance", reading.Dense.HalfDistance), new("class_patch_similarity", reading.Dense.ClassToken),
-            new(RunFigures.PatchRank, reading.PatchRank), new(RunFigures.ClassRank, reading.ClassRank), new(RunFigures.KnnTop1, reading.KnnTop1),
+            new(RunFigures.PatchRank, reading.PatchRank), new(RunFigures.ClassRank, reading.ClassRank), new(RunFigures.KnnTop1, reading.KnnTop1), new("patch_gram_distance", reading.GramDistance),
         ]);
     }
 

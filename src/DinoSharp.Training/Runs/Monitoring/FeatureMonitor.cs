@@ -2,7 +2,9 @@ using DinoSharp.Backbones;
 using DinoSharp.Features;
 using DinoSharp.Images;
 using DinoSharp.Training.Data;
+using DinoSharp.Training.Losses;
 using DinoSharp.Training.Recipes;
+using DinoSharp.Weights;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Runs.Monitoring;
@@ -12,8 +14,9 @@ namespace DinoSharp.Training.Runs.Monitoring;
 /// <param name="PatchRank">Effective rank of the patches of all probe images together.</param>
 /// <param name="ClassRank">Effective rank of the class tokens of the labelled images, or of the probe images.</param>
 /// <param name="KnnTop1">Share of labelled images named rightly by their neighbours, 0 … 1; null: no labelled images.</param>
+/// <param name="GramDistance">Gram loss of the patches against those of the reference; null: no reference.</param>
 /// <param name="Picture">Principal components and a similarity map of the first probe images.</param>
-internal sealed record FeatureReading(DenseQuality Dense, double PatchRank, double ClassRank, double? KnnTop1, ImageBuffer Picture);
+internal sealed record FeatureReading(DenseQuality Dense, double PatchRank, double ClassRank, double? KnnTop1, double? GramDistance, ImageBuffer Picture);
 
 /// <summary>Looks at the features of a network in training: always at the same images, prepared in the same way, without random numbers.</summary>
 internal sealed class FeatureMonitor : IDisposable
@@ -23,6 +26,7 @@ internal sealed class FeatureMonitor : IDisposable
     private readonly Tensor _probes; // [B, C, S, S]
     private readonly Device? _device;
     private readonly KnnMonitor? _knn;
+    private Tensor? _reference; // [B, P, D]
 
     private FeatureMonitor(Tensor probes, ImageBuffer pictures, Device? device, KnnMonitor? knn) => (_probes, Pictures, _device, _knn) = (probes, pictures, device, knn);
 
@@ -49,7 +53,17 @@ internal sealed class FeatureMonitor : IDisposable
         ImageBuffer pictures = PictureSheet.Compose([[.. Chosen(read.Length).SelectMany(i => new PictureSheet.Panel[] { new(Middle(read[i].Picture)), new(Ringed(Middle(read[i].Picture), size / backbone.PatchSizePixels)) })]]);
         using Tensor probes = stack(read.Select(r => r.Input.Tensor)); // [B, C, S, S]
         foreach ((_, ImageTensor input) in read) input.Dispose();
-        return new FeatureMonitor(probes.DetachFromDisposeScope().alias().DetachFromDisposeScope(), pictures, device, knn);
+        var opened = new FeatureMonitor(probes.DetachFromDisposeScope().alias().DetachFromDisposeScope(), pictures, device, knn);
+        try
+        {
+            if (monitor.Reference is { } reference) opened.ReadReference(reference, size / backbone.PatchSizePixels);
+            return opened;
+        }
+        catch
+        {
+            opened.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Looks at a network. Its weights and the state of the run stay as they are.</summary>
@@ -57,18 +71,40 @@ internal sealed class FeatureMonitor : IDisposable
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        LayerFeatures[] parts = [.. _probes.split(4).Select(part => Features(backbone, part))];
-        (int rows, int columns) = (parts[0].GridHeight, parts[0].GridWidth);
-        Tensor classTokens = cat([.. parts.Select(p => p.ClassToken)]), patches = cat([.. parts.Select(p => p.Patches)]); // [B, D], [B, P, D]
+        (Tensor classTokens, Tensor patches, int rows, int columns) = FeaturesOfAll(backbone);
         double patchRank = FeatureRank.Of(patches.flatten(0, 1)); // [B·P, D]
         double? top1 = null;
         Tensor allTokens = classTokens;
         if (_knn is not null) (top1, allTokens) = _knn.Measure(backbone);
-        return new FeatureReading(DenseQuality.Of(classTokens, patches, rows, columns), patchRank, FeatureRank.Of(allTokens), top1, Draw(patches, rows, columns));
+        double? distance = _reference is null ? null : GramLoss.Compute(patches, _reference, new GramLossOptions()).item<float>();
+        return new FeatureReading(DenseQuality.Of(classTokens, patches, rows, columns), patchRank, FeatureRank.Of(allTokens), top1, distance, Draw(patches, rows, columns));
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _probes.Dispose();
+    public void Dispose()
+    {
+        _probes.Dispose();
+        _reference?.Dispose();
+    }
+
+    private void ReadReference(string path, int grid)
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        using BackboneWeights weights = BackboneWeights.Open(path);
+        using Backbone backbone = weights.CreateBackbone(_device);
+        backbone.eval();
+        int theirs = (int)_probes.shape[3] / backbone.Config.PatchSizePixels;
+        if (theirs != grid) throw new DinoSharpException($"monitor.reference: {path} sees {theirs}x{theirs} patches in a probe image and the student {grid}x{grid}; give weights of a backbone with patches of the same size");
+        _reference = FeaturesOfAll(backbone).Patches.DetachFromDisposeScope();
+    }
+
+    // [B, D], [B, P, D]
+    private (Tensor ClassTokens, Tensor Patches, int Rows, int Columns) FeaturesOfAll(Backbone backbone)
+    {
+        LayerFeatures[] parts = [.. _probes.split(4).Select(part => Features(backbone, part))];
+        return (cat([.. parts.Select(p => p.ClassToken)]), cat([.. parts.Select(p => p.Patches)]), parts[0].GridHeight, parts[0].GridWidth);
+    }
 
     private LayerFeatures Features(Backbone backbone, Tensor images)
     {

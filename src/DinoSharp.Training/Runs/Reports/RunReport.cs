@@ -20,6 +20,7 @@ internal static class RunReport
         ("total loss", [("total_loss", "total")]),
         ("loss terms", [("dino_global_crops_loss", "dino global"), ("dino_local_crops_loss", "dino local"), ("ibot_loss", "ibot"), ("koleo_loss", "koleo")]),
         ("gram loss", [("gram_loss", "gram")]),
+        ("gram distance to the reference", [("patch_gram_distance", "distance")]),
         ("k-nn top-1", [("knn_top1", "knn")]),
         ("similarity of patches", [("patch_locality", "locality"), ("patch_similarity_near", "near"), ("patch_similarity_far", "far"), ("class_patch_similarity", "class token")]),
         ("half distance of patch similarity", [("patch_half_distance", "patches")]),
@@ -62,11 +63,9 @@ internal static class RunReport
             string teacher = recipe.Distillation is { } distillation ? $"targets from the frozen {distillation.Teacher}" : "targets from the student's moving average";
             if (phase.Start == PhaseStart.FromTeacher && first > 0) teacher += ", from which the student begins anew";
             if (phase.Losses.Gram is not { } gram) yield return (first, phase.Name, teacher);
-            string? anchor = null;
-            for (long step = 0; phase.Losses.Gram is not null && step < phase.Steps; step++)
+            for (long step = 0; phase.Losses.Gram is { } anchored && step < phase.Steps; step++)
             {
-                string now = phase.Losses.Gram.Describe(step);
-                if (now != anchor) yield return (first + step, phase.Name, $"{teacher}; Gram teacher: {anchor = now}");
+                if (anchored.IsWorthALine(step)) yield return (first + step, phase.Name, $"{teacher}; Gram teacher: {anchored.Describe(step)}");
             }
 
             first += phase.Steps;

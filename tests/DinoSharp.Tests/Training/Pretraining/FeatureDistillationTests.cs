@@ -10,14 +10,14 @@ public sealed class FeatureDistillationTests
 {
     private static readonly StudentTeacherConfig Config = TinyLearner.Config with { Optimizer = TinyLearner.Config.Optimizer with { LearningRate = Schedule.Constant(3e-3) } };
 
-    public static TheoryData<bool> Students => [false, true];
+    public static TheoryData<bool, TrainingComputeType> Students => new() { { false, TrainingComputeType.Float32 }, { true, TrainingComputeType.Float32 }, { true, TrainingComputeType.BFloat16 } };
 
     [Theory]
     [MemberData(nameof(Students))]
-    public void TheStudentComesNearerToATeacherOfAnotherWidthWithoutHeads(bool convolutional)
+    public void TheStudentComesNearerToATeacherOfAnotherWidthWithoutHeads(bool convolutional, TrainingComputeType compute)
     {
         using FrozenTeacher teacher = Teacher(convolutional ? 16 : 8);
-        using var learner = new StudentTeacher(Config with { Backbone = convolutional ? TinyLearner.ConvNeXt : TinyLearner.Vit }, teacher);
+        using var learner = new StudentTeacher(Config with { Compute = compute, Backbone = convolutional ? TinyLearner.ConvNeXt : TinyLearner.Vit }, teacher);
         using PretrainBatch batch = Batch(convolutional ? 96 : 32, convolutional ? 32 : 8); // a ConvNeXt's 3×3 cells are its teacher's 3×3 patches at half the size
         StepReport[] reports = [.. Enumerable.Range(0, 20).Select(step => learner.Step(batch, step))];
         Assert.All(reports, r => Assert.Null(r.NonFinite));

@@ -236,8 +236,8 @@ public sealed class StudentTeacherTests : IDisposable
     {
         var gram = new GramConfig { Mode = GramMode.Refreshed, Checkpoint = "early.safetensors", RefreshEverySteps = 10_000, FirstRefreshStep = 1_010_000, MaxRefreshes = 3 };
         Assert.Equal("the checkpoint early.safetensors", gram.Describe(1_009_999));
-        Assert.Equal("the teacher after 1010000 steps of this phase", gram.Describe(1_010_000));
-        Assert.Equal("the teacher after 1030000 steps of this phase", gram.Describe(1_100_000));
+        Assert.Equal("the teacher after 1010000 steps of this phase (replacement 1; one every 10000 steps)", gram.Describe(1_010_000));
+        Assert.Equal("the teacher after 1030000 steps of this phase (replacement 3; one every 10000 steps)", gram.Describe(1_100_000));
         Assert.Equal(0, gram.RefreshesBefore(0));
         Assert.Equal(3, gram.RefreshesBefore(long.MaxValue / 2));
     }

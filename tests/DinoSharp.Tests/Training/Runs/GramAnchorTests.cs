@@ -67,12 +67,26 @@ public sealed class GramAnchorTests : IDisposable
         var said = new List<string>();
         Run("run", said, "phases.gram.losses.gram={mode: refreshed, refreshEverySteps: 2, checkpoint: " + Own(4) + "}");
         Assert.Equal(
-            [$"step 6: the Gram teacher is the checkpoint {Own(4)}, in use since step 6", "step 8: the Gram teacher is the teacher after 2 steps of this phase, in use since step 8"],
+            [$"step 6: the Gram teacher is the checkpoint {Own(4)}, in use since step 6", "step 8: the Gram teacher is the teacher after 2 steps of this phase (replacement 1; one every 2 steps), in use since step 8"],
             said.Where(s => s.Contains("Gram teacher", StringComparison.Ordinal)));
         said.Clear();
         Run("moving", said, "phases.gram.losses.gram={mode: movingTeacher}");
         Assert.Contains("step 6: the Gram teacher is the moving teacher, another one at every step, in use since step 6", said);
     }
+
+    [Fact]
+    public void ShortIntervalsDoNotFillTheLog()
+    {
+        var said = new List<string>();
+        Run("run", said, "phases.gram.steps=25", "phases.gram.losses.gram={mode: refreshed, refreshEverySteps: 1}");
+        Assert.Equal(
+            ["step 6: the Gram teacher is the teacher at the start of this phase", .. new[] { 1, 10, 20 }.Select(n => $"step {6 + n}: the Gram teacher is the teacher after {n} steps of this phase (replacement {n}; one every 1 steps)")],
+            said.Where(s => s.Contains("Gram teacher", StringComparison.Ordinal)).Select(s => s[..s.LastIndexOf(',')]));
+    }
+
+    [Fact]
+    public void AMapOfLargerCropsIsSmoothedInBFloat16Too() =>
+        Assert.Equal(9, Run("run", [], "compute=bfloat16", "phases.gram.views.gramSizePixels=96", "phases.gram.losses.gram={mode: start, resizeAntialias: true}").Steps);
 
     private string Own(long step) => _folder.File("run", "checkpoints", $"step-{step:D8}", "teacher.safetensors");
 

@@ -100,6 +100,19 @@ public sealed class PretrainerTests : IDisposable
     }
 
     [Fact]
+    public void PatchSimilaritiesAreComparedWithThoseOfAReference()
+    {
+        string start = Run("start", ["phases=[{steps: 1}]"]).Teachers[0];
+        Run("run", ["phases=[{steps: 2}]", $"initialWeights={start}", $"monitor.reference={start}"]);
+        double[] distances = [.. Lines("run").Where(line => line["patch_locality"] is not null).Select(line => (double)line["patch_gram_distance"]!)];
+        Assert.Equal(2, distances.Length);
+        Assert.Equal(0, distances[0], 12);
+        Assert.InRange(distances[1], 1e-12, 1);
+        Assert.Contains(">gram distance to the reference</text>", File.ReadAllText(_folder.File("run", "report.html")));
+        Assert.Contains("monitor.reference: ", Assert.Throws<DinoSharpException>(() => Run("none", ["backbone.patchSize=8", "views.patchSize=8", $"monitor.reference={start}"])).Message);
+    }
+
+    [Fact]
     public void NeighboursNameTheClassesOfLabelledImages()
     {
         const string Labelled = "monitor.labelled=Synthetic:size=64:count=30";
@@ -193,7 +206,7 @@ public sealed class PretrainerTests : IDisposable
         var said = new List<string>();
         Run("run", log: said);
         Assert.Contains("step 5: the Gram teacher is the teacher at the start of this phase, in use since step 5", said);
-        Assert.Contains("step 7: the Gram teacher is the teacher after 2 steps of this phase, in use since step 7", said);
+        Assert.Contains("step 7: the Gram teacher is the teacher after 2 steps of this phase (replacement 1; one every 2 steps), in use since step 7", said);
     }
 
     private PretrainResult Run(string output, string[]? changes = null, IProgress<PretrainProgress>? progress = null, List<string>? log = null, bool resume = false, CancellationToken cancel = default)
