@@ -51,7 +51,7 @@ public sealed class DinoModel : IDisposable
     /// <param name="model">
     /// <c>dino-tiny</c>, the small model that comes along (the default); a file (<c>.safetensors</c>, <c>.pth</c>) or folder of weights in the official, Hugging Face or timm layout; the name of published weights such as
     /// <c>dinov3-vits16</c>, looked up in <c>DINOSHARP_CACHE</c> and the caches of Hugging Face and torch.hub; or <c>random:vits16</c>, with <c>:SEED</c> behind it if
-    /// wanted, for untrained weights that are the same on every call.
+    /// wanted, for untrained weights that are the same on every call; or <c>baseline:hog</c> or <c>baseline:pixels</c>, patches described without any learning, to compare with.
     /// </param>
     /// <param name="options">Device and so on; null for the defaults.</param>
     /// <param name="cancel">Stops the loading.</param>

@@ -15,7 +15,7 @@ internal sealed class EvalDepthVerb : EvaluationVerb
     private readonly DenseProbeInputs _probe;
 
     public EvalDepthVerb()
-        : base("depth", "Train a linear layer on patches and score the depth (RMSE)", null, "dino eval depth tabletop_rgbd --model dinov3-vits16", "dino eval depth nyu --published --benchmark NYU --model dinov3-vitb16 --json")
+        : base("depth", "Train a linear layer on patches and score the depth (RMSE)", ClassificationInputs.Baselines, "dino eval depth tabletop_rgbd --model dinov3-vits16", "dino eval depth nyu --published --benchmark NYU --model dinov3-vitb16 --json")
     {
         _max.Validators.Add(result =>
         {

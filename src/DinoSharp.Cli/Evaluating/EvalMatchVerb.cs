@@ -17,7 +17,7 @@ internal sealed class EvalMatchVerb : EvaluationVerb
     private readonly Option<int> _layer = SharedOptions.Layer();
 
     public EvalMatchVerb()
-        : base("match", "Look for equal places on pairs of pictures and count the right ones (PCK)", null, "dino eval match homography/ --model dinov3-vits16", "dino eval match SPair-71k --size 1024 --benchmark SPair --model dinov3-vits16 --json")
+        : base("match", "Look for equal places on pairs of pictures and count the right ones (PCK)", ClassificationInputs.Baselines, "dino eval match homography/ --model dinov3-vits16", "dino eval match SPair-71k --size 1024 --benchmark SPair --model dinov3-vits16 --json")
     {
         Add(_data);
         Add(_split);

@@ -13,7 +13,7 @@ internal sealed class EvalSegmentVerb : EvaluationVerb
     private readonly DenseProbeInputs _probe;
 
     public EvalSegmentVerb()
-        : base("segment", "Train a linear layer on patches and score the segmentation (mIoU)", null, "dino eval segment road_composite --model dinov3-vits16", "dino eval segment ADEChallengeData2016 --published --benchmark ADE20K --model dinov3-vitb16 --json")
+        : base("segment", "Train a linear layer on patches and score the segmentation (mIoU)", ClassificationInputs.Baselines, "dino eval segment road_composite --model dinov3-vits16", "dino eval segment ADEChallengeData2016 --published --benchmark ADE20K --model dinov3-vitb16 --json")
     {
         Add(_data);
         _probe = new DenseProbeInputs(this, SegmentationProtocol.Published, sized: true);

@@ -16,7 +16,7 @@ internal sealed class EvalTrackVerb : EvaluationVerb
     private readonly Option<int?> _size = SharedOptions.Size("Shorter side of the model's input; 480, 960 and 1440 are published [default: 480]");
 
     public EvalTrackVerb()
-        : base("track", "Follow objects through videos and score the masks (J and F)", null, "dino eval track DAVIS --size 960 --benchmark DAVIS@960 --model dinov3-vits16", "dino eval track videos/ --model dinov3-vits16 --json")
+        : base("track", "Follow objects through videos and score the masks (J and F)", ClassificationInputs.Baselines, "dino eval track DAVIS --size 960 --benchmark DAVIS@960 --model dinov3-vits16", "dino eval track videos/ --model dinov3-vits16 --json")
     {
         Add(_data);
         Add(_split);

@@ -10,7 +10,7 @@ namespace DinoSharp.Weights;
 /// <summary>From the name of a model to a backbone with its weights: a path, published weights by name, or random ones.</summary>
 internal static class ModelLoader
 {
-    private const string RandomPrefix = "random:";
+    private const string RandomPrefix = "random:", BaselinePrefix = "baseline:";
 
     // What the official model card does: a square of 256, bilinear in 8 bit.
     private static readonly Preprocessing ModelCard = Preprocessing.HuggingFace with { Order = ResizeOrder.ResizeThenScale, Size = SizePolicy.Square(256) };
@@ -23,13 +23,14 @@ internal static class ModelLoader
     public sealed record Loaded(Backbone Backbone, Preprocessing Preprocessing, InferenceRoute Route, string Fingerprint);
 
     /// <summary>Loads a model.</summary>
-    /// <param name="model">A path, a name or <c>random:NAME[:SEED]</c>.</param>
+    /// <param name="model">A path, a name, <c>random:NAME[:SEED]</c>, <c>baseline:hog</c> or <c>baseline:pixels</c>.</param>
     /// <param name="options">Where to and from.</param>
     /// <param name="cancel">Stops the loading.</param>
     public static Loaded Load(string model, DinoModelOptions options, CancellationToken cancel)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(model);
         if (model.StartsWith(RandomPrefix, StringComparison.OrdinalIgnoreCase)) return Random(model[RandomPrefix.Length..], options);
+        if (model.StartsWith(BaselinePrefix, StringComparison.OrdinalIgnoreCase)) return Baseline(model);
         if (Path.Exists(model)) return FromFile(model, null, options, cancel);
         Preset preset = Published(model);
         WeightFolders folders = WeightFolders.Find(options.WeightsFolder);
@@ -78,6 +79,19 @@ internal static class ModelLoader
             backbone.Dispose();
             throw;
         }
+    }
+
+    private static Loaded Baseline(string name)
+    {
+        PlainFeature feature = name.ToLowerInvariant() switch
+        {
+            BaselinePrefix + "hog" => PlainFeature.Gradients,
+            BaselinePrefix + "pixels" => PlainFeature.Pixels,
+            _ => throw new DinoSharpException($"there is no {name}; known baselines are {BaselinePrefix}hog and {BaselinePrefix}pixels"),
+        };
+        var config = new PlainConfig { Feature = feature };
+        Preprocessing preprocessing = ModelCard with { Normalization = new Normalization("none", [0, 0, 0], [1, 1, 1]), PatchSizePixels = config.PatchSizePixels };
+        return new Loaded(new PlainBackbone(config), preprocessing, new InferenceRoute(ComputeType.Float32, "libtorch (a baseline has no weights)"), name);
     }
 
     private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, string fingerprint, ComputeType compute)

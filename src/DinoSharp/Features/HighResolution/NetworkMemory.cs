@@ -105,9 +105,12 @@ internal static class NetworkMemory
     }
 
     // Bytes of one activation at the widest point of the network.
-    private static double Activation(BackboneConfig config, int height, int width) => sizeof(float) * (config is VisionTransformerConfig vit
-        ? (double)Tokens(vit, height, width) * vit.Width
-        : (double)((ConvNeXtConfig)config).Dims.Stage0 * (height / 4) * (width / 4));
+    private static double Activation(BackboneConfig config, int height, int width) => sizeof(float) * config switch
+    {
+        VisionTransformerConfig vit => (double)Tokens(vit, height, width) * vit.Width,
+        PlainConfig => (double)PlainBackbone.ColorDim * height * width,
+        _ => (double)((ConvNeXtConfig)config).Dims.Stage0 * (height / 4) * (width / 4),
+    };
 
     private static long Tokens(VisionTransformerConfig vit, int height, int width) => ((long)(height / vit.PatchSize) * (width / vit.PatchSize)) + 1 + vit.Registers;
 }

@@ -19,7 +19,7 @@ public sealed class ShippedRecipeTests
     {
         PretrainRecipe recipe = PretrainRecipe.Read(Path.Combine(Folder, file));
         recipe.Validate(recipe.About.Processes);
-        Assert.Equal(Path.GetFileNameWithoutExtension(file), recipe.Name == "dino-tiny" ? "tiny" : recipe.Name);
+        Assert.Equal(Path.GetFileNameWithoutExtension(file), recipe.Name.Replace("dino-tiny", "tiny", StringComparison.Ordinal));
         Assert.All(new[] { recipe.About.Summary, recipe.About.Command, recipe.About.Hardware, recipe.About.Hours }, text => Assert.False(string.IsNullOrWhiteSpace(text)));
         Assert.StartsWith($"dino train recipes/{file}", recipe.About.Command!.Replace('\\', '/'));
         Assert.Equal(recipe.ToYaml(), PretrainRecipe.FromTree(file, YamlText.Parse(file, recipe.ToYaml()), []).ToYaml());
