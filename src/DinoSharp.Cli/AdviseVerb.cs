@@ -45,7 +45,7 @@ internal sealed class AdviseVerb : Verb
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
-        LabelledImages images = LabelledImages.Open(arguments.GetValue(_data)!, arguments.GetValue(_group));
+        LabelledImages images = LabelledImages.Open(arguments.GetValue(_data)!, arguments.GetValue(_group)).OfSplit(toLearnFrom: true);
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         int[] sizes = arguments.GetValue(_sizes) ?? [];
         var options = new AdvisorOptions { Sizes = sizes.Length > 0 ? sizes : null, PerClass = arguments.GetValue(_perClass), Seed = arguments.GetValue(_seed), CacheFolder = arguments.GetValue(_cache) };

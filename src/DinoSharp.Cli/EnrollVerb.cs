@@ -29,10 +29,10 @@ internal sealed class EnrollVerb : Verb
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string headPath = _shared.Head(arguments);
-        LabelledImages gallery = LabelledImages.Open(arguments.GetValue(_gallery)!);
+        LabelledImages gallery = LabelledImages.Open(arguments.GetValue(_gallery)!).OfSplit(toLearnFrom: true);
         string[] unknown = arguments.GetValue(_unknown)! is { Length: > 0 } words ? PhotoFeatures.Files(words) : [];
         using DinoModel model = _shared.Load(arguments, cancel);
-        var options = new ClassifierFitOptions { Layers = _shared.Layers(arguments) ?? LayerSelection.Final, ImageSizePixels = _shared.Size(arguments), CacheFolder = _shared.Cache(arguments) };
+        var options = new ClassifierFitOptions { Layers = _shared.Layers(arguments) ?? LayerSelection.Final, ImageSizePixels = _shared.Size(arguments), CacheFolder = _shared.Cache(arguments), Seed = _shared.Seed(arguments) };
         using EnrollmentResult result = await output.WithProgressAsync(
             "features", gallery.Count + unknown.Length, progress => Task.Run(() => Enrollment.Run(model, gallery, unknown, options, progress, cancel), CancellationToken.None));
         result.Head.Save(headPath);

@@ -110,7 +110,7 @@ internal sealed class ClassificationVectors(
         // Rows of the vectors count only images that can be read.
         int[] readable = [.. Enumerable.Range(0, trainImages.Count).Where(i => train.Skipped.All(s => s.Name != trainImages.PathOf(i)))];
         ulong step = 0;
-        return rows => vectorizer.Augmented(trainImages, [.. rows.Select(r => readable[r])], step++ << 32);
+        return rows => vectorizer.Augmented(trainImages, [.. rows.Select(r => readable[r])], seed: 0, step++);
     }
 
     /// <summary>Scores the classifier of a protocol on the further sets, one after another, as they may be large.</summary>

@@ -89,7 +89,7 @@ internal sealed class EvalCompareVerb : Verb
     {
         if (!first.Items.SequenceEqual(second.Items)) throw new DinoSharpException($"{first.Model} and {second.Model} were not scored on the same items, because some could not be read; repair or remove the ones named above and run again");
         ConfidenceInterval difference = Bootstrap.Interval(first.Items.Count, items => second.Score(items) - first.Score(items), first.Groups);
-        bool bothSigns = difference.Low <= 0 && difference.High >= 0;
+        bool bothSigns = !(difference.Low > 0 || difference.High < 0);
         return (difference, bothSigns ? "no difference can be told" : (difference.Value > 0) == first.HigherIsBetter ? $"{second.Model} is better" : $"{first.Model} is better");
     }
 

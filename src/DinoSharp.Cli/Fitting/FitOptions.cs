@@ -11,7 +11,7 @@ internal sealed class FitOptions
 {
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<string> _out = new("--out", "-o") { Description = "The head: a .safetensors file", HelpName = "FILE", Required = true };
+    private readonly Option<string> _out;
     private readonly Option<string?> _picture = new("--picture") { Description = "Where the picture of the result goes [default: beside the head]", HelpName = "FILE" };
     private readonly Option<int[]> _layers;
     private readonly Option<int?> _size;
@@ -26,6 +26,7 @@ internal sealed class FitOptions
     /// <param name="flip">Whether the verb may learn mirrored pictures.</param>
     public FitOptions(Verb verb, string layers, string size, bool picture = true, bool flip = false)
     {
+        _out = new("--out", "-o") { Description = "The head: a .safetensors file", HelpName = "FILE", DefaultValueFactory = _ => verb.Name + ".safetensors" };
         _layers = SharedOptions.Layers(layers);
         _size = SharedOptions.Size(size);
         foreach (Option option in (Option[])[_out, _model, _compute, _layers, _size, _seed, _cache]) verb.Add(option);

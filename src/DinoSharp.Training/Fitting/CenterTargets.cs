@@ -25,7 +25,10 @@ internal static class CenterTargets
         {
             (double oneSide, double top) = grid.ToFitted(o.Box.X, o.Box.Y, image.Mirrored);
             (double otherSide, double bottom) = grid.ToFitted(o.Box.X + o.Box.Width, o.Box.Y + o.Box.Height, image.Mirrored);
-            (double left, double right) = (Math.Min(oneSide, otherSide), Math.Max(oneSide, otherSide));
+            // Only what is on the picture can be seen, and answers end at its edges.
+            (double left, double right) = (Math.Clamp(Math.Min(oneSide, otherSide), 0, grid.FittedWidth), Math.Clamp(Math.Max(oneSide, otherSide), 0, grid.FittedWidth));
+            (top, bottom) = (Math.Clamp(top, 0, grid.FittedHeight), Math.Clamp(bottom, 0, grid.FittedHeight));
+            if (right <= left || bottom <= top) continue;
             int column = (int)Math.Clamp((left + right) / 2 / stepX, 0, columns - 1), row = (int)Math.Clamp((top + bottom) / 2 / stepY, 0, rows - 1);
             double spreadX = Spread((right - left) / stepX), spreadY = Spread((bottom - top) / stepY);
             (int reachX, int reachY) = ((int)(3 * spreadX), (int)(3 * spreadY));

@@ -116,7 +116,7 @@ public static class ClassifierFit
         options ??= new ClassifierFitOptions();
         if (train.Classes.Count < 2) throw new DinoSharpException($"{train.Name}: has one class, '{train.Classes[0]}'; a classifier needs two or more. To recognise one thing among others see 'dino enroll', to find what is unusual see 'dino fit anomaly'");
         if (validation is null) (train, validation) = train.Divide(options.HeldOutShare, options.Seed);
-        else validation = validation.Renumber(train.Classes);
+        else (train, validation) = (train.OfSplit(toLearnFrom: true), validation.OfSplit(toLearnFrom: false).Renumber(train.Classes));
         PictureGroups.RefuseShared((train.Name, train.Groups), (validation.Name, validation.Groups));
         HeadInput input = InputOf(model, options);
         bool meanPatch = options.MeanPatch ?? options.Method == ClassifierMethod.Linear;

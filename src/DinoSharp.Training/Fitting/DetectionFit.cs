@@ -72,9 +72,8 @@ public static class DetectionFit
         HeadInput input = options.InputOf(model);
         if (train.Categories.Keys.Max() > LargestCategory) throw new DinoSharpException($"{train.Name}: has the category id {train.Categories.Keys.Max()}; number the categories from 1 on, up to {LargestCategory}");
         if (validation is null) (train, validation) = train.Divide(options.HeldOutShare, options.Seed);
+        else validation = validation.Renumber(train);
         PictureGroups.RefuseShared((train.Name, train.Groups), (validation.Name, validation.Groups));
-        int[] unknown = [.. validation.Images.SelectMany(i => i.Objects).Select(o => o.Category).Distinct().Where(c => !train.Categories.ContainsKey(c))];
-        if (unknown.Length > 0) throw new DinoSharpException($"{validation.Name}: the category '{validation.Categories[unknown[0]]}' ({unknown[0]}) is not among those of {train.Name}");
         var store = new FeatureStore(model, input, FeatureKind.Dense, options.CacheFolder);
         (IReadOnlyList<StoredImage?> images, IReadOnlyList<ImageException> unreadable) = store.Prepare([.. train.Images.Select(i => i.Path), .. validation.Images.Select(i => i.Path)], progress, cancel);
         int pictures = images.Count;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using DinoSharp.Evaluation;
 using DinoSharp.Heads;
 using DinoSharp.Heads.Classification;
@@ -17,10 +18,10 @@ public sealed record EnrollmentResult : IDisposable
     /// <summary>Cosine similarity below which a picture is unknown.</summary>
     public required double Threshold { get; init; }
 
-    /// <summary>Share of enrolled pictures that are named right when each is left out in turn; null if no thing has two pictures.</summary>
+    /// <summary>Share of enrolled pictures that are named right by the vote of the head, when each is left out in turn; null if no thing has two pictures.</summary>
     public ConfidenceInterval? Top1 { get; init; }
 
-    /// <summary>Share of pictures of enrolled things that would be called unknown; null if no thing has two pictures. Judged with a threshold that was set on the other half of the pictures.</summary>
+    /// <summary>Share of pictures of enrolled things that would be called unknown; null if no thing has two pictures. Judged with a threshold that was set on the other half of the things.</summary>
     public ConfidenceInterval? FalselyUnknown { get; init; }
 
     /// <summary>Share of pictures of things that are not enrolled which would be taken for known; null if there is one thing only and no pictures of others. Judged likewise.</summary>
@@ -71,13 +72,15 @@ public static class Enrollment
         int missing = Enumerable.Range(0, gallery.Classes.Count).FirstOrDefault(c => !gallery.Labels.Contains(c), -1);
         if (missing >= 0) throw new DinoSharpException($"{gallery.Name}: '{gallery.Classes[missing]}' has no picture that can be read");
         Tensor x = ClassifierFit.Vectors(store, stored, meanPatch); // [N, D']
-        Similarities near = Compare(x, gallery.Labels, foreign.Length == 0 ? null : ClassifierFit.Vectors(store, foreign, meanPatch));
-        if (near.Same.Count + near.Other.Count == 0) throw new DinoSharpException($"{gallery.Name}: from a single picture no threshold for unknown can be set; add pictures of it, other things, or pictures of what is not to be recognised (--unknown)");
-        double threshold = Threshold(near.Same, near.Other);
+        var near = new Neighborhood(x, gallery.Labels, foreign.Length == 0 ? null : ClassifierFit.Vectors(store, foreign, meanPatch));
+        (double[] same, double[] other) = near.Similarities(_ => true, _ => true);
+        if (same.Length + other.Length == 0) throw new DinoSharpException($"{gallery.Name}: from a single picture no threshold for unknown can be set; add pictures of it, other things, or pictures of what is not to be recognised (--unknown)");
+        double threshold = Threshold(same, other);
         var network = new NeighborHead((int)x.shape[0], (int)x.shape[1], gallery.Classes.Count, new NeighborRule(Neighbors, Temperature, threshold), model.Backbone.parameters().First().device);
         network.Remember(x, tensor(gallery.Labels.Select(l => (long)l).ToArray()));
-        (ConfidenceInterval? unknown, ConfidenceInterval? known) = Rates(near);
-        ConfidenceInterval? top1 = near.Right.Count == 0 ? null : Bootstrap.Mean(near.Right);
+        (ConfidenceInterval? unknown, ConfidenceInterval? known) = Rates(near, gallery.Classes.Count, options.Seed);
+        (double[] right, string[] things) = near.Right();
+        ConfidenceInterval? top1 = right.Length == 0 ? null : Bootstrap.Mean(right, things);
         var metrics = new Dictionary<string, double> { ["threshold"] = threshold, ["n"] = gallery.Count };
         if (top1 is { } t) metrics["top1"] = t.Value;
         if (unknown is { } u) metrics["falsely_unknown"] = u.Value;
@@ -106,55 +109,88 @@ public static class Enrollment
         return candidates.MinBy(t => (same.Count(s => s < t) / (double)same.Count) + (other.Count(s => s >= t) / (double)other.Count));
     }
 
-    private static Similarities Compare(Tensor x, IReadOnlyList<int> labels, Tensor? foreign)
+    // Half of the things sets a threshold, as if there were no others; the other half is judged with it, then the other way round. Whole things, because pictures of one thing are each other's nearest.
+    private static (ConfidenceInterval? Unknown, ConfidenceInterval? Known) Rates(Neighborhood near, int things, int seed)
     {
-        using var scope = NewDisposeScope();
-        Tensor unit = nn.functional.normalize(x); // [N, D']
-        int count = labels.Count;
-        float[] all = [.. unit.matmul(unit.t()).cpu().contiguous().data<float>()]; // [N, N]
-        List<double> same = [], other = [], right = [];
-        for (int i = 0; i < count; i++)
+        int[] order = [.. Enumerable.Range(0, things)];
+        new Random(seed).Shuffle(order);
+        HashSet<int> first = [.. order.Take((things + 1) / 2)];
+        List<double> unknown = [], known = [];
+        List<string> ofUnknown = [], ofKnown = [];
+        foreach (bool half in (bool[])[true, false])
         {
-            double own = double.NegativeInfinity, strange = double.NegativeInfinity;
-            for (int j = 0; j < count; j++)
+            (double[] same, double[] other) = near.Similarities(c => first.Contains(c) != half, f => (f % 2 == 0) != half);
+            if (same.Length + other.Length == 0) continue;
+            double threshold = Threshold(same, other);
+            foreach ((int thing, double own, double strange) in near.Pictures().Where(p => first.Contains(p.Thing) == half))
             {
-                if (i == j) continue;
-                double s = all[(i * count) + j];
-                if (labels[j] == labels[i]) own = Math.Max(own, s);
-                else strange = Math.Max(strange, s);
+                if (double.IsFinite(own)) Add(unknown, ofUnknown, own < threshold, thing);
+                if (double.IsFinite(strange)) Add(known, ofKnown, strange >= threshold, thing);
             }
 
-            if (double.IsFinite(own)) same.Add(own);
-            if (double.IsFinite(strange)) other.Add(strange);
-            if (double.IsFinite(own)) right.Add(own > strange ? 1 : 0);
+            for (int f = half ? 0 : 1; f < near.Foreign.Length; f += 2) Add(known, ofKnown, near.Foreign[f] >= threshold, -1 - f);
         }
 
-        if (foreign is not null)
+        return (unknown.Count == 0 ? null : Bootstrap.Mean(unknown, ofUnknown), known.Count == 0 ? null : Bootstrap.Mean(known, ofKnown));
+
+        static void Add(List<double> values, List<string> groups, bool wrong, int group)
         {
-            Tensor nearest = nn.functional.normalize(foreign).matmul(unit.t()).max(1).values; // [M]
-            other.AddRange(nearest.cpu().data<float>().Select(s => (double)s));
+            values.Add(wrong ? 1 : 0);
+            groups.Add(group.ToString(CultureInfo.InvariantCulture));
         }
-
-        return new Similarities(same, other, right);
     }
 
-    // Each half is judged with the threshold of the other.
-    private static (ConfidenceInterval? Unknown, ConfidenceInterval? Known) Rates(Similarities near)
+    // How alike every picture is to every other one.
+    private sealed class Neighborhood
     {
-        List<double> unknown = [], known = [];
-        for (int half = 0; half < 2; half++)
+        private readonly IReadOnlyList<int> _labels;
+        private readonly float[] _all;
+
+        public Neighborhood(Tensor x, IReadOnlyList<int> labels, Tensor? foreign)
         {
-            double[] sameHere = Half(near.Same, half), otherHere = Half(near.Other, half), sameThere = Half(near.Same, 1 - half), otherThere = Half(near.Other, 1 - half);
-            if (sameThere.Length + otherThere.Length == 0) continue;
-            double threshold = Threshold(sameThere, otherThere);
-            unknown.AddRange(sameHere.Select(s => s < threshold ? 1.0 : 0));
-            known.AddRange(otherHere.Select(s => s >= threshold ? 1.0 : 0));
+            using var scope = NewDisposeScope();
+            Tensor unit = nn.functional.normalize(x); // [N, D']
+            _labels = labels;
+            _all = [.. unit.matmul(unit.t()).cpu().contiguous().data<float>()]; // [N, N]
+            Foreign = foreign is null ? [] : [.. nn.functional.normalize(foreign).matmul(unit.t()).max(1).values.cpu().data<float>().Select(s => (double)s)]; // [M]
         }
 
-        return (unknown.Count == 0 ? null : Bootstrap.Mean(unknown), known.Count == 0 ? null : Bootstrap.Mean(known));
+        // The nearest enrolled picture of each that shows nothing enrolled.
+        public double[] Foreign { get; }
 
-        static double[] Half(List<double> values, int half) => [.. values.Where((_, i) => i % 2 == half)];
+        // For each picture the nearest other one of its thing, and the nearest of another thing.
+        public IEnumerable<(int Thing, double Own, double Strange)> Pictures(Func<int, bool>? among = null) =>
+            Enumerable.Range(0, _labels.Count).Where(i => among?.Invoke(_labels[i]) != false).Select(i => (_labels[i], Nearest(i, own: true, among), Nearest(i, own: false, among)));
+
+        // What must stay known and what must stay unknown, if only some things were enrolled and only some strangers seen.
+        public (double[] Same, double[] Other) Similarities(Func<int, bool> things, Func<int, bool> strangers)
+        {
+            (int Thing, double Own, double Strange)[] pictures = [.. Pictures(things)];
+            return ([.. pictures.Select(p => p.Own).Where(double.IsFinite)], [.. pictures.Select(p => p.Strange).Where(double.IsFinite), .. Foreign.Where((_, f) => strangers(f))]);
+        }
+
+        // Whether each picture that has another one of its thing is named right by the vote of the head, itself left out; and its thing.
+        public (double[] Right, string[] Things) Right()
+        {
+            int[] judged = [.. Enumerable.Range(0, _labels.Count).Where(i => double.IsFinite(Nearest(i, own: true, null)))];
+            return ([.. judged.Select(i => Vote(i) == _labels[i] ? 1.0 : 0)], [.. judged.Select(i => _labels[i].ToString(CultureInfo.InvariantCulture))]);
+        }
+
+        private int Vote(int i)
+        {
+            IEnumerable<int> nearest = Enumerable.Range(0, _labels.Count).Where(j => j != i).OrderByDescending(j => _all[(i * _labels.Count) + j]).Take(Neighbors);
+            return nearest.GroupBy(j => _labels[j]).MaxBy(g => g.Sum(j => Math.Exp(_all[(i * _labels.Count) + j] / Temperature)))!.Key;
+        }
+
+        private double Nearest(int i, bool own, Func<int, bool>? among)
+        {
+            double nearest = double.NegativeInfinity;
+            for (int j = 0; j < _labels.Count; j++)
+            {
+                if (i != j && (_labels[j] == _labels[i]) == own && among?.Invoke(_labels[j]) != false) nearest = Math.Max(nearest, _all[(i * _labels.Count) + j]);
+            }
+
+            return nearest;
+        }
     }
-
-    private sealed record Similarities(List<double> Same, List<double> Other, List<double> Right);
 }

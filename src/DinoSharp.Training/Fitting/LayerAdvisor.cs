@@ -145,12 +145,22 @@ public static class LayerAdvisor
         AdvisedLook[] looks = [.. hits.Select(h => new AdvisedLook(h.Size, h.Layers, h.Mean, Bootstrap.Mean(h.Hits, groups), Bootstrap.Mean(Difference(h.Hits, basis), groups)))];
         int standard = hits.FindIndex(h => ReferenceEquals(h.Hits, basis));
         // Chosen on one half and judged on the other: the best of many is always better on the pictures that chose it.
-        int best = Enumerable.Range(0, hits.Count).MaxBy(i => (Half(hits[i].Hits, 0).Average(), i == standard));
-        ConfidenceInterval gain = Bootstrap.Mean(Half(Difference(hits[best].Hits, basis), 1), groups is null ? null : [.. groups.Where((_, i) => i % 2 == 1)]);
+        bool[] judges = Judges(basis.Length, groups);
+        int best = Enumerable.Range(0, hits.Count).MaxBy(i => (hits[i].Hits.Where((_, n) => !judges[n]).Average(), i == standard));
+        ConfidenceInterval gain = Bootstrap.Mean([.. Difference(hits[best].Hits, basis).Where((_, n) => judges[n])], groups is null ? null : [.. groups.Where((_, n) => judges[n])]);
         return new Advice([.. looks.OrderByDescending(l => l.Accuracy.Value)], looks[standard], looks[best], gain, count, computed);
     }
 
     private static double[] Difference(double[] a, double[] b) => [.. a.Zip(b).Select(p => p.First - p.Second)];
 
-    private static double[] Half(double[] values, int half) => [.. values.Where((_, i) => i % 2 == half)];
+    // Half of the pictures, drawn at random because neighbours in a folder are alike; of groups, whole ones.
+    private static bool[] Judges(int count, IReadOnlyList<string>? groups)
+    {
+        string[] units = [.. Enumerable.Range(0, count).Select(i => groups?[i] ?? i.ToString(System.Globalization.CultureInfo.InvariantCulture))];
+        string[] distinct = [.. units.Distinct()];
+        if (distinct.Length < 2) throw new DinoSharpException($"advice needs two {(groups is null ? "pictures" : "groups")} at least: one half chooses, the other judges");
+        new Random(0).Shuffle(distinct);
+        HashSet<string> judging = [.. distinct.Take(distinct.Length / 2)];
+        return [.. units.Select(judging.Contains)];
+    }
 }

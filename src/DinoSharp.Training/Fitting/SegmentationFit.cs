@@ -156,6 +156,7 @@ public static class SegmentationFit
         }
 
         SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
+        if (double.IsNaN(scores.MeanIou)) throw new DinoSharpException($"{data.Validation.Name}: no pixel of the {areas.Count} held-out pictures has a class that counts, so the head cannot be judged; look at the label maps, or hold out others");
         ConfidenceInterval miou = Bootstrap.Interval(areas.Count, items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou, data.Validation.Groups);
         head.Metrics = new Dictionary<string, double> { ["miou"] = miou.Value, ["miou_low"] = miou.Low, ["miou_high"] = miou.High, ["pixel_accuracy"] = scores.PixelAccuracy, ["n"] = areas.Count };
         return new SegmentationFitResult

@@ -1,6 +1,7 @@
 using System.Globalization;
 using DinoSharp.Backbones;
 using DinoSharp.Heads;
+using DinoSharp.Training.Data.Sampling;
 using DinoSharp.Training.Optimization;
 using static TorchSharp.torch;
 
@@ -152,5 +153,5 @@ internal sealed class DenseProbe(Backbone backbone, LinearDenseHead head, DenseP
         return truth[TensorIndex.Ellipsis, middle, middle].clone(); // [..., 4h, 4w]
     }
 
-    private ulong Seed(long number) => ((ulong)(uint)options.Seed << 32) + (ulong)number;
+    private ulong Seed(long number) => TorchRandom.SeedOf((ulong)options.Seed, 0, (ulong)number);
 }

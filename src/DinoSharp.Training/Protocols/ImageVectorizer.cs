@@ -159,8 +159,9 @@ public sealed class ImageVectorizer : IDisposable
     /// <summary>Vectors of random crops, perhaps mirrored, as linear classifiers are trained on (scale 0.08 to 1, aspect ¾ to 4⁄3). [B, D]</summary>
     /// <param name="images">The training images.</param>
     /// <param name="rows">Which.</param>
-    /// <param name="seed">Decides every draw.</param>
-    internal Tensor Augmented(ImageDataset images, IReadOnlyList<int> rows, ulong seed)
+    /// <param name="seed">With the step and the place in the batch it decides every draw.</param>
+    /// <param name="step">Number of the batch.</param>
+    internal Tensor Augmented(ImageDataset images, IReadOnlyList<int> rows, ulong seed, ulong step)
     {
         if (_model is null) throw new DinoSharpException($"random crops are for models; {Name} has none");
         int side = _how.CenterCropPixels!.Value;
@@ -169,7 +170,7 @@ public sealed class ImageVectorizer : IDisposable
         {
             Parallel.For(0, rows.Count, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, Environment.ProcessorCount / 2) }, i =>
             {
-                var random = new TorchRandom(seed + (ulong)i);
+                var random = new TorchRandom(TorchRandom.SeedOf(seed, step, (ulong)i));
                 using RgbRaster image = RgbRaster.From(images.Read(rows[i]), null);
                 using Raster crop = image.Cut(CropWindow.Draw(image.Height, image.Width, (0.08, 1), random), side);
                 if (random.NextSingle() < 0.5f) crop.Flip();

@@ -34,7 +34,7 @@ public static class KnnProtocol
             foreach (KnnVotes of in all.Where(v => v.Neighbors != headline)) of.Dispose();
             return all.Single(v => v.Neighbors == headline).Scores;
         });
-        bool topFive = train.Classes.Count > 5;
+        bool topFive = train.Classes.Count >= 5;
         bool[] hits = ClassificationMetrics.TopKHits(chosen.Scores, val.Labels);
         metrics["top1"] = hits.Average(hit => hit ? 1.0 : 0);
         if (topFive) metrics["top5"] = ClassificationMetrics.TopK(chosen.Scores, val.Labels, 5);

@@ -50,7 +50,7 @@ internal static class ClassifierScores
         using var scope = NewDisposeScope();
         bool[] hits = ClassificationMetrics.TopKHits(scores, test.Labels);
         var metrics = new Dictionary<string, double> { ["top1"] = hits.Average(hit => hit ? 1.0 : 0) };
-        if (train.Classes.Count > 5) metrics["top5"] = ClassificationMetrics.TopK(scores, test.Labels, 5);
+        if (train.Classes.Count >= 5) metrics["top5"] = ClassificationMetrics.TopK(scores, test.Labels, 5);
         metrics["meanPerClass"] = ClassificationMetrics.MeanPerClass(scores, test.Labels);
         settings["trainImages"] = train.Labels.Length.ToString(CultureInfo.InvariantCulture);
         settings["classes"] = train.Classes.Count.ToString(CultureInfo.InvariantCulture);

@@ -41,7 +41,7 @@ public static class SegmentationProtocol
         {
             MultiplePixels = patch,
             Windows = new HeadWindows(options.SizePixels, Math.Max(1, options.SizePixels * 341 / 512)),
-            Preprocessing = new Preprocessing { Order = ResizeOrder.PillowThenScale, Size = SizePolicy.ShorterSide(options.SizePixels), PatchSizePixels = 1, Normalization = model.Preprocessing.Normalization },
+            Preprocessing = new Preprocessing { Order = ResizeOrder.PillowThenScale, Size = SizePolicy.ShorterSideRounded(options.SizePixels), PatchSizePixels = 1, Normalization = model.Preprocessing.Normalization },
         };
         using var segmentor = new Segmentor(model.Backbone, input, head, train.Classes);
         var augmentation = new SegmentationAugmentation { SizePixels = options.SizePixels, Normalization = model.Preprocessing.Normalization };

@@ -50,7 +50,7 @@ public static class TextProtocol
         if (hits.Count == 0) throw new DinoSharpException($"none of the {images.Count} images of {images.Name} can be read; the first says: {skipped[0].Message}");
         double[] first = [.. hits.Select(h => h.Rank == 0 ? 1.0 : 0)];
         var metrics = new Dictionary<string, double> { ["top1"] = first.Average() };
-        if (names.Count > 5) metrics["top5"] = hits.Average(h => h.Rank < 5 ? 1.0 : 0);
+        if (names.Count >= 5) metrics["top5"] = hits.Average(h => h.Rank < 5 ? 1.0 : 0);
         metrics["meanPerClass"] = hits.GroupBy(h => h.Label).Average(c => c.Average(h => h.Rank == 0 ? 1.0 : 0));
         return (new EvaluationResult
         {

@@ -20,7 +20,7 @@ public static class TrackingProtocol
     public static EvaluationResult Run(
         DinoModel model, IReadOnlyList<VideoObjects> videos, int shorterSidePixels = 480, PropagationOptions? options = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, int, LabelMap>? onMask = null)
     {
-        options ??= new PropagationOptions();
+        options ??= PropagationOptions.Paper;
         var objects = new List<(string Video, ObjectTrackingScores Score)>();
         long done = 0;
         for (int v = 0; v < videos.Count; v++)
@@ -56,6 +56,8 @@ public static class TrackingProtocol
                 ["radius"] = options.Radius?.ToString(CultureInfo.InvariantCulture) ?? "any",
                 ["topK"] = options.TopK.ToString(CultureInfo.InvariantCulture),
                 ["temperature"] = options.Temperature.ToString(CultureInfo.InvariantCulture),
+                ["upsampling"] = options.Upsampling.ToString(),
+                ["rounding"] = options.Rounding.ToString(),
                 ["videos"] = videos.Count.ToString(CultureInfo.InvariantCulture),
             },
             Metrics = new Dictionary<string, double> { ["jAndF"] = values.Average(), ["j"] = objects.Average(o => o.Score.J), ["f"] = objects.Average(o => o.Score.F) },

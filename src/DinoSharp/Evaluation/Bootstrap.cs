@@ -2,13 +2,13 @@ namespace DinoSharp.Evaluation;
 
 /// <summary>A measured value with the range in which it would fall on other samples of the same kind of data.</summary>
 /// <param name="Value">The value on the data at hand.</param>
-/// <param name="Low">Lower bound.</param>
+/// <param name="Low">Lower bound; not a number if there are fewer than two items or groups to draw from, which say nothing about other samples.</param>
 /// <param name="High">Upper bound.</param>
 /// <param name="Level">Share of resamples between the bounds, for example 0.95.</param>
 public readonly record struct ConfidenceInterval(double Value, double Low, double High, double Level)
 {
     /// <inheritdoc/>
-    public override string ToString() => FormattableString.Invariant($"{Value:0.####} [{Low:0.####}, {High:0.####}]");
+    public override string ToString() => double.IsNaN(Low) ? FormattableString.Invariant($"{Value:0.####} (no interval)") : FormattableString.Invariant($"{Value:0.####} [{Low:0.####}, {High:0.####}]");
 }
 
 /// <summary>Percentile bootstrap (Efron 1979): resample the items with replacement, score each resample, take percentiles of the scores.</summary>
@@ -30,6 +30,7 @@ public static class Bootstrap
         if (groups is not null && groups.Count != count) throw new DinoSharpException($"{groups.Count} groups are given for {count} items");
         int[] everything = [.. Enumerable.Range(0, count)];
         int[][] units = groups is null ? [] : [.. everything.GroupBy(i => groups[i]).Select(g => g.ToArray())];
+        if ((groups is null ? count : units.Length) < 2) return new ConfidenceInterval(score(everything), double.NaN, double.NaN, level);
         var random = new Random(seed);
         var drawn = new List<int>(count);
         var scores = new List<double>(resamples);

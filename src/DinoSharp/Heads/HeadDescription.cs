@@ -59,7 +59,7 @@ internal sealed record HeadDescription
                 ["patch"] = p.PatchSizePixels,
                 ["max_pixels"] = p.MaxInputPixels,
             },
-            ["metrics"] = new JsonObject(Metrics.Select(m => KeyValuePair.Create(m.Key, (JsonNode?)m.Value))),
+            ["metrics"] = new JsonObject(Metrics.Where(m => double.IsFinite(m.Value)).Select(m => KeyValuePair.Create(m.Key, (JsonNode?)m.Value))),
         };
         if (Input.Windows is { } w) json["windows"] = new JsonObject { ["size"] = w.SizePixels, ["stride"] = w.StridePixels, ["above"] = w.AbovePixels };
         if (Classes is not null) json["classes"] = new JsonArray([.. Classes.Select(c => (JsonNode)c)]);

@@ -15,6 +15,7 @@ public sealed record SizePolicy
         Exact,
         KeepAspect,
         ShorterSide,
+        ShorterSideRounded,
         LongerSide,
         FixedHeight,
         Native,
@@ -49,6 +50,10 @@ public sealed record SizePolicy
     /// <param name="pixels">Length of the shorter side.</param>
     public static SizePolicy ShorterSide(int pixels) => new(Rule.ShorterSide, Positive(pixels), pixels);
 
+    /// <summary>Like <see cref="ShorterSide"/>, the other side rounded to the nearest pixel instead of down: the rule of the paper's linear segmentation.</summary>
+    /// <param name="pixels">Length of the shorter side.</param>
+    public static SizePolicy ShorterSideRounded(int pixels) => new(Rule.ShorterSideRounded, Positive(pixels), pixels);
+
     /// <summary>Like <see cref="ShorterSide"/> for the longer side.</summary>
     /// <param name="pixels">Length of the longer side.</param>
     public static SizePolicy LongerSide(int pixels) => new(Rule.LongerSide, Positive(pixels), pixels);
@@ -75,6 +80,7 @@ public sealed record SizePolicy
             Rule.Native => (width, height),
             Rule.FixedHeight => ((long)((double)width * Height / ((double)height * patch)) * patch, Height),
             Rule.KeepAspect => Sides(Height, Math.Max(1, (long)Math.Round((double)longer * Height / shorter / patch, MidpointRounding.AwayFromZero)) * patch),
+            Rule.ShorterSideRounded => Sides(Height, (long)(((double)Height * longer / shorter) + 0.5)),
             Rule.ShorterSide => Sides(Height, (long)((double)Height * longer / shorter)),
             _ => Sides((long)((double)Height * shorter / longer), Height),
         };

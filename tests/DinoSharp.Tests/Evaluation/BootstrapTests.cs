@@ -13,6 +13,13 @@ public sealed class BootstrapTests
     }
 
     [Fact]
+    public void OneItemOrOneGroupSaysNothingOfOtherSamples()
+    {
+        Assert.True(double.IsNaN(Bootstrap.Mean([0.7]).Low));
+        Assert.Equal("0.5 (no interval)", Bootstrap.Mean([0.2, 0.8], ["a", "a"]).ToString());
+    }
+
+    [Fact]
     public void HalfHitsGiveTheIntervalOfTheBinomialDistribution()
     {
         double[] hits = [.. Enumerable.Range(0, 400).Select(i => i % 2 == 0 ? 1.0 : 0.0)];

@@ -167,7 +167,8 @@ public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Image
         {
             string[] words = line.Split((char[])[' ', '\t'], StringSplitOptions.RemoveEmptyEntries);
             double[] n = [.. words.Select(w => double.TryParse(w, NumberStyles.Float, CultureInfo.InvariantCulture, out double v) ? v : double.NaN)];
-            if (n.Length < 5 || n.Any(v => !double.IsFinite(v)) || n[1..].Any(v => v is < 0 or > 1)) throw new DinoSharpException($"{where}: expected 'class x y width height' with shares of the picture from 0 to 1, found '{line}'");
+            const double Excess = 1e-3; // of rounding
+            if (n.Length < 5 || (n.Length > 5 && (n.Length < 7 || n.Length % 2 == 0)) || n.Any(v => !double.IsFinite(v)) || n[1..].Any(v => v is < -Excess or > 1 + Excess)) throw new DinoSharpException($"{where}: expected 'class x y width height', or a polygon 'class x1 y1 x2 y2 x3 y3 …', with shares of the picture from 0 to 1, found '{line}'");
             if (!names.ContainsKey((int)n[0])) throw new DinoSharpException($"{where}: the class {words[0]} is not among the names of {yaml}");
             (double left, double top, double right, double bottom) = n.Length == 5
                 ? (n[1] - (n[3] / 2), n[2] - (n[4] / 2), n[1] + (n[3] / 2), n[2] + (n[4] / 2))
@@ -176,6 +177,16 @@ public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Image
 
             IEnumerable<double> Even(int from) => n.Skip(from).Where((_, i) => i % 2 == 0);
         }
+    }
+
+    /// <summary>The same with the category ids of other annotations: files number their categories as they like, names are what both share.</summary>
+    /// <param name="other">Whose ids to take.</param>
+    /// <exception cref="DinoSharpException">An object is of a category that the other does not name.</exception>
+    public BoxAnnotations Renumber(BoxAnnotations other)
+    {
+        Dictionary<string, int> ids = other.Categories.GroupBy(c => c.Value).ToDictionary(g => g.Key, g => g.First().Key);
+        int Of(int category) => ids.TryGetValue(Categories[category], out int id) ? id : throw new DinoSharpException($"{Name}: the category '{Categories[category]}' ({category}) is not among those of {other.Name}: {string.Join(", ", ids.Keys)}");
+        return this with { Images = [.. Images.Select(i => i with { Objects = [.. i.Objects.Select(o => o with { Category = Of(o.Category) })] })], Categories = other.Categories };
     }
 
     /// <summary>The same with the group of each picture.</summary>

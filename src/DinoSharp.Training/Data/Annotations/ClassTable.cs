@@ -50,9 +50,16 @@ public sealed class ClassTable
             {
                 if (!byte.TryParse(csv.GetString(id), NumberStyles.None, CultureInfo.InvariantCulture, out byte number)) throw new DinoSharpException($"{path}, line {csv.LineNumber}: the id '{csv.GetString(id)}' is no number from 0 to 255");
                 string called = csv.GetString(name);
-                bool counts = number != AlwaysIgnored && !IgnoredNames.Contains(called, StringComparer.OrdinalIgnoreCase) && (ignore < 0 || csv.GetString(ignore) is "" or "0" or "false");
+                bool counts = number != AlwaysIgnored && !IgnoredNames.Contains(called, StringComparer.OrdinalIgnoreCase) && (ignore < 0 || !IsYes(csv.GetString(ignore), csv.LineNumber));
                 if (names.ContainsKey(number) || !(counts ? names.TryAdd(number, called) : ignored.Add(number))) throw new DinoSharpException($"{path}, line {csv.LineNumber}: the id {number} comes a second time");
             }
+
+            bool IsYes(string word, long line) => word.Trim().ToLowerInvariant() switch
+            {
+                "" or "0" or "false" or "no" => false,
+                "1" or "true" or "yes" => true,
+                _ => throw new DinoSharpException($"{path}, line {line}: the column ignore has '{word}'; expected 1 or 0, true or false, yes or no"),
+            };
 
             int Find(string wanted) => Array.FindIndex(header, h => string.Equals(h.Trim(), wanted, StringComparison.OrdinalIgnoreCase));
 

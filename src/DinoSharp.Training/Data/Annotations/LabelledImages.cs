@@ -159,6 +159,17 @@ public sealed class LabelledImages
         return (Select(train, $"{Name} (training part)"), Select(held, $"{Name} (held out)"));
     }
 
+    /// <summary>The pictures that a table with a column split gives for one purpose; all of them if there is no such column, or none of that kind.</summary>
+    /// <param name="toLearnFrom">Those of split train; else those of val, valid, validation or test.</param>
+    /// <exception cref="DinoSharpException">The column has another word.</exception>
+    public LabelledImages OfSplit(bool toLearnFrom)
+    {
+        if (Splits is null) return this;
+        (int[] train, int[] held) = BySplit();
+        int[] rows = toLearnFrom ? train : held;
+        return rows.Length is 0 || rows.Length == Count ? this : Select(rows);
+    }
+
     private (int[] Train, int[] Held) BySplit()
     {
         string[] held = ["val", "valid", "validation", "test"];

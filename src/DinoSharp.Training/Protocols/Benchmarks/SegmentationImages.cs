@@ -1,7 +1,6 @@
-using System.Globalization;
-using CsvHelper;
 using DinoSharp.Images;
 using DinoSharp.Training.Data;
+using DinoSharp.Training.Data.Annotations;
 using ClassNames = DinoSharp.Heads.ClassNames;
 
 namespace DinoSharp.Training.Protocols.Benchmarks;
@@ -15,6 +14,9 @@ public sealed record SegmentationImages(IReadOnlyList<string> Images, IReadOnlyL
 {
     /// <summary>Index of pixels that do not count.</summary>
     public const byte Ignored = 255;
+
+    /// <summary>The table of a plain folder; null for published layouts, whose ids are known.</summary>
+    internal ClassTable? Table { get; init; }
 
     private const string Layouts = """
         one of these layouts:
@@ -52,6 +54,7 @@ public sealed record SegmentationImages(IReadOnlyList<string> Images, IReadOnlyL
     {
         LabelMap ids = LabelMap.Read(Labels[index]);
         byte[] values = ids.Values.ToArray();
+        for (int id = 0; Table is not null && id < 256; id++) if (values.AsSpan().Contains((byte)id)) Table.ClassOf((byte)id, Labels[index]); // an id that the table does not know is an error
         for (int i = 0; i < values.Length; i++) values[i] = IndexOfId[values[i]];
         return new LabelMap(ids.Width, ids.Height, values);
     }
@@ -86,22 +89,10 @@ public sealed record SegmentationImages(IReadOnlyList<string> Images, IReadOnlyL
     {
         string part = train ? "train" : "val", table = Path.Combine(root, "classes.csv");
         if (!File.Exists(table)) throw Missing(table);
-        byte[] index = Enumerable.Repeat(Ignored, 256).ToArray();
-        var names = new List<string>();
-        using CsvReader csv = CsvReader.FromFile(table, new CsvReaderOptions { Separator = ',' });
-        string[] header = [.. csv.Headers];
-        (int id, int name, int ignore) = (Array.IndexOf(header, "id"), Array.IndexOf(header, "name"), Array.IndexOf(header, "ignore"));
-        if (id < 0 || name < 0) throw new DinoSharpException($"{table} has the columns {string.Join(", ", header)}; id and name are needed");
-        while (csv.Read())
-        {
-            if (!byte.TryParse(csv.GetString(id), NumberStyles.None, CultureInfo.InvariantCulture, out byte value)) throw new DinoSharpException($"{table}: the id '{csv.GetString(id)}' is no number from 0 to 255");
-            if (ignore >= 0 && csv.GetString(ignore).Trim() is "1" or "true" or "yes") continue;
-            index[value] = (byte)names.Count;
-            names.Add(csv.GetString(name));
-        }
-
-        if (names.Count is 0 or > Ignored) throw new DinoSharpException($"{table} names {names.Count} classes; 1 to 255 are possible");
-        return InFolders(Path.Combine(root, "images", part), Path.Combine(root, "labels", part), new ClassNames(names), index);
+        ClassTable classes = ClassTable.Read(table);
+        byte[] ids = [.. classes.Names.Keys];
+        byte[] index = [.. Enumerable.Range(0, 256).Select(id => Array.IndexOf(ids, (byte)id) is >= 0 and int i ? (byte)i : Ignored)];
+        return InFolders(Path.Combine(root, "images", part), Path.Combine(root, "labels", part), new ClassNames([.. classes.Names.Values]), index) with { Table = classes };
     }
 
     private static SegmentationImages InFolders(string images, string labels, ClassNames classes, byte[] index)

@@ -20,6 +20,16 @@ public enum MaskUpsampling
     Bilinear,
 }
 
+/// <summary>How the sides of the network's input become whole patches.</summary>
+public enum FrameRounding
+{
+    /// <summary>Up; as the original example does.</summary>
+    Up,
+
+    /// <summary>To the nearest; as the paper does.</summary>
+    Nearest,
+}
+
 /// <summary>How masks are carried from frame to frame. The defaults are the published ones (paper appendix D.5).</summary>
 public sealed record PropagationOptions
 {
@@ -40,6 +50,12 @@ public sealed record PropagationOptions
 
     /// <summary>How patch probabilities become pixels.</summary>
     public MaskUpsampling Upsampling { get; init; }
+
+    /// <summary>How the sides of the network's input become whole patches.</summary>
+    public FrameRounding Rounding { get; init; }
+
+    /// <summary>The paper's evaluation: sides to the nearest patch, probabilities enlarged bilinearly. The defaults are the original example's.</summary>
+    public static PropagationOptions Paper { get; } = new() { Upsampling = MaskUpsampling.Bilinear, Rounding = FrameRounding.Nearest };
 
     internal void Validate()
     {

@@ -53,7 +53,7 @@ public static class VideoTracking
     internal static ExtractionPlan Plan(DinoModel model, int frameWidth, int frameHeight, int shorterSidePixels, PropagationOptions? options, long? maxMemoryBytes)
     {
         options ??= new PropagationOptions();
-        (int width, int height) = InputSize(model, frameWidth, frameHeight, shorterSidePixels);
+        (int width, int height) = InputSize(model, frameWidth, frameHeight, shorterSidePixels, options);
         int w = width / model.Preprocessing.PatchSizePixels, h = height / model.Preprocessing.PatchSizePixels;
         long frame = (long)w * h * model.Backbone.Config.EmbedDim * sizeof(float), context = (options.ContextLength + 2) * frame;
         ExtractionPlan plan = model.Plan(width, height, new ExtractOptions { ImageSizePixels = null, MaxMemoryBytes = maxMemoryBytes - context });
@@ -61,10 +61,10 @@ public static class VideoTracking
         return plan with { PeakBytes = context + Math.Max(plan.PeakBytes, step), WholePeakBytes = context + Math.Max(plan.WholePeakBytes, step) };
     }
 
-    // Shorter side given, both rounded up to whole patches; bicubic as Pillow does it.
+    // Shorter side given, both in whole patches; bicubic as Pillow does it.
     private static PatchMap Patches(DinoModel model, ImageBuffer frame, int shorterSide, PropagationOptions? options, long? maxMemoryBytes, CancellationToken cancel)
     {
-        (int width, int height) = InputSize(model, frame.Width, frame.Height, shorterSide);
+        (int width, int height) = InputSize(model, frame.Width, frame.Height, shorterSide, options);
         ImageBuffer rgb = frame.ToRgb8();
         byte[] pixels = new byte[checked(width * height * 3)];
         Resize.UInt8(rgb.Samples<byte>(), rgb.Width, rgb.Height, 3, new PixelWindow(0, 0, rgb.Width, rgb.Height), pixels, width, height, Interpolation.Bicubic, ResizeArithmetic.Pillow);
@@ -73,11 +73,11 @@ public static class VideoTracking
         return features.PatchMap();
     }
 
-    private static (int Width, int Height) InputSize(DinoModel model, int frameWidth, int frameHeight, int shorterSide)
+    internal static (int Width, int Height) InputSize(DinoModel model, int frameWidth, int frameHeight, int shorterSide, PropagationOptions? options)
     {
-        int patch = model.Preprocessing.PatchSizePixels, shorter = RoundUp(shorterSide), longer = RoundUp((double)Math.Max(frameWidth, frameHeight) * shorter / Math.Min(frameWidth, frameHeight));
+        int patch = model.Preprocessing.PatchSizePixels, shorter = Whole(shorterSide), longer = Whole((double)Math.Max(frameWidth, frameHeight) * shorter / Math.Min(frameWidth, frameHeight));
         return frameWidth > frameHeight ? (longer, shorter) : (shorter, longer);
 
-        int RoundUp(double length) => (int)Math.Ceiling(length / patch) * patch;
+        int Whole(double length) => Math.Max(1, (int)(options?.Rounding == FrameRounding.Nearest ? Math.Round(length / patch, MidpointRounding.AwayFromZero) : Math.Ceiling(length / patch))) * patch;
     }
 }

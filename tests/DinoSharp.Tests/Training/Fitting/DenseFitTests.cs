@@ -138,7 +138,7 @@ public sealed class DenseFitTests(FourLayers scenes) : IClassFixture<FourLayers>
     public void AMirroredPictureHasTheTargetsOfThePictureMirrored()
     {
         using DinoModel model = DinoModel.Load(scenes.Model);
-        var store = new FeatureStore(model, Options().InputOf(model), FeatureKind.Dense, scenes.File("cache"));
+        var store = new FeatureStore(model, Options().InputOf(model), FeatureKind.Dense, scenes.File("mirror-cache"));
         string path = Directory.EnumerateFiles(Path.Combine(scenes.Train, "images")).Order().First();
         string mirror = scenes.File("mirror.png");
         ImageBuffer picture = ImageFile.Read(path).ToRgb8();
@@ -152,7 +152,7 @@ public sealed class DenseFitTests(FourLayers scenes) : IClassFixture<FourLayers>
         ImageBuffer.FromSamples<byte>(picture.Width, picture.Height, 3, samples).Save(mirror);
         StoredImage seen = store.Prepare([path], mirrored: true).Images[0]!, plain = store.Prepare([path]).Images[0]!, drawn = store.Prepare([mirror]).Images[0]!;
         Assert.Equal(3, store.Computed);
-        Assert.Equal(0, store.Prepare([path], mirrored: true).Errors.Count);
+        Assert.Empty(store.Prepare([path], mirrored: true).Errors);
         Assert.Equal(3, store.Computed);
 
         // Targets of the mirrored features are those of the mirrored picture: the same cells, columns exchanged.

@@ -103,7 +103,7 @@ public sealed class DenseProbeTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal(["ground", "disk"], disks.Classes);
         Assert.Equal([0, 1, 255], disks.Read(0).Values.ToArray().Distinct().Order().Select(v => (int)v));
         File.WriteAllText(tiny.File("table/classes.csv"), "number,name\n1,x\n");
-        Assert.Contains("id and name are needed", Assert.Throws<DinoSharpException>(() => SegmentationImages.Open(tiny.File("table"), train: true)).Message);
+        Assert.Contains("expected id and name", Assert.Throws<DinoSharpException>(() => SegmentationImages.Open(tiny.File("table"), train: true)).Message);
     }
 
     [Fact]

@@ -55,6 +55,31 @@ public sealed class BoxAnnotationsTests : IDisposable
     }
 
     [Fact]
+    public void CategoriesOfTwoFilesMeetByName()
+    {
+        var objects = new AnnotatedObject[] { new(0, 1, new Box(0, 0, 4, 4)), new(0, 2, new Box(4, 4, 4, 4)) };
+        var train = new BoxAnnotations("train", [], new Dictionary<int, string> { [7] = "cat", [9] = "dog" });
+        var val = new BoxAnnotations("val", [new BoxedImage("a.png", 8, 8, objects)], new Dictionary<int, string> { [1] = "dog", [2] = "cat", [3] = "cow" });
+        Assert.Equal([9, 7], val.Renumber(train).Images[0].Objects.Select(o => o.Category)); // cow is named, but not seen
+        var cow = val with { Images = [new BoxedImage("a.png", 8, 8, [new(0, 3, new Box(0, 0, 4, 4))])] };
+        Assert.Contains("val: the category 'cow' (3) is not among those of train: cat, dog", Assert.Throws<DinoSharpException>(() => cow.Renumber(train)).Message);
+    }
+
+    [Theory]
+    [InlineData("True", false)]
+    [InlineData("false", true)]
+    [InlineData("no", true)]
+    [InlineData("", true)]
+    [InlineData("1", false)]
+    public void TheColumnIgnoreIsReadInEveryWording(string word, bool counts)
+    {
+        Write($"id,name,Ignore\n0,a,0\n1,b,0\n2,c,{word}\n", "classes.csv");
+        Assert.Equal(counts, ClassTable.Read(_folder.File("classes.csv")).Names.ContainsKey(2));
+        Write("id,name,ignore\n0,a,0\n1,b,maybe\n", "odd.csv");
+        Assert.Contains("line 3: the column ignore has 'maybe'", Assert.Throws<DinoSharpException>(() => ClassTable.Read(_folder.File("odd.csv"))).Message);
+    }
+
+    [Fact]
     public void YoloGivesPixels()
     {
         PaintedScenes.Draw(_folder, "set", 1, seed: 1);
@@ -69,6 +94,8 @@ public sealed class BoxAnnotationsTests : IDisposable
         Assert.Contains("a.txt, line 2: the class 2", Assert.Throws<DinoSharpException>(() => BoxAnnotations.ReadYolo(_folder.File("yolo", "data.yaml"), "train")).Message);
         Write("1 0.5 1.5 0.25 0.5\n", "yolo", "labels", "train", "a.txt");
         Assert.Contains("from 0 to 1", Assert.Throws<DinoSharpException>(() => BoxAnnotations.ReadYolo(_folder.File("yolo", "data.yaml"), "train")).Message);
+        Write("0 0.5 0.5 0.2 0.2 0.9\n", "yolo", "labels", "train", "a.txt"); // a sixth number is no polygon
+        Assert.Contains("or a polygon", Assert.Throws<DinoSharpException>(() => BoxAnnotations.ReadYolo(_folder.File("yolo", "data.yaml"), "train")).Message);
         Assert.Contains("'val' is missing", Assert.Throws<DinoSharpException>(() => BoxAnnotations.ReadYolo(_folder.File("yolo", "data.yaml"), "val")).Message);
     }
 
