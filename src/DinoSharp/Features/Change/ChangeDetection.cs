@@ -26,14 +26,17 @@ public static class ChangeDetection
         return new HeatMap(before.Height, before.Width, (Num(1) - similarity).clamp(Num(0), Num(2)).contiguous().data<float>().ToArray(), after.Geometry);
     }
 
-    /// <summary>A threshold for one pair without any labels: changed patches are the exception, so they stand out from the median by many median deviations.</summary>
+    // Two files of one scene differ by rounding and compression; vectors that close show the same.
+    private const double SmallestChange = 1e-3;
+
+    /// <summary>A threshold for one pair without any labels: changed patches are the exception, so they stand out from the median by many median deviations; at least 0.001.</summary>
     /// <param name="distance">The distances of a pair.</param>
     /// <param name="deviations">How many; 3.5 is the usual limit for outliers (Iglewicz and Hoaglin 1993).</param>
     public static float OutlierThreshold(HeatMap distance, double deviations = 3.5)
     {
         float[] values = distance.Values.ToArray();
         float median = Median(values);
-        return (float)(median + (deviations / 0.6745 * Median(Array.ConvertAll(values, v => Math.Abs(v - median)))));
+        return (float)Math.Max(SmallestChange, median + (deviations / 0.6745 * Median(Array.ConvertAll(values, v => Math.Abs(v - median)))));
     }
 
     private static Tensor Unit(PatchMap map) => nn.functional.normalize(map.ToTensor()).view(map.Height, map.Width, map.Dim); // [h, w, D]

@@ -77,4 +77,13 @@ public sealed class ChangeDetectionTests
 
     [Fact]
     public void NothingLeaks() => LiveTensors.AssertUnchangedBy(() => ChangeDetection.Distance(Before, After, 2));
+
+    [Fact]
+    public void RoundingIsNoChange()
+    {
+        var random = new Random(0);
+        float[] rounding = [.. Enumerable.Range(0, 400).Select(i => i % 3 == 0 ? (float)random.NextDouble() * 1e-6f : 0)];
+        var distance = new HeatMap(20, 20, rounding, PatchGeometry.Whole(20, 20));
+        Assert.DoesNotContain((byte)1, ChangeThreshold.Mask(distance, ChangeDetection.OutlierThreshold(distance), 20, 20).Values.ToArray());
+    }
 }
