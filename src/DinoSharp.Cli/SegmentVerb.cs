@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
 using DinoSharp.Images;
@@ -10,10 +12,11 @@ namespace DinoSharp.Cli;
 internal sealed class SegmentVerb : Verb
 {
     private const int MostPanels = 24;
+    private const int DefaultUnlabelled = 255, None = -1;
 
     private readonly Argument<string[]> _targets = new("targets") { Description = "Pictures, folders or globs to segment", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string[]> _examples = new("--examples") { Description = "Pictures with masks or scribbles: " + MaskExamples.Layouts + ". Repeat for several", HelpName = "PATH", Required = true };
-    private readonly Option<int> _unlabelled = new("--unlabelled") { Description = "Id of mask pixels that are not labelled, as around scribbles", HelpName = "ID", DefaultValueFactory = _ => 255 };
+    private readonly Option<int> _unlabelled = new("--unlabelled") { Description = "Id of mask pixels that are not labelled, as around scribbles; black and white masks have none by default", HelpName = "ID|none", DefaultValueFactory = _ => DefaultUnlabelled, CustomParser = Unlabelled };
     private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the results, palette PNGs named as the pictures [default: segments here]", HelpName = "FOLDER" };
     private readonly Option<bool> _guided = ResolutionOptions.Guided();
     private readonly ToolboxOptions _common = new("The sheet [default: NAME.segment.png here]");
@@ -39,20 +42,23 @@ internal sealed class SegmentVerb : Verb
         string[] files = PhotoFeatures.Files(arguments.GetValue(_targets)!);
         string folder = arguments.GetValue(_masks) ?? "segments";
         LabelMap[] painted = [.. pairs.Select(pair => MaskExamples.Read(pair.Mask))];
+        byte? unlabelled = arguments.GetValue(_unlabelled) is int id and not None && (arguments.GetResult(_unlabelled) is { Implicit: false } || !IsBlackAndWhite(painted)) ? (byte)id : null;
+        string[] inputs = [.. files, .. pairs.SelectMany(pair => (string[])[pair.Image, pair.Mask])];
         using DinoModel model = _common.Load(arguments, cancel);
+        IReadOnlyDictionary<string, string> masks = OutputNames.PrepareMasks(folder, files, inputs);
+        _common.RequireOut(arguments, inputs);
         var features = _common.Features(arguments, model, output);
         using PatchClassifier classifier = await output.WithProgressAsync("learning", pairs.Count, progress => Task.Run(() =>
         {
             MaskExample[] examples = [.. pairs.Select((pair, i) =>
             {
                 PatchMap map = features.Extract(pair.Image, cancel).Map;
+                map.Geometry.RequireShape(pair.Mask, painted[i].Width, painted[i].Height);
                 progress.Report(i + 1);
                 return new MaskExample(map, painted[i]);
             })];
-            return PatchClassifier.Fit(examples, new PatchClassifierOptions { UnlabelledId = (byte)Math.Clamp(arguments.GetValue(_unlabelled), 0, 255) }, cancel);
+            return PatchClassifier.Fit(examples, new PatchClassifierOptions { UnlabelledId = unlabelled }, cancel);
         }, CancellationToken.None));
-        Directory.CreateDirectory(folder);
-        var names = new OutputNames();
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
         var results = new List<(string Path, string Mask, double[] Shares)>();
         await output.WithProgressAsync("segmenting", files.Length, progress => Task.Run(() =>
@@ -60,7 +66,7 @@ internal sealed class SegmentVerb : Verb
             foreach ((Photo photo, PatchMap map) in features.ExtractAll(files, progress, cancel))
             {
                 LabelMap labels = arguments.GetValue(_guided) ? classifier.Segment(map, photo.Pixels) : classifier.Segment(map);
-                string file = names.For(photo.Path, "png", folder);
+                string file = masks[photo.Path];
                 labels.Save(file);
                 results.Add((photo.Path, file, [.. classifier.Ids.Select(id => labels.Values.ToArray().Count(v => v == id) / (double)labels.Values.Length)]));
                 if (rows.Count >= MostPanels) continue;
@@ -71,7 +77,7 @@ internal sealed class SegmentVerb : Verb
             return 0;
         }, CancellationToken.None));
         if (results.Count == 0) throw new DinoSharpException("none of the pictures can be read, see above");
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? names.For(results[0].Path, "segment.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? new OutputNames(inputs).For(results[0].Path, "segment.png"));
         output.Show(
             new
             {
@@ -90,5 +96,17 @@ internal sealed class SegmentVerb : Verb
                 saved.ToString(),
             ]);
         return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+
+    // White on black is a class on background; only with other ids is 255 the rim that Pascal VOC leaves open.
+    private static bool IsBlackAndWhite(IEnumerable<LabelMap> masks) => masks.SelectMany(mask => mask.Ids).Distinct().Order().SequenceEqual([(byte)0, (byte)DefaultUnlabelled]);
+
+    private static int Unlabelled(ArgumentResult result)
+    {
+        string word = result.Tokens[0].Value;
+        if (word == "none") return None;
+        if (byte.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out byte id)) return id;
+        result.AddError($"--unlabelled {word}: expected a number from 0 to 255, or none");
+        return None;
     }
 }

@@ -24,6 +24,7 @@ internal static class MaskExamples
     public static LabelMap Read(string mask)
     {
         ImageBuffer? picture = null;
+        if (PalettePng.TryExposeIndices(ImageSource.FromPath(mask).Read(), out _)) return LabelMap.Read(mask); // entries are ids, whatever a transparent colour says
         if (ImageFile.ReadInfo(mask) is { HasAlpha: true, Channels: 4, SampleType: SampleType.UInt8 }) picture = ImageFile.Read(mask);
         if (picture is null || picture.Channels != 4) return LabelMap.Read(mask);
         byte[] samples = picture.Samples<byte>().ToArray();

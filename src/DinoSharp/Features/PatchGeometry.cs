@@ -21,6 +21,18 @@ public sealed record PatchGeometry(int ImageWidth, int ImageHeight, double Left,
     internal static PatchGeometry Of(ImageGeometry input) =>
         new(input.OriginalWidth, input.OriginalHeight, input.OffsetX, input.OffsetY, input.ScaleX * input.Width, input.ScaleY * input.Height);
 
+    /// <summary>Refuses a mask that would have to be stretched to lie on the picture. It may be smaller or larger.</summary>
+    /// <param name="name">What to call it.</param>
+    /// <param name="width">Its width in pixels.</param>
+    /// <param name="height">Its height in pixels.</param>
+    /// <exception cref="DinoSharpException">Its sides are in another proportion.</exception>
+    internal void RequireShape(string name, int width, int height)
+    {
+        double stretch = (double)width / height * ImageHeight / ImageWidth;
+        if (Math.Abs(stretch - 1) > Math.Max(0.02, 1.0 / Math.Min(width, height))) // a small mask has rounded sides
+            throw new DinoSharpException($"{name}: a mask of {width}x{height} pixels does not fit a picture of {ImageWidth}x{ImageHeight}; it may be smaller or larger, but must have the same shape");
+    }
+
     /// <summary>The patch that holds a pixel of the picture.</summary>
     /// <param name="x">Column of the pixel, 0 … width - 1.</param>
     /// <param name="y">Row of the pixel, 0 … height - 1.</param>

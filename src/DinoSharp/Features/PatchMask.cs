@@ -61,9 +61,7 @@ public sealed class PatchMask
     /// <exception cref="DinoSharpException">The picture has another shape than that of which the features are.</exception>
     public static PatchMask FromPicture(ImageBuffer picture, int height, int width, PatchGeometry geometry)
     {
-        double aspect = (double)picture.Width / picture.Height, expected = (double)geometry.ImageWidth / geometry.ImageHeight;
-        if (Math.Abs((aspect / expected) - 1) > 0.02)
-            throw new DinoSharpException($"{picture.Info.Name}: a mask of {picture.Width}x{picture.Height} pixels does not fit a picture of {geometry.ImageWidth}x{geometry.ImageHeight}; it may be smaller or larger, but must have the same shape");
+        geometry.RequireShape(picture.Info.Name, picture.Width, picture.Height);
         float[] coverage = MaskCoverage.Of(picture, height, width, geometry);
         return new PatchMask(height, width, Array.ConvertAll(coverage, value => value > 0.5f));
     }

@@ -8,14 +8,14 @@ namespace DinoSharp.Probes;
 
 /// <summary>A picture with a painted mask: full, or only scribbles.</summary>
 /// <param name="Patches">Its patches.</param>
-/// <param name="Mask">The class of each pixel, of any size; it spans the whole picture.</param>
+/// <param name="Mask">The class of each pixel, of any size but of the picture's shape; it spans the whole picture.</param>
 public sealed record MaskExample(PatchMap Patches, LabelMap Mask);
 
 /// <summary>How to learn from masks.</summary>
 public sealed record PatchClassifierOptions
 {
-    /// <summary>Pixels with this id are not labelled, as all around a scribble.</summary>
-    public byte UnlabelledId { get; init; } = 255;
+    /// <summary>Pixels with this id are not labelled, as all around a scribble; null: all are.</summary>
+    public byte? UnlabelledId { get; init; } = 255;
 
     /// <summary>Share of a patch's labelled pixels that one class must exceed, for the patch to be an example of it.</summary>
     public double MinCoverage { get; init; } = 0.99;
@@ -66,13 +66,14 @@ public sealed class PatchClassifier : IDisposable
         return new PatchClassifier(regression, ids, c, iou);
     }
 
-    /// <summary>The probability of each class for each patch, smoothed by a 3×3 median. [h, w, K]</summary>
+    /// <summary>The probability of each class for each patch, smoothed by a 3×3 median. A single class on background 0 fades at the rim as in the original example; among several classes the rim goes on. [h, w, K]</summary>
     /// <param name="patches">Patches of the same model.</param>
     public PatchMap Probabilities(PatchMap patches)
     {
         using var scope = NewDisposeScope();
         Tensor probabilities = _regression.Probabilities(patches.ToTensor()).to(ScalarType.Float32).view(patches.Height, patches.Width, Ids.Count); // [h, w, K]
-        Tensor smooth = stack([.. probabilities.unbind(2).Select(one => Filters.Median(one, 3))], 2); // [h, w, K]
+        bool foreground = Ids is [0, _];
+        Tensor smooth = stack([.. probabilities.unbind(2).Select(one => Filters.Median(one, 3, replicate: !foreground))], 2); // [h, w, K]
         return new PatchMap(patches.Height, patches.Width, Ids.Count, smooth.contiguous().data<float>().ToArray(), patches.Geometry);
     }
 
@@ -153,6 +154,7 @@ public sealed class PatchClassifier : IDisposable
     {
         (PatchMap map, LabelMap mask) = (example.Patches, example.Mask);
         PatchGeometry g = map.Geometry;
+        g.RequireShape("an example", mask.Width, mask.Height);
         int[] columns = Edges(map.Width, g.Left / g.ImageWidth, g.Width / g.ImageWidth, mask.Width), rows = Edges(map.Height, g.Top / g.ImageHeight, g.Height / g.ImageHeight, mask.Height);
         int[] labels = new int[map.Count], counts = new int[256];
         for (int patch = 0; patch < labels.Length; patch++)

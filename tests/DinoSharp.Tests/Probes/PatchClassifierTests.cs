@@ -74,4 +74,18 @@ public sealed class PatchClassifierTests
             classifier.Segment(examples[0].Patches);
         });
     }
+
+    [Fact]
+    public void TheRimKeepsItsClass()
+    {
+        // The lowest class in the middle, another all around.
+        LabelMap mask = new(Side * Pixels, Side * Pixels, [.. Mask(0).Values.ToArray().Select(id => (byte)(9 - id))]); // ground 9, bars 4 and 0
+        using PatchClassifier classifier = PatchClassifier.Fit([new(Map(0), mask)]);
+        LabelMap result = classifier.Segment(Map(0));
+        Assert.Equal((9, 9), (result.Values[0], result.Values[^1]));
+    }
+
+    [Fact]
+    public void AMaskOfAnotherShapeIsRefused() =>
+        Assert.Contains("must have the same shape", Assert.Throws<DinoSharpException>(() => PatchClassifier.Fit([new(Map(0), Mask(0).ResizeNearestExact(Side * 2, Side))])).Message);
 }

@@ -12,12 +12,12 @@ public static class VideoTracking
     /// <summary>The mask of every frame after the first, each in the size of its frame. Lazy: a frame is read when its mask is asked for.</summary>
     /// <param name="model">The backbone.</param>
     /// <param name="frames">The frames; all of one size. The first is the one of which the mask is known.</param>
-    /// <param name="mask">Objects of the first frame, of any size: 0 is background.</param>
+    /// <param name="mask">Objects of the first frame, of any size but of its shape: 0 is background.</param>
     /// <param name="shorterSidePixels">Length of the shorter side of the network's input; both sides are rounded up to whole patches.</param>
     /// <param name="options">How masks are carried on; null: as published.</param>
     /// <param name="maxMemoryBytes">The most memory that the process may hold; frames that would take more are computed in tiles. Null: no limit.</param>
     /// <param name="cancel">Checked before each frame.</param>
-    /// <exception cref="DinoSharpException">A frame cannot be read or has another size, or the memory is too small for any tile.</exception>
+    /// <exception cref="DinoSharpException">A frame cannot be read or has another size, the mask has another shape, or the memory is too small for any tile.</exception>
     public static IEnumerable<LabelMap> Track(
         DinoModel model, IEnumerable<ImageBuffer> frames, LabelMap mask, int shorterSidePixels = DefaultShorterSidePixels, PropagationOptions? options = null, long? maxMemoryBytes = null, CancellationToken cancel = default)
     {
@@ -31,6 +31,7 @@ public static class VideoTracking
                 cancel.ThrowIfCancellationRequested();
                 if (size is var (width, height) && (frame.Width, frame.Height) != (width, height))
                     throw new DinoSharpException($"{frame.Info.Name} has {frame.Width}x{frame.Height} pixels, the first frame {width}x{height}; all frames must have one size");
+                if (size is null) PatchGeometry.Whole(frame.Width, frame.Height).RequireShape("the first mask", mask.Width, mask.Height);
                 PatchMap patches = Patches(model, frame, shorterSidePixels, options, maxMemoryBytes, cancel);
                 if (tracker is null)
                 {
