@@ -29,6 +29,10 @@ internal sealed class ChangeVerb : Verb
             "dino change train/A train/B --labels train/label --model dinov3-vits16 --json",
             "dino change val/A val/B --labels val/label --threshold 0.31 --model dinov3-vits16 --json")
     {
+        _tolerance.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < 0) result.AddError("--tolerance must be 0 or more");
+        });
         Add(_before);
         Add(_after);
         Add(_threshold);
@@ -43,7 +47,11 @@ internal sealed class ChangeVerb : Verb
         string before = arguments.GetValue(_before)!;
         bool many = Directory.Exists(before);
         List<Pair> pairs = Pairs(before, arguments.GetValue(_after)!, arguments.GetValue(_labels));
+        string[] inputs = [.. pairs.SelectMany(pair => ((string?[])[pair.Before, pair.After, pair.Label]).OfType<string>())];
         using DinoModel model = _common.Load(arguments, cancel);
+        string? folder = arguments.GetValue(_masks) ?? (many ? new OutputNames(inputs).For(before.TrimEnd('/', '\\'), "change") : null);
+        IReadOnlyDictionary<string, string>? masks = folder is null ? null : OutputNames.PrepareMasks(folder, [.. pairs.Select(pair => pair.Before)], inputs);
+        _common.RequireOut(arguments, inputs);
         var features = _common.Features(arguments, model, output);
         await output.WithProgressAsync("comparing", pairs.Count, progress => Task.Run(() =>
         {
@@ -59,12 +67,9 @@ internal sealed class ChangeVerb : Verb
         bool labelled = pairs[0].Label is not null;
         double? given = arguments.GetValue(_threshold);
         ChangeThreshold? best = labelled && given is null ? ChangeThreshold.Calibrate(pairs.Select(p => (p.Distance!, LabelMap.Read(p.Label!)))) : null;
-        var names = new OutputNames();
-        string? folder = many ? arguments.GetValue(_masks) ?? names.For(before.TrimEnd('/', '\\'), "change") : arguments.GetValue(_masks);
-        if (folder is not null) Directory.CreateDirectory(folder);
-        Result[] results = [.. pairs.Select(pair => Finish(pair, (float)(given ?? best?.Threshold ?? ChangeDetection.OutlierThreshold(pair.Distance!)), folder, names))];
+        Result[] results = [.. pairs.Select(pair => Finish(pair, (float)(given ?? best?.Threshold ?? ChangeDetection.OutlierThreshold(pair.Distance!)), masks?[pair.Before]))];
         SegmentationScores? scores = labelled ? SegmentationAreas.Sum(results.Select(r => r.Areas!)).Score() : null;
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose([.. results.Where(r => r.Row is not null).Take(MostPanels).Select(r => r.Row!)]), arguments.GetValue(_common.Out) ?? names.For(before.TrimEnd('/', '\\'), "change.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose([.. results.Where(r => r.Row is not null).Take(MostPanels).Select(r => r.Row!)]), arguments.GetValue(_common.Out) ?? new OutputNames(inputs).For(before.TrimEnd('/', '\\'), "change.png"));
         output.Show(
             new
             {
@@ -93,11 +98,10 @@ internal sealed class ChangeVerb : Verb
         return ChangeDetection.Distance(a, b, tolerance);
     }
 
-    private static Result Finish(Pair pair, float threshold, string? folder, OutputNames names)
+    private static Result Finish(Pair pair, float threshold, string? file)
     {
         Photo before = Photo.Read([pair.Before])[0], after = Photo.Read([pair.After])[0];
         LabelMap mask = ChangeThreshold.Mask(pair.Distance!, threshold, before.Pixels.Width, before.Pixels.Height);
-        string? file = folder is null ? null : names.For(pair.Before, "png", folder);
         if (file is not null) mask.Save(file);
         SegmentationAreas? areas = null;
         if (pair.Label is not null)
@@ -128,7 +132,7 @@ internal sealed class ChangeVerb : Verb
     private static string Same(string folder, string file)
     {
         string name = Path.GetFileNameWithoutExtension(file);
-        return (Directory.Exists(folder) ? Directory.EnumerateFiles(folder, name + ".*").Order(StringComparer.Ordinal).FirstOrDefault() : null)
+        return (Directory.Exists(folder) ? Directory.EnumerateFiles(folder, name + ".*").Where(f => InputImages.Extensions.Contains(Path.GetExtension(f)) && Path.GetFileNameWithoutExtension(f) == name).Order(StringComparer.Ordinal).FirstOrDefault() : null)
             ?? throw new DinoSharpException($"{folder} holds no picture named {name} to go with {file}");
     }
 

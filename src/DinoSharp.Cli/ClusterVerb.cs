@@ -48,6 +48,8 @@ internal sealed class ClusterVerb : Verb
         int k = arguments.GetValue(_k);
         string? folder = arguments.GetValue(_masks);
         using DinoModel model = _common.Load(arguments, cancel);
+        IReadOnlyDictionary<string, string>? masks = folder is null ? null : OutputNames.PrepareMasks(folder, files, []);
+        _common.RequireOut(arguments, files);
         var features = _common.Features(arguments, model, output);
 
         // One picture needs one pass; more need a second, because keeping the patches of a folder would fill the memory.
@@ -59,7 +61,7 @@ internal sealed class ClusterVerb : Verb
             foreach ((Photo photo, PatchMap map) in features.ExtractAll(files, progress, cancel))
             {
                 if (files.Length == 1) only = (photo.Path, map);
-                var random = new Random(HashCode.Combine(arguments.GetValue(_seed), samples.Count));
+                var random = new Random(unchecked((arguments.GetValue(_seed) * 397) + samples.Count));
                 int[] chosen = map.Count <= perPicture ? [.. Enumerable.Range(0, map.Count)] : [.. Enumerable.Range(0, perPicture).Select(_ => random.Next(map.Count))];
                 samples.AddRange(chosen.Select(i => map[i / map.Width, i % map.Width].ToArray()));
             }
@@ -69,18 +71,16 @@ internal sealed class ClusterVerb : Verb
             return KMeans.Fit(tensor([.. samples.SelectMany(s => s)], [samples.Count, samples[0].Length]), k, new KMeansOptions { Seed = arguments.GetValue(_seed) });
         }, CancellationToken.None));
 
-        var names = new OutputNames();
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
         var results = new List<(string Path, string? Mask, double[] Shares)>();
         string[] readable = [.. files.Except(features.Skipped.Select(s => s.Path))];
-        if (folder is not null) Directory.CreateDirectory(folder);
         await output.WithProgressAsync("painting", readable.Length, progress => Task.Run(() =>
         {
             for (int i = 0; i < readable.Length; i++)
             {
                 Photo photo = Photo.Read([readable[i]])[0];
                 LabelMap labels = Labels(clusters, only?.Map ?? features.Extract(photo, cancel), photo, arguments.GetValue(_guided));
-                string? mask = folder is null ? null : names.For(photo.Path, "png", folder);
+                string? mask = masks?[photo.Path];
                 if (mask is not null) labels.Save(mask);
                 if (rows.Count < MostPanels)
                 {
@@ -94,7 +94,7 @@ internal sealed class ClusterVerb : Verb
 
             return 0;
         }, CancellationToken.None));
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? names.For(readable[0], "cluster.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? new OutputNames(files).For(readable[0], "cluster.png"));
         output.Show(
             new { output = saved.Path, replaced = saved.Replaced, k, meanSimilarity = clusters.MeanSimilarity, images = results.Select(r => new { path = r.Path, mask = r.Mask, shares = r.Shares }), skipped = features.Skipped, memory = features.Memory.ToJson() },
             [

@@ -26,6 +26,7 @@ internal sealed class DiscoverVerb : Verb
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
+        _common.RequireOut(arguments, files);
         using DinoModel model = _common.Load(arguments, cancel);
         var features = _common.Features(arguments, model, output);
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
@@ -44,7 +45,7 @@ internal sealed class DiscoverVerb : Verb
             return 0;
         }, CancellationToken.None));
         if (found.Count == 0) throw new DinoSharpException("none of the pictures can be read, see above");
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? new OutputNames().For(found[0].Path, "discover.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? new OutputNames(files).For(found[0].Path, "discover.png"));
         output.Show(
             new
             {

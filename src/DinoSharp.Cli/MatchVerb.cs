@@ -34,7 +34,9 @@ internal sealed class MatchVerb : Verb
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
-        Photo[] photos = Photo.Read([arguments.GetValue(_a)!, arguments.GetValue(_b)!]);
+        string[] inputs = [.. ((string?[])[arguments.GetValue(_a), arguments.GetValue(_b), arguments.GetValue(_maskA), arguments.GetValue(_maskB)]).OfType<string>()];
+        _common.RequireOut(arguments, inputs);
+        Photo[] photos = Photo.Read(inputs[..2]);
         ImageBuffer? maskA = Read(arguments.GetValue(_maskA)), maskB = Read(arguments.GetValue(_maskB));
         (PatchMap[] maps, int layer, MemoryNotes memory) = await _common.ExtractAsync(arguments, photos, output, cancel);
         IReadOnlyList<PatchMatch> matches = PatchMatcher.Match(maps[0], maps[1], new()
@@ -46,7 +48,7 @@ internal sealed class MatchVerb : Verb
             MinSimilarity = (float)arguments.GetValue(_minScore),
             Refine = arguments.GetValue(_refine),
         });
-        SavedPicture saved = SavedPicture.Save(MatchPicture.Draw(photos[0], photos[1], matches), arguments.GetValue(_common.Out) ?? new OutputNames().For(photos[0].Path, "match.png"));
+        SavedPicture saved = SavedPicture.Save(MatchPicture.Draw(photos[0], photos[1], matches), arguments.GetValue(_common.Out) ?? new OutputNames(inputs).For(photos[0].Path, "match.png"));
         output.Show(
             new
             {

@@ -45,7 +45,7 @@ internal sealed class PcaVerb : Verb
     {
         string[] images = arguments.GetValue(_images)!;
         bool folder = arguments.GetValue(_noSheet) && images.Length > 1;
-        if (arguments.GetValue(_common.Out) is { } path && !folder) OutputNames.Require(path, OutputNames.Pictures, images);
+        if (!folder) _common.RequireOut(arguments, images);
         Photo[] photos = Photo.Read(images);
         (PatchMap[] maps, int layer, MemoryNotes memory) = await _common.ExtractAsync(arguments, photos, output, cancel);
         PatchMask[]? masks = Masks(arguments.GetValue(_mask) ?? [], maps);

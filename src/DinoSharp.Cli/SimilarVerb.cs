@@ -32,7 +32,8 @@ internal sealed class SimilarVerb : Verb
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
-        string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
+        string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!), inputs = [arguments.GetValue(_query)!, .. files];
+        _common.RequireOut(arguments, inputs);
         Photo query = Photo.Read([arguments.GetValue(_query)!])[0];
         Place at = arguments.GetValue(_at);
         PatchGeometry.Whole(query.Pixels.Width, query.Pixels.Height).PatchAt(at.X, at.Y, 1, 1); // outside of the picture: an error before the model is loaded
@@ -58,7 +59,7 @@ internal sealed class SimilarVerb : Verb
         if (best.Length == 0) throw new DinoSharpException("none of the pictures can be read, see above");
         var rows = new List<IReadOnlyList<PictureSheet.Panel>> { new[] { Marked(query, at.X + 0.5, at.Y + 0.5, null) } };
         rows.AddRange(best.Take(MostPanels).Select(r => Marked(Photo.Read([r.Path])[0], r.X, r.Y, r.Score)).Chunk(3));
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? new OutputNames().For(query.Path, "similar.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? new OutputNames(inputs).For(query.Path, "similar.png"));
         output.Show(
             new { output = saved.Path, replaced = saved.Replaced, query = new { path = query.Path, x = at.X, y = at.Y, row, column }, results = best.Select(r => new { path = r.Path, score = r.Score, at = new[] { Math.Round(r.X, 2), Math.Round(r.Y, 2) } }), skipped = features.Skipped, memory = features.Memory.ToJson() },
             [.. best.Select(r => $"{r.Score:0.000}  {r.Path} at {r.X:0},{r.Y:0}"), saved.ToString()]);

@@ -47,7 +47,7 @@ internal sealed class SimilarityVerb : Verb
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string[] images = [arguments.GetValue(_image)!, .. arguments.GetValue(_others)!];
-        if (arguments.GetValue(_common.Out) is { } path) OutputNames.Require(path, OutputNames.Pictures, images);
+        _common.RequireOut(arguments, images);
         Photo[] photos = Photo.Read(images);
         Place[] places = arguments.GetValue(_at)!;
         PatchGeometry whole = PatchGeometry.Whole(photos[0].Pixels.Width, photos[0].Pixels.Height);
@@ -55,7 +55,7 @@ internal sealed class SimilarityVerb : Verb
         (PatchMap[] maps, int layer, MemoryNotes memory) = await _common.ExtractAsync(arguments, photos, output, cancel);
         Query[] queries = [.. places.Select((place, i) => Query.Create(place, i, maps))];
         var found = new ValueRange(queries.Min(q => q.Heats.Min(h => h.Range.Low)), queries.Max(q => q.Heats.Max(h => h.Range.High)));
-        SavedPicture saved = SavedPicture.Save(SimilaritySheet.Draw(photos, queries, arguments.GetValue(_range)!.Fixed ?? found), arguments.GetValue(_common.Out) ?? new OutputNames().For(photos[0].Path, "similarity.png"));
+        SavedPicture saved = SavedPicture.Save(SimilaritySheet.Draw(photos, queries, arguments.GetValue(_range)!.Fixed ?? found), arguments.GetValue(_common.Out) ?? new OutputNames(images).For(photos[0].Path, "similarity.png"));
         var results = queries.Select(query => new { x = query.Place.X, y = query.Place.Y, row = query.Row, column = query.Column, images = photos.Select((photo, i) => InPicture(photo, maps[i], query.Heats[i], first: i == 0)).ToArray() }).ToArray();
         output.Show(
             new { output = saved.Path, replaced = saved.Replaced, layer, memory = memory.ToJson(), queries = results },

@@ -15,6 +15,7 @@ internal sealed class TrackVerb : Verb
     // Overlays are for looking; the masks are the result.
     private const int OverlaySide = 640, MostOverlayFrames = 300;
 
+    private static readonly string[] Animations = [".gif", ".webp"];
     private static readonly PropagationOptions Published = new();
 
     private readonly Argument<string> _frames = new("frames") { Description = "A folder of frames, an animated GIF or WebP, or a video file (needs ffmpeg)" };
@@ -73,20 +74,24 @@ internal sealed class TrackVerb : Verb
             Upsampling = arguments.GetValue(_upsampling),
         };
         using FrameSource source = await FrameSource.OpenAsync(path, cancel);
-        string[]? truth = arguments.GetValue(_truth) is { } truths ? TrueMasks(truths, source) : null;
+        ImageBuffer start = source.Frames[0].Read();
+        PatchGeometry.Whole(start.Width, start.Height).RequireShape(arguments.GetValue(_mask)!, first.Width, first.Height);
+        string[] truthFiles = arguments.GetValue(_truth) is { } truths ? TrueMasks(truths, source) : [], inputs = [.. source.Files, arguments.GetValue(_mask)!, .. truthFiles];
+        byte[][]? truth = truthFiles.Length > 0 ? ReadTruth(truthFiles, start) : null;
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var memory = new MemoryNotes(output);
-        ImageBuffer start = source.Frames[0].Read();
         var limit = new ExtractOptions { MaxMemoryBytes = arguments.GetValue(_maxMemory) };
         memory.Announce(VideoTracking.Plan(model, start.Width, start.Height, arguments.GetValue(_size), options, limit.MaxMemoryBytes), limit);
-        Directory.CreateDirectory(folder);
+        OutputNames.PrepareFolder(folder, source.Frames.Select(frame => Path.Combine(folder, frame.Name + ".png")), inputs, "--out");
+        OutputNames.Require(overlay, [.. Animations, .. Ffmpeg.Extensions], inputs, "--overlay");
+        if (!IsAnimation(overlay)) await Ffmpeg.RequireAsync(overlay, cancel);
         var time = Stopwatch.StartNew();
         (List<ImageBuffer> pictures, List<byte[]>? masks) = await output.WithProgressAsync(
             "tracking", source.Frames.Count, progress => Task.Run(() => Run(source, model, first, arguments.GetValue(_size), options, limit.MaxMemoryBytes, folder, keepMasks: truth is not null, progress, cancel), CancellationToken.None));
         double seconds = time.Elapsed.TotalSeconds;
-        if (Path.GetExtension(overlay).ToUpperInvariant() is ".GIF" or ".WEBP") AnimationWriter.Save(overlay, pictures, source.FramesPerSecond / OverlayStep(source));
+        if (IsAnimation(overlay)) AnimationWriter.Save(overlay, pictures, source.FramesPerSecond / OverlayStep(source));
         else await Ffmpeg.WriteAsync(overlay, pictures, source.FramesPerSecond / OverlayStep(source), cancel);
-        TrackingScores? scores = truth is null ? null : TrackingScores.Measure(masks!, [.. truth.Select(file => LabelMap.Read(file).Values.ToArray())], source.Frames[0].Read().Width);
+        TrackingScores? scores = truth is null ? null : TrackingScores.Measure(masks!, truth, start.Width);
         output.Show(
             new
             {
@@ -150,6 +155,23 @@ internal sealed class TrackVerb : Verb
         byte[] pixels = new byte[width * height * 3];
         Resize.UInt8(frame.Samples<byte>(), frame.Width, frame.Height, 3, new PixelWindow(0, 0, frame.Width, frame.Height), pixels, width, height, Interpolation.Bilinear, ResizeArithmetic.Pillow);
         return mask.ResizeNearestExact(width, height).Overlay(ImageBuffer.FromSamples<byte>(width, height, 3, pixels));
+    }
+
+    private static bool IsAnimation(string path) => Animations.Contains(Path.GetExtension(path).ToLowerInvariant());
+
+    // Before anything is computed: what cannot be scored is told first, and no result can take the place of the truth.
+    private static byte[][] ReadTruth(string[] files, ImageBuffer start)
+    {
+        if (files.Length < 3) throw new DinoSharpException($"--truth: a video of {files.Length} frames cannot be scored: the first and the last frame do not count");
+        LabelMap[] masks = [.. files.Select(file => LabelMap.Read(file))];
+        for (int i = 0; i < files.Length; i++)
+        {
+            if ((masks[i].Width, masks[i].Height) != (start.Width, start.Height))
+                throw new DinoSharpException($"{files[i]} has {masks[i].Width}x{masks[i].Height} pixels, the frames {start.Width}x{start.Height}; true masks have the size of the frames");
+        }
+
+        if (masks[0].Ids.All(id => id == 0)) throw new DinoSharpException($"{files[0]}: the first true mask shows no object");
+        return [.. masks.Select(mask => mask.Values.ToArray())];
     }
 
     private static string[] TrueMasks(string folder, FrameSource source) =>

@@ -42,7 +42,13 @@ internal abstract class IndexQuestionVerb : Verb
     }
 
     /// <summary>The index.</summary>
-    protected ImageIndex Open(ParseResult arguments) => ImageIndex.Open(arguments.GetValue(_index)!);
+    /// <param name="arguments">The command line.</param>
+    /// <param name="inputs">Files that the page must not replace.</param>
+    protected ImageIndex Open(ParseResult arguments, params string[] inputs)
+    {
+        if (arguments.GetValue(Page) is { } page) OutputNames.Require(page, [".html", ".htm"], inputs);
+        return ImageIndex.Open(arguments.GetValue(_index)!);
+    }
 
     /// <summary>Says what the question takes, and refuses what is over the limit.</summary>
     protected void RequireMemory(ParseResult arguments, long peakBytes, Output output)
@@ -73,11 +79,11 @@ internal sealed class IndexSearchVerb : IndexQuestionVerb
 
     protected override Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
-        using ImageIndex index = Open(arguments);
+        string query = arguments.GetValue(_query)!;
+        using ImageIndex index = Open(arguments, query);
         using DinoModel model = Load(arguments, index, needed: true, cancel)!;
         var options = new EmbedOptions { ImageSizePixels = index.Settings.ImageSizePixels, Pooling = Enum.Parse<Pooling>(index.Settings.Pooling), BatchSize = 1 };
         RequireMemory(arguments, Math.Max(model.PlanEmbedding(options, null).PeakBytes, model.ResidentBytes + index.SearchBytes), output);
-        string query = arguments.GetValue(_query)!;
         IReadOnlyList<SearchHit> hits = index.Search(model.Embed(query, options, cancel), arguments.GetValue(_count));
         if (arguments.GetValue(Page) is { } page) ThumbnailPage.Write(page, $"Pictures like {query}", [[(query, "query")], [.. hits.Select(h => (h.Item.FullPath, FormattableString.Invariant($"{h.Score:0.000}")))]]);
         output.Show(hits.Select(h => new { path = h.Item.Path, score = h.Score }), [.. hits.Select(h => $"{h.Score:0.000}  {h.Item.Path}"), .. arguments.GetValue(Page) is { } written ? [written] : Array.Empty<string>()]);

@@ -25,6 +25,12 @@ internal sealed class ToolboxOptions(string picture)
         verb.Add(_layer);
     }
 
+    /// <summary>Refuses an <c>--out</c> that cannot be written as a picture, or would destroy an input.</summary>
+    public void RequireOut(ParseResult arguments, IEnumerable<string> inputs)
+    {
+        if (arguments.GetValue(Out) is { } path) OutputNames.Require(path, OutputNames.Pictures, inputs);
+    }
+
     /// <summary>The model that was chosen; dispose it.</summary>
     public DinoModel Load(ParseResult arguments, CancellationToken cancel) =>
         DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);

@@ -9,12 +9,32 @@ namespace DinoSharp.Cli.Video;
 /// <summary>The program ffmpeg, if this machine has it, for video files.</summary>
 internal static partial class Ffmpeg
 {
+    /// <summary>What video files can be written as.</summary>
+    public static readonly IReadOnlyList<string> Extensions = [".mp4", ".mkv", ".mov", ".webm"];
+
+    /// <summary>Refuses video files on a machine without ffmpeg.</summary>
+    /// <param name="video">The file that will be written.</param>
+    /// <param name="cancel">Stops ffmpeg.</param>
+    /// <exception cref="DinoSharpException">ffmpeg is missing.</exception>
+    public static Task RequireAsync(string video, CancellationToken cancel) => RunAsync(["-version"], video, null, cancel);
+
     /// <summary>Writes every frame of a video as a PNG.</summary>
     /// <returns>Frames per second.</returns>
     /// <exception cref="DinoSharpException">ffmpeg is missing or cannot read the file.</exception>
     public static async Task<double> ExtractAsync(string video, string folder, CancellationToken cancel)
     {
-        string log = await RunAsync(["-i", video, "-fps_mode", "passthrough", Path.Combine(folder, "%07d.png")], video, null, cancel);
+        string[] arguments = ["-i", video, "-fps_mode", "passthrough", Path.Combine(folder, "%07d.png")];
+        string log;
+        try
+        {
+            log = await RunAsync(arguments, video, null, cancel);
+        }
+        catch (DinoSharpException e) when (e.Message.Contains("fps_mode", StringComparison.Ordinal))
+        {
+            arguments[2] = "-vsync"; // what ffmpeg before 5.1 calls it
+            log = await RunAsync(arguments, video, null, cancel);
+        }
+
         Match speed = Speed().Match(log);
         return speed.Success ? double.Parse(speed.Groups[1].Value, CultureInfo.InvariantCulture) : 25;
     }

@@ -9,8 +9,11 @@ internal sealed class FrameSource : IDisposable
 {
     private readonly DirectoryInfo? _temporary;
 
-    private FrameSource(IReadOnlyList<(string Name, Func<ImageBuffer> Read)> frames, double framesPerSecond, DirectoryInfo? temporary = null) =>
-        (Frames, FramesPerSecond, _temporary) = (frames, framesPerSecond, temporary);
+    private FrameSource(IReadOnlyList<string> files, IReadOnlyList<(string Name, Func<ImageBuffer> Read)> frames, double framesPerSecond, DirectoryInfo? temporary = null) =>
+        (Files, Frames, FramesPerSecond, _temporary) = (files, frames, framesPerSecond, temporary);
+
+    /// <summary>The files that the user has them in.</summary>
+    public IReadOnlyList<string> Files { get; }
 
     /// <summary>Name without extension, and how to read it.</summary>
     public IReadOnlyList<(string Name, Func<ImageBuffer> Read)> Frames { get; }
@@ -27,7 +30,7 @@ internal sealed class FrameSource : IDisposable
         {
             string[] files = [.. FrameNames.InOrder(Directory.EnumerateFiles(path).Where(IsPicture))];
             if (files.Length == 0) throw new DinoSharpException($"{path} holds no pictures; expected the frames of a video as {string.Join(", ", InputImages.Extensions.Take(4))} …");
-            return new FrameSource([.. files.Select(file => (Path.GetFileNameWithoutExtension(file), (Func<ImageBuffer>)(() => ImageFile.Read(file).ToRgb8())))], 15);
+            return new FrameSource(files, [.. files.Select(file => (Path.GetFileNameWithoutExtension(file), (Func<ImageBuffer>)(() => ImageFile.Read(file).ToRgb8())))], 15);
         }
 
         if (!File.Exists(path)) throw new DinoSharpException($"{path}: there is no such file or folder");
@@ -35,7 +38,7 @@ internal sealed class FrameSource : IDisposable
         {
             int count = ImageFile.ReadInfo(path).Frames;
             if (count < 2) throw new DinoSharpException($"{path} is a single picture; expected a folder of frames, an animation or a video");
-            return new FrameSource([.. Enumerable.Range(0, count).Select(i => (Number(i), (Func<ImageBuffer>)(() => ImageFile.Read(path, new ImageReadOptions { Frame = i }).ToRgb8())))], 15);
+            return new FrameSource([path], [.. Enumerable.Range(0, count).Select(i => (Number(i), (Func<ImageBuffer>)(() => ImageFile.Read(path, new ImageReadOptions { Frame = i }).ToRgb8())))], 15);
         }
 
         DirectoryInfo folder = Directory.CreateTempSubdirectory("dino-frames-");
@@ -44,7 +47,7 @@ internal sealed class FrameSource : IDisposable
             double speed = await Ffmpeg.ExtractAsync(path, folder.FullName, cancel);
             string[] files = [.. Directory.EnumerateFiles(folder.FullName, "*.png").Order(StringComparer.Ordinal)];
             if (files.Length == 0) throw new DinoSharpException($"{path}: ffmpeg found no frames in it");
-            return new FrameSource([.. files.Select((file, i) => (Number(i), (Func<ImageBuffer>)(() => ImageFile.Read(file).ToRgb8())))], speed, folder);
+            return new FrameSource([path], [.. files.Select((file, i) => (Number(i), (Func<ImageBuffer>)(() => ImageFile.Read(file).ToRgb8())))], speed, folder);
         }
         catch
         {

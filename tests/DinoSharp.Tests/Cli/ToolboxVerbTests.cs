@@ -144,4 +144,75 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal((3, 1, 1), (added.GetProperty("count").GetInt32(), added.GetProperty("embedded").GetInt32(), added.GetProperty("removed").GetInt32()));
         Assert.Contains("is no index", (await Dino.RunAsync("index", "search", tiny.File("indexed"), b)).Error);
     }
+
+    [Fact]
+    public async Task NothingThatIsReadIsReplaced()
+    {
+        string a = tiny.Draw("read/a.png"), b = tiny.Draw("read/b.png", seed: 1), folder = tiny.File("read");
+        tiny.Draw("mine/images/x.png");
+        Disk("mine/masks/x.png");
+        byte[] before = await File.ReadAllBytesAsync(a, TestContext.Current.CancellationToken);
+        foreach (string[] line in new string[][]
+        {
+            ["match", a, b, "--out", a],
+            ["discover", folder, "--out", a],
+            ["similar", b, "--at", "5,5", folder, "--out", a],
+            ["cluster", folder, "--masks", folder],
+            ["cluster", folder, "--out", a],
+            ["segment", "--examples", tiny.File("mine"), folder, "--masks", folder],
+            ["segment", "--examples", tiny.File("mine"), tiny.Draw("new/x.png"), "--masks", tiny.File("mine/masks")],
+            ["change", a, b, "--masks", folder],
+            ["change", a, b, "--out", a],
+        })
+            Assert.Contains("one of the inputs", (await Run(line[0], line[1..])).Error);
+        foreach (string[] line in new string[][] { ["match", a, b], ["discover", a], ["similar", b, "--at", "5,5", a], ["cluster", a], ["segment", "--examples", tiny.File("mine"), a, "--masks", tiny.File("read.masks")], ["change", a, b] })
+            Assert.Contains("expected a name that ends in", (await Run(line[0], [.. line[1..], "--out", tiny.File("x.txt")])).Error);
+        Assert.Equal(before, await File.ReadAllBytesAsync(a, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task BlackAndWhiteMasksAreTwoClasses()
+    {
+        string picture = tiny.Draw("bw/images/x.png", 320, 192);
+        LabelMap disk = Disk("bw/masks/x.png", 320, 192);
+        ImageBuffer.FromSamples<byte>(320, 192, 1, Array.ConvertAll(disk.Values.ToArray(), v => (byte)(v * 255))).Save(tiny.File("bw/masks/x.png"));
+        string[] line = ["segment", "--examples", tiny.File("bw"), picture, "--masks", tiny.File("bw.masks"), "--model", tiny.Path, "--size", "192", "--out", tiny.File("bw.png"), "--json"];
+        Assert.Equal([0, 255], Success(await Dino.RunAsync(line)).GetProperty("classes").EnumerateArray().Select(c => c.GetInt32()));
+        Assert.Contains("only the class 0", (await Dino.RunAsync([.. line, "--unlabelled", "255"])).Error);
+        Assert.Equal([0, 255], Success(await Dino.RunAsync([.. line, "--unlabelled", "none"])).GetProperty("classes").EnumerateArray().Select(c => c.GetInt32()));
+        Assert.Equal(2, (await Dino.RunAsync([.. line, "--unlabelled", "-1"])).Code);
+        new LabelMap(192, 192, new byte[192 * 192]).Save(tiny.File("bw/masks/x.png"));
+        Assert.Contains("x.png: a mask of 192x192", (await Dino.RunAsync(line)).Error);
+    }
+
+    [Fact]
+    public void APaletteWithATransparentColourKeepsItsIds()
+    {
+        // One entry transparent, as some painting programs write the background.
+        byte[] plain = LabelMapBytes();
+        byte[] chunk = [0, 0, 0, 1, (byte)'t', (byte)'R', (byte)'N', (byte)'S', 0];
+        uint crc = DinoSharp.Images.Decoding.PngChunks.Crc(chunk.AsSpan(4));
+        byte[] whole = [.. chunk, (byte)(crc >> 24), (byte)(crc >> 16), (byte)(crc >> 8), (byte)crc];
+        int at = plain.AsSpan().IndexOf("IDAT"u8) - 4;
+        File.WriteAllBytes(tiny.File("trns.png"), [.. plain[..at], .. whole, .. plain[at..]]);
+        Assert.True(ImageFile.ReadInfo(tiny.File("trns.png")).HasAlpha);
+        Assert.Equal([0, 1, 2, 3], DinoSharp.Cli.Pictures.MaskExamples.Read(tiny.File("trns.png")).Ids);
+
+        byte[] LabelMapBytes()
+        {
+            new LabelMap(2, 2, [0, 1, 2, 3]).Save(tiny.File("ids.png"));
+            return File.ReadAllBytes(tiny.File("ids.png"));
+        }
+    }
+
+    [Fact]
+    public async Task ChangeLooksPastOtherFilesOfTheName()
+    {
+        string before = tiny.Draw("tiles.a/tile.png"), after = tiny.Draw("tiles.b/tile.png");
+        File.WriteAllText(tiny.File("tiles.b/tile.aux"), "sidecar");
+        JsonElement json = Success(await Run("change", tiny.File("tiles.a"), tiny.File("tiles.b"), "--masks", tiny.File("tiles.masks"), "--out", tiny.File("tiles.png")));
+        Assert.Equal(after, json.GetProperty("pairs")[0].GetProperty("after").GetString());
+        Assert.Equal(0, json.GetProperty("pairs")[0].GetProperty("changed").GetDouble()); // equal pictures
+        Assert.Equal(2, (await Run("change", before, after, "--tolerance", "-1")).Code);
+    }
 }

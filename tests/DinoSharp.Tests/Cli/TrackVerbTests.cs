@@ -111,4 +111,47 @@ public sealed class TrackVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         File.WriteAllText(tiny.File("broken.mp4"), "no video");
         Assert.Contains("ffmpeg failed", (await Run(tiny.File("broken.mp4"), Mask("video.png"))).Error);
     }
+
+    [Fact]
+    public async Task NothingThatIsReadIsReplaced()
+    {
+        string frames = Frames("kept", 3), mask = Mask("kept.png");
+        byte[] before = await File.ReadAllBytesAsync(Path.Combine(frames, "frame9.png"), TestContext.Current.CancellationToken);
+        Assert.Contains("one of the inputs", (await Run(frames, mask, "--out", frames)).Error);
+        Directory.CreateSymbolicLink(tiny.File("kept.link"), frames);
+        Assert.Contains("one of the inputs", (await Run(frames, mask, "--out", tiny.File("kept.link"))).Error);
+        Assert.Equal(before, await File.ReadAllBytesAsync(Path.Combine(frames, "frame9.png"), TestContext.Current.CancellationToken));
+        string truth = tiny.File("kept.truth");
+        Directory.CreateDirectory(truth);
+        for (int t = 8; t < 11; t++) File.Copy(mask, Path.Combine(truth, $"frame{t}.png"));
+        Assert.Contains("one of the inputs", (await Run(frames, mask, "--out", truth, "--truth", truth)).Error);
+        string gif = tiny.File("kept.gif");
+        AnimationWriter.Save(gif, [.. Enumerable.Range(0, 3).Select(t => TinyModel.Picture(Width, Height, t))], 10);
+        Assert.Contains("--overlay " + gif, (await Run(gif, mask, "--out", tiny.File("kept.out"), "--overlay", gif)).Error);
+        Assert.Contains("there is no folder", (await Run(frames, mask, "--out", tiny.File("kept.out"), "--overlay", tiny.File("none/o.gif"))).Error);
+        Assert.Contains("expected a name that ends in", (await Run(frames, mask, "--out", tiny.File("kept.out"), "--overlay", tiny.File("o.txt"))).Error);
+        Assert.False(File.Exists(tiny.File("kept.out/frame8.png")));
+    }
+
+    [Fact]
+    public async Task TruthThatCannotScoreIsRefusedBeforeTracking()
+    {
+        string frames = Frames("short", 2), mask = Mask("short.png"), truth = tiny.File("short.truth"), masks = tiny.File("short.masks");
+        Directory.CreateDirectory(truth);
+        for (int t = 8; t < 11; t++) File.Copy(mask, Path.Combine(truth, $"frame{t}.png"));
+        Assert.Contains("2 frames cannot be scored", (await Run(frames, mask, "--out", masks, "--truth", truth)).Error);
+        Frames("short", 3);
+        new LabelMap(80, 48, [.. Enumerable.Repeat((byte)4, 80 * 48)]).Save(Path.Combine(truth, "frame10.png"));
+        Assert.Contains("frame10.png has 80x48", (await Run(frames, mask, "--out", masks, "--truth", truth)).Error);
+        Assert.False(File.Exists(Path.Combine(masks, "frame8.png")));
+    }
+
+    [Fact]
+    public async Task AMaskOfAnotherShapeIsRefused()
+    {
+        string mask = tiny.File("square.png"), masks = tiny.File("square.masks");
+        new LabelMap(96, 96, [.. Enumerable.Repeat((byte)4, 96 * 96)]).Save(mask);
+        Assert.Contains("square.png: a mask of 96x96", (await Run(Frames("squared", 2), mask, "--out", masks)).Error);
+        Assert.False(Directory.Exists(masks));
+    }
 }
