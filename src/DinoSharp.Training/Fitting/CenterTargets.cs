@@ -69,11 +69,11 @@ internal static class CenterTargets
         long classes = maps.Heat.shape[1];
         Tensor hills = targets.narrow(1, 0, classes), sides = targets.narrow(1, classes, 4), weights = targets.narrow(1, classes + 4, 1); // [B, K, r, c], [B, 4, r, c], [B, 1, r, c]
         Tensor p = maps.Heat.sigmoid().clamp(Num(1e-4), Num(1 - 1e-4)), top = hills.eq(Num(1)).to(ScalarType.Float32); // [B, K, r, c]
-        Tensor found = (Num(1) - p).square() * p.log() * top, spared = (Num(1) - hills).pow(Num(4)) * p.square() * (Num(1) - p).log() * (Num(1) - top);
-        Tensor heat = -(found.sum() + spared.sum()) / top.sum().clamp_min(Num(1));
+        Tensor found = (-p).Plus(Num(1)).pow(Num(2))* p.log() * top, spared = (-hills).Plus(Num(1)).pow(Num(4)) * p.pow(Num(2))* (-p).Plus(Num(1)).log() * (-top).Plus(Num(1));
+        Tensor heat = -found.sum().Plus(spared.sum()) / top.sum().clamp_min(Num(1));
         Tensor overlap = GeneralisedIou(maps.Sides, sides); // [B, 1, r, c]
-        Tensor boxes = ((Num(1) - overlap) * weights).sum() / weights.sum().clamp_min(Num(1e-4));
-        return (heat + (Num(SideWeight) * boxes)).MoveToOuterDisposeScope();
+        Tensor boxes = ((-overlap).Plus(Num(1)) * weights).sum() / weights.sum().clamp_min(Num(1e-4));
+        return heat.Plus(Num(SideWeight) * boxes).MoveToOuterDisposeScope();
     }
 
     /// <summary>Weights as usual, and a start at which nearly nothing is an object.</summary>
@@ -92,9 +92,9 @@ internal static class CenterTargets
     private static Tensor GeneralisedIou(Tensor predicted, Tensor wanted)
     {
         Tensor least = predicted.minimum(wanted), most = predicted.maximum(wanted); // [B, 4, r, c]
-        Tensor both = Area(least), outer = Area(most), union = Area(predicted) + Area(wanted) - both; // [B, 1, r, c]
+        Tensor both = Area(least), outer = Area(most), union = Area(predicted).Plus(Area(wanted)) - both; // [B, 1, r, c]
         return both / union.clamp_min(Num(1e-6)) - (outer - union) / outer.clamp_min(Num(1e-6));
 
-        static Tensor Area(Tensor sides) => (sides.narrow(1, 0, 1) + sides.narrow(1, 2, 1)) * (sides.narrow(1, 1, 1) + sides.narrow(1, 3, 1));
+        static Tensor Area(Tensor sides) => sides.narrow(1, 0, 1).Plus(sides.narrow(1, 2, 1)) * sides.narrow(1, 1, 1).Plus(sides.narrow(1, 3, 1));
     }
 }

@@ -25,19 +25,19 @@ public static class ContrastiveLoss
         Tensor byImage = fixedScale * images.matmul(allTexts.t()); // [B, W·B]
         Tensor byText = fixedScale * texts.matmul(allImages.t()); // [B, W·B]
         long rows = images.shape[0];
-        Tensor matches = arange(Num(collectives.Rank * rows), Num((collectives.Rank + 1) * rows), ScalarType.Int64, device: images.device); // [B]
-        Tensor loss = (nn.functional.cross_entropy(byImage, matches) + nn.functional.cross_entropy(byText, matches)) / Num(2);
+        Tensor matches = arange(Num(collectives.Rank * rows), Num((collectives.Rank + 1) * rows), Num(1), ScalarType.Int64, device: images.device); // [B]
+        Tensor loss = nn.functional.cross_entropy(byImage, matches).Plus(nn.functional.cross_entropy(byText, matches)) / Num(2);
         if (!scale.requires_grad) return loss.MoveToOuterDisposeScope();
         Tensor slope = ScaleGradient(byImage.detach(), byText.detach(), matches, collectives) / fixedScale;
         Tensor path = scale * slope;
-        return (loss + path - path.detach()).MoveToOuterDisposeScope();
+        return (loss.Plus(path) - path.detach()).MoveToOuterDisposeScope();
     }
 
     // Σ over the own image rows of (P_row + P_column - 2·identity)·logits / 2B; the columns' normalisers come from the processes that own the texts.
     private static Tensor ScaleGradient(Tensor byImage, Tensor byText, Tensor matches, Collectives collectives)
     {
         Tensor columns = collectives.GatherRows(byText.logsumexp(1)); // [W·B]
-        Tensor probabilities = byImage.softmax(1) + (byImage - columns.unsqueeze(0)).exp(); // [B, W·B]
+        Tensor probabilities = byImage.softmax(1).Plus((byImage - columns.unsqueeze(0)).exp()); // [B, W·B]
         Tensor matched = byImage.gather(1, matches.unsqueeze(1)).sum() * Num(2);
         return ((probabilities * byImage).sum() - matched) / Num(2 * byImage.shape[0]);
     }

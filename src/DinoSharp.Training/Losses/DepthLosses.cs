@@ -19,8 +19,8 @@ public static class DepthLosses
         Tensor g = Log(predicted) - Log(target); // [B, 1, H, W]
         g = valid is null ? g.flatten() : g.masked_select(valid); // [n]
         if (g.numel() == 0) return Nothing(predicted).MoveToOuterDisposeScope();
-        Tensor square = g.mean().square() * Num(0.15);
-        if (variance && g.numel() > 1) square = square + g.var();
+        Tensor square = g.mean().pow(Num(2))* Num(0.15);
+        if (variance && g.numel() > 1) square = square.Plus(g.var());
         // The root has no slope at zero, where the prediction is perfect.
         return (square.item<float>() > 0 ? square.sqrt() : square.abs()).MoveToOuterDisposeScope();
     }
@@ -40,7 +40,7 @@ public static class DepthLosses
         {
             Tensor d = Every(error, step), m = Every(mask, step); // [B, 1, h, w]
             double known = m.sum().item<float>();
-            if (known > 0) loss = loss + (Differences(d, m, 2) + Differences(d, m, 3)) / Num(known);
+            if (known > 0) loss = loss.Plus(Differences(d, m, 2).Plus(Differences(d, m, 3)) / Num(known));
         }
 
         return loss.MoveToOuterDisposeScope();
@@ -54,10 +54,10 @@ public static class DepthLosses
     {
         using var scope = NewDisposeScope();
         Tensor mask = (valid ?? ones_like(target, dtype: ScalarType.Bool)).to(predicted.dtype);
-        return (((predicted - target).abs() * mask).sum() / (mask.sum() + Num(1e-7))).MoveToOuterDisposeScope();
+        return (((predicted - target).abs() * mask).sum() / mask.sum().Plus(Num(1e-7))).MoveToOuterDisposeScope();
     }
 
-    private static Tensor Log(Tensor depth) => (depth + Num(LogShift)).log();
+    private static Tensor Log(Tensor depth) => depth.Plus(Num(LogShift)).log();
 
     private static Tensor Nothing(Tensor predicted) => (predicted * Num(0)).sum();
 

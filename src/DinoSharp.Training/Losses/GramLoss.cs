@@ -45,7 +45,7 @@ public static class GramLoss
         Tensor target = Similarities(teacher.detach(), options); // the same
         if (options.Negatives != GramNegatives.Keep) target = target.clamp(min: Num(0));
         if (options.Negatives == GramNegatives.RemoveBoth) own = own.relu();
-        return (own - target).square().mean().MoveToOuterDisposeScope();
+        return (own - target).pow(Num(2)).mean().MoveToOuterDisposeScope();
     }
 
     private static Tensor Similarities(Tensor features, GramLossOptions options)

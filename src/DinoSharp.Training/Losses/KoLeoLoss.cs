@@ -20,8 +20,8 @@ public static class KoLeoLoss
         using var scope = NewDisposeScope();
         (Tensor own, Tensor all, Tensor nearest) = Search(embeddings, neighbours, groupSize, collectives);
         Tensor other = all.index_select(0, nearest.flatten()).unflatten(0, nearest.shape); // [B, neighbours, D]
-        Tensor distances = (own.unsqueeze(1) - other + Num(Epsilon)).norm(-1); // [B, neighbours]
-        return (-(distances + Num(Epsilon)).log().mean()).MoveToOuterDisposeScope();
+        Tensor distances = (own.unsqueeze(1) - other).Plus(Num(Epsilon)).norm(-1); // [B, neighbours]
+        return (-distances.Plus(Num(Epsilon)).log().mean()).MoveToOuterDisposeScope();
     }
 
     /// <summary>Numbers of the nearest rows among all gathered rows. [B, neighbours] int64</summary>
@@ -43,9 +43,9 @@ public static class KoLeoLoss
 
         if (neighbours < 1 || neighbours > size) throw new DinoSharpException($"KoLeo cannot take {neighbours} neighbours from groups of {size} images");
         using var quiet = no_grad();
-        Tensor numbers = arange(Num(first), Num(first + rows), ScalarType.Int64, device: own.device); // [B]
+        Tensor numbers = arange(Num(first), Num(first + rows), Num(1), ScalarType.Int64, device: own.device); // [B]
         Tensor similarity = own.matmul(all.t()); // [B, W·B]
-        Tensor columns = arange(Num(0), Num(all.shape[0]), ScalarType.Int64, device: own.device); // [W·B]
+        Tensor columns = arange(Num(0), Num(all.shape[0]), Num(1), ScalarType.Int64, device: own.device); // [W·B]
         Tensor outside = columns.floor_divide(Num(size)).unsqueeze(0).ne(numbers.floor_divide(Num(size)).unsqueeze(1)); // [B, W·B]
         similarity.masked_fill_(outside, Num(-2)); // below every cosine, also below the own row
         similarity.masked_fill_(columns.unsqueeze(0).eq(numbers.unsqueeze(1)), Num(-1));

@@ -17,7 +17,7 @@ public static class SegmentationLosses
         using var scope = NewDisposeScope();
         Tensor sum = nn.functional.cross_entropy(logits, labels, ignore_index: IgnoredLabel, reduction: nn.Reduction.Sum);
         if (!meanOverKept) return (sum / Num(labels.numel())).MoveToOuterDisposeScope();
-        return (sum / (labels.ne(Num(IgnoredLabel)).sum().to(sum.dtype) + Num(1.1920929e-7))).MoveToOuterDisposeScope();
+        return (sum / labels.ne(Num(IgnoredLabel)).sum().to(sum.dtype).Plus(Num(1.1920929e-7))).MoveToOuterDisposeScope();
     }
 
     /// <summary>Dice loss of the softmax: per image and class 1 - (2·Σ p·t + s) / (Σ pᵉ + tᵉ + s), the mean of all.</summary>
@@ -52,8 +52,8 @@ public static class SegmentationLosses
     {
         Tensor common = p * t;
         if (valid is not null) common = common * valid;
-        Tensor shared = common.sum([2, 3]), total = (p.pow(Num(exponent)) + t.pow(Num(exponent))).sum([2, 3]); // [B, C]
-        Tensor loss = (Num(1) - (Num(2) * shared + Num(smooth)) / (total + Num(smooth))).mean([0]); // [C]
+        Tensor shared = common.sum([2, 3]), total = p.pow(Num(exponent)).Plus(t.pow(Num(exponent))).sum([2, 3]); // [B, C]
+        Tensor loss = (-((Num(2) * shared).Plus(Num(smooth)) / total.Plus(Num(smooth)))).Plus(Num(1)).mean([0]); // [C]
         return classWeights is null ? loss.mean() : (loss * classWeights).mean();
     }
 }

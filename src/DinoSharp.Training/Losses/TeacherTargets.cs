@@ -60,6 +60,6 @@ public static class TeacherTargets
         using var scope = NewDisposeScope();
         Tensor sum = logits.sum(0, keepdim: true); // [1, K]
         collectives.Sum(sum);
-        return (center * Num(momentum) + sum * Num((1 - momentum) / (logits.shape[0] * collectives.WorldSize))).MoveToOuterDisposeScope();
+        return (center * Num(momentum)).Plus(sum * Num((1 - momentum) / (logits.shape[0] * collectives.WorldSize))).MoveToOuterDisposeScope();
     }
 }

@@ -71,7 +71,7 @@ internal sealed class AdamW : IDisposable
                 using var scope = NewDisposeScope();
                 first.mul_(Num(Beta1)).add_(gradient, Num(1 - Beta1));
                 second.mul_(Num(_beta2)).addcmul_(gradient, gradient, Num(1 - _beta2));
-                Tensor denominator = second.sqrt().div_(Num(Math.Sqrt(correction2))).add_(Num(Epsilon));
+                Tensor denominator = second.sqrt().div_(Num(Math.Sqrt(correction2))).add_(Num(Epsilon), Num(1));
                 if (decay != 0) parameter.mul_(Num(1 - rate * decay));
                 parameter.addcdiv_(first, denominator, Num(-rate / correction1));
             }

@@ -45,13 +45,11 @@ internal sealed class StudentPass(PretrainNetwork network, StudentTeacherConfig 
         Tensor ibot = IbotLoss.Compute(patchLogits, targets.Patches, part.MaskWeights, part.Masks.shape[0]);
         Tensor koleo = KoLeo(global.ClassToken, part);
         (double globalShare, double localShare) = Shares(part.LocalCropsPerImage);
-        Tensor total = (dinoGlobal * Num(globalShare) + dinoLocal * Num(localShare * weights.Local)) * Num(_losses.DinoWeight)
-            + koleo * Num(_losses.KoLeoWeight * PretrainBatch.GlobalCropsPerImage)
-            + ibot * Num(_losses.IbotWeight);
+        Tensor total = ((dinoGlobal * Num(globalShare)).Plus(dinoLocal * Num(localShare * weights.Local)) * Num(_losses.DinoWeight)).Plus(koleo * Num(_losses.KoLeoWeight * PretrainBatch.GlobalCropsPerImage)).Plus(ibot * Num(_losses.IbotWeight));
 
         Tensor none = zeros_like(total);
         (Tensor gramLoss, Tensor? masked, Tensor? unmasked) = gram?.Loss(global.Patches, part, targets.Features) ?? (none, null, null);
-        if (gram is not null) total = total + gramLoss * Num(weights.Gram);
+        if (gram is not null) total = total.Plus(gramLoss * Num(weights.Gram));
         Tensor terms = stack([total.detach(), dinoGlobal.detach(), dinoLocal.detach(), ibot.detach(), koleo.detach(), gramLoss.detach(), masked ?? none, unmasked ?? none, none, none]); // [10]
         return (total.MoveToOuterDisposeScope(), terms.detach().MoveToOuterDisposeScope());
     }
@@ -67,11 +65,11 @@ internal sealed class StudentPass(PretrainNetwork network, StudentTeacherConfig 
         BackboneOutput output = network.Backbone.ForwardTraining([part.GlobalCrops], [null], random, settings.RecomputeActivations)[0];
         Tensor classes = Distance(network.DinoHead.Bottleneck(output.ClassToken), targets.Classes);
         Tensor patches = Distance(network.IbotHead.Bottleneck(output.Patches.flatten(0, 1)), targets.Patches); // from [G·B·P, D]
-        Tensor total = classes * Num(_losses.DinoWeight) + patches * Num(_losses.IbotWeight), none = zeros_like(total);
+        Tensor total = (classes * Num(_losses.DinoWeight)).Plus(patches * Num(_losses.IbotWeight)), none = zeros_like(total);
         Tensor terms = stack([total.detach(), none, none, none, none, none, none, none, classes.detach(), patches.detach()]); // [10]
         return (total.MoveToOuterDisposeScope(), terms.detach().MoveToOuterDisposeScope());
 
-        static Tensor Distance(Tensor student, Tensor teacher) => Num(1) - (student.to(ScalarType.Float32) * teacher).sum(-1).mean();
+        static Tensor Distance(Tensor student, Tensor teacher) => (-(student.to(ScalarType.Float32) * teacher).sum(-1).mean()).Plus(Num(1));
     }
 
     private (Tensor Global, Tensor Local) Dino(Tensor globalTokens, Tensor localTokens, Targets targets, PretrainBatch part)

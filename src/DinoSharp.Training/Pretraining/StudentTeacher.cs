@@ -142,7 +142,7 @@ public sealed class StudentTeacher : IDisposable
             using var inner = NewDisposeScope();
             (Tensor total, Tensor found) = LearnsFeatures ? pass.RunFeatures(parts[i], targets[i], random) : pass.Run(parts[i], targets[i], weights, hidePatches: Frozen is null, random);
             (total / Num(parts.Length)).backward();
-            terms = (terms is null ? found / Num(parts.Length) : terms + found / Num(parts.Length)).MoveToOuterDisposeScope();
+            terms = (terms is null ? found / Num(parts.Length) : terms.Plus(found / Num(parts.Length))).MoveToOuterDisposeScope();
         }
 
         (string Name, Parameter[] Parameters)[] modules = [.. StudentNetwork.Parts];

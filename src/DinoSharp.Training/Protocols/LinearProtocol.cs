@@ -97,8 +97,8 @@ public static class LinearProtocol
 
         void Update(Tensor parameter, Tensor velocity, Tensor gradient, double cosine)
         {
-            if (options.WeightDecay > 0) gradient = gradient + (parameter * Num(options.WeightDecay));
-            velocity.mul_(Num(options.Momentum)).add_(gradient);
+            if (options.WeightDecay > 0) gradient = gradient.Plus(parameter * Num(options.WeightDecay));
+            velocity.mul_(Num(options.Momentum)).add_(gradient, Num(1));
             parameter.sub_(velocity * rates * Num(cosine));
         }
 
@@ -123,5 +123,5 @@ public static class LinearProtocol
     }
 
     // [G, K, D] · [B, D] → [G, K, B]
-    private static Tensor Logits(Tensor weight, Tensor bias, Tensor x) => weight.view(-1, weight.shape[2]).matmul(x.t()).view(weight.shape[0], weight.shape[1], -1) + bias;
+    private static Tensor Logits(Tensor weight, Tensor bias, Tensor x) => weight.view(-1, weight.shape[2]).matmul(x.t()).view(weight.shape[0], weight.shape[1], -1).Plus(bias);
 }

@@ -102,12 +102,12 @@ internal sealed class PlainBackbone : Backbone
         (long height, long width) = (gray.shape[2], gray.shape[3]);
         Tensor dx = padded.narrow(2, 1, height).narrow(3, 2, width) - padded.narrow(2, 1, height).narrow(3, 0, width); // [B, 1, H, W]
         Tensor dy = padded.narrow(2, 2, height).narrow(3, 1, width) - padded.narrow(2, 0, height).narrow(3, 1, width); // the same
-        Tensor size = (dx.square() + dy.square()).sqrt();
-        Tensor angle = (dy.atan2(dx) / Num(Math.PI) + Num(1)).remainder(Num(1)) * Num(Orientations) - Num(0.5); // unsigned, −½ … 8½
+        Tensor size = dx.pow(Num(2)).Plus(dy.pow(Num(2))).sqrt();
+        Tensor angle = (dy.atan2(dx) / Num(Math.PI)).Plus(Num(1)).remainder(Num(1)) * Num(Orientations) - Num(0.5); // unsigned, −½ … 8½
         Tensor lower = angle.floor(), share = angle - lower;
-        Tensor first = lower.remainder(Num(Orientations)).to(ScalarType.Int64), second = (lower + Num(1)).remainder(Num(Orientations)).to(ScalarType.Int64);
+        Tensor first = lower.remainder(Num(Orientations)).to(ScalarType.Int64), second = lower.Plus(Num(1)).remainder(Num(Orientations)).to(ScalarType.Int64);
         Tensor votes = zeros(gray.shape[0], Orientations, height, width, device: gray.device)
-            .scatter_add(1, first, size * (Num(1) - share)).scatter_add(1, second, size * share); // [B, 9, H, W]
+            .scatter_add(1, first, size * (-share).Plus(Num(1))).scatter_add(1, second, size * share); // [B, 9, H, W]
         Tensor blocks = nn.functional.unfold(nn.functional.avg_pool2d(votes, Cell), 2, stride: 2); // [B, 36, P]
         return Unit(Unit(blocks).clamp(max: Num(Clip)));
     }

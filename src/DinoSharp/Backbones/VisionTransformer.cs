@@ -126,7 +126,7 @@ public sealed class VisionTransformer : Backbone
         Tensor patches = _patchEmbedding.call(images).flatten(2).transpose(1, 2); // [B, P, D]
         Tensor classToken = _classToken;
         if (masks is not null) patches = where(masks.unsqueeze(-1), _maskToken.As(patches.dtype).unsqueeze(0), patches); // [B, P, D]
-        else if (training) classToken = classToken + (_maskToken * Num(0)).unsqueeze(0); // keeps the mask token in the graph, with a zero gradient
+        else if (training) classToken = classToken.Plus((_maskToken * Num(0)).unsqueeze(0)); // keeps the mask token in the graph, with a zero gradient
         long batch = images.shape[0];
         Tensor prefix = classToken.expand(batch, -1, -1); // [B, 1, D]
         if (_registers is not null) prefix = cat([prefix, _registers.expand(batch, -1, -1)], 1); // [B, 1 + R, D]

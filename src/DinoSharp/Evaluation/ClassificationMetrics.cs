@@ -60,7 +60,7 @@ public static class ClassificationMetrics
         using var scope = NewDisposeScope();
         Tensor p = predicted.ne(Num(0)), t = targets.ne(Num(0));
         if (!p.shape.SequenceEqual(t.shape)) throw new DinoSharpException($"predictions are [{string.Join(", ", p.shape)}], targets [{string.Join(", ", t.shape)}]");
-        Tensor both = (p & t).sum([0]).to(ScalarType.Float64), either = (p.sum([0]) + t.sum([0])).to(ScalarType.Float64); // [K]
+        Tensor both = (p & t).sum([0]).to(ScalarType.Float64), either = p.sum([0]).Plus(t.sum([0])).to(ScalarType.Float64); // [K]
         double macro = (Num(2) * both / either).data<double>().Where(f1 => !double.IsNaN(f1)).DefaultIfEmpty(double.NaN).Average();
         return ((Num(2) * both.sum() / either.sum()).item<double>(), macro);
     }

@@ -20,6 +20,6 @@ public static class FlipAugmentation
         if (predictions.shape[0] % 2 != 0) throw new DinoSharpException($"{predictions.shape[0]} predictions are no pairs of plain and mirrored ones");
         using var scope = NewDisposeScope();
         Tensor[] halves = predictions.chunk(2);
-        return ((halves[0] + halves[1].flip(-1)) / Num(2)).MoveToOuterDisposeScope();
+        return (halves[0].Plus(halves[1].flip(-1)) / Num(2)).MoveToOuterDisposeScope();
     }
 }

@@ -39,7 +39,7 @@ internal static class NearestNeighbors
             using var piece = NewDisposeScope();
             Tensor product = queries.matmul(keys.narrow(0, start, rows).t()); // [q, rows]
             (Tensor values, Tensor places) = product.topk((int)Math.Min(k, rows), 1); // [q, k]
-            places = places + Num(start);
+            places = places.Plus(Num(start));
             if (best is not null)
             {
                 Tensor candidates = cat([best, values], 1), candidateIndices = cat([bestIndices!, places], 1);

@@ -34,7 +34,7 @@ internal sealed class BatchNorm : nn.Module<Tensor, Tensor>
     /// <param name="x">[B, C, h, w]</param>
     public Tensor ForwardTraining(Tensor x)
     {
-        using (no_grad()) _batches.add_(Num(1));
+        using (no_grad()) _batches.add_(Num(1), Num(1));
         return nn.functional.batch_norm(x, _runningMean, _runningVariance, _weight, _bias, training: true, Momentum, Epsilon); // [B, C, h, w]
     }
 

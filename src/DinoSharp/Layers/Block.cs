@@ -48,8 +48,8 @@ internal sealed class Block : nn.Module
     public Tensor Forward(Tensor x, RotaryTables? rope)
     {
         using var scope = NewDisposeScope();
-        x = x + AttentionBranch(x, rope); // [B, N, D]
-        x = x + FeedForwardBranch(x); // [B, N, D]
+        x = x.Plus(AttentionBranch(x, rope)); // [B, N, D]
+        x = x.Plus(FeedForwardBranch(x)); // [B, N, D]
         return x.MoveToOuterDisposeScope();
     }
 

@@ -62,7 +62,7 @@ internal sealed class DeformableAttention : nn.Module
             Tensor grid = (location * Num(2) - Num(1)).transpose(1, 2).reshape(batch * _heads, queries, _points, 2); // [B·A, Q, points, 2]
             Tensor samples = nn.functional.grid_sample(map, grid, GridSampleMode.Bilinear, GridSamplePaddingMode.Zeros, align_corners: false); // [B·A, V/A, Q, points]
             Tensor weight = weights.select(3, l).transpose(1, 2).reshape(batch * _heads, 1, queries, _points); // [B·A, 1, Q, points]
-            sum.add_((samples * weight).sum(-1));
+            sum.add_((samples * weight).sum(-1), Num(1));
             start += h * w;
         }
 
@@ -76,8 +76,8 @@ internal sealed class DeformableAttention : nn.Module
         using var scope = NewDisposeScope();
         Tensor[] maps = [.. shapes.Select(s =>
         {
-            Tensor y = (arange(Num(s.H), dtype: ScalarType.Float32, device: device) + Num(0.5)) / Num(s.H); // [h]
-            Tensor x = (arange(Num(s.W), dtype: ScalarType.Float32, device: device) + Num(0.5)) / Num(s.W); // [w]
+            Tensor y = arange(Num(0), Num(s.H), Num(1), dtype: ScalarType.Float32, device: device).Plus(Num(0.5)) / Num(s.H); // [h]
+            Tensor x = arange(Num(0), Num(s.W), Num(1), dtype: ScalarType.Float32, device: device).Plus(Num(0.5)) / Num(s.W); // [w]
             return stack([x.unsqueeze(0).expand(s.H, s.W), y.unsqueeze(1).expand(s.H, s.W)], -1).flatten(0, 1); // [h·w, 2]
         })];
         return cat(maps, 0).unsqueeze(0).unsqueeze(2).MoveToOuterDisposeScope(); // [1, Σ h·w, 1, 2]
@@ -86,7 +86,7 @@ internal sealed class DeformableAttention : nn.Module
     // Offsets count cells of the map, or for a box fractions of half its size per point.
     private Tensor Locations(Tensor reference, Tensor offset, long h, long w)
     {
-        if (reference.shape[^1] == 2) return reference + offset / tensor(new float[] { w, h }, device: offset.device); // [B, Q, A, points, 2]
-        return reference.narrow(-1, 0, 2) + offset / Num(_points) * reference.narrow(-1, 2, 2) * Num(0.5); // [B, Q, A, points, 2]
+        if (reference.shape[^1] == 2) return reference.Plus(offset / tensor(new float[] { w, h }, device: offset.device)); // [B, Q, A, points, 2]
+        return reference.narrow(-1, 0, 2).Plus(offset / Num(_points) * reference.narrow(-1, 2, 2) * Num(0.5)); // [B, Q, A, points, 2]
     }
 }

@@ -24,8 +24,8 @@ internal static class MapResize
     {
         if (x.shape[2] == height && x.shape[3] == width) return x.narrow(2, top, count); // [1, C, count, width]
         using var scope = NewDisposeScope();
-        Tensor rows = (arange(Num(top), Num(top + count), dtype: ScalarType.Float32, device: x.device) + Num(0.5)) * Num(2.0 / height) - Num(1); // [count]
-        Tensor columns = (arange(Num(width), dtype: ScalarType.Float32, device: x.device) + Num(0.5)) * Num(2.0 / width) - Num(1); // [width]
+        Tensor rows = arange(Num(top), Num(top + count), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2.0 / height) - Num(1); // [count]
+        Tensor columns = arange(Num(0), Num(width), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2.0 / width) - Num(1); // [width]
         Tensor grid = stack([columns.unsqueeze(0).expand(count, width), rows.unsqueeze(1).expand(count, width)], -1).unsqueeze(0); // [1, count, width, 2]
         return nn.functional.grid_sample(x, grid, GridSampleMode.Bilinear, GridSamplePaddingMode.Border, align_corners: false).MoveToOuterDisposeScope(); // [1, C, count, width]
     }

@@ -30,7 +30,7 @@ internal sealed class Norm : nn.Module<Tensor, Tensor>
         if (_bias is not null) return nn.functional.layer_norm(x, [_weight.shape[0]], _weight.As(x.dtype), _bias.As(x.dtype), _epsilon); // [..., D]
         using var scope = NewDisposeScope();
         Tensor wide = x.to(ScalarType.Float32);
-        Tensor scale = (wide.square().mean([-1], keepdim: true) + Num(_epsilon)).rsqrt(); // [..., 1]
+        Tensor scale = wide.pow(Num(2)).mean([-1], keepdim: true).Plus(Num(_epsilon)).rsqrt(); // [..., 1]
         return ((wide * scale).to(x.dtype) * _weight.As(x.dtype)).MoveToOuterDisposeScope(); // [..., D]
     }
 }

@@ -48,7 +48,7 @@ internal sealed class RotaryPositions : nn.Module
 
     private Tensor Augment(Tensor coordinates, Generator random)
     {
-        if (_config.ShiftCoordinates is double shift) coordinates = coordinates + Draw(2, shift, coordinates, random);
+        if (_config.ShiftCoordinates is double shift) coordinates = coordinates.Plus(Draw(2, shift, coordinates, random));
         if (_config.JitterCoordinates is double jitter) coordinates = coordinates * Draw(2, Math.Log(jitter), coordinates, random).exp();
         if (_config.RescaleCoordinates is double rescale) coordinates = coordinates * Draw(1, Math.Log(rescale), coordinates, random).exp();
         return coordinates; // [P, 2]

@@ -35,7 +35,7 @@ internal sealed class RotaryTables : IDisposable
     {
         using var scope = NewDisposeScope();
         Tensor v = x.to(Cos.dtype);
-        Tensor turned = v * Cos + v.roll(v.shape[^1] / 2, -1) * SignedSin; // [B, A, N, E]
+        Tensor turned = (v * Cos).Plus(v.roll(v.shape[^1] / 2, -1) * SignedSin); // [B, A, N, E]
         return turned.to(x.dtype).MoveToOuterDisposeScope();
     }
 

@@ -1,4 +1,5 @@
 using TorchSharp;
+using static TorchSharp.torch;
 
 namespace DinoSharp.Layers;
 
@@ -6,7 +7,8 @@ namespace DinoSharp.Layers;
 /// <remarks>
 /// TorchSharp 0.107 passes the native handle of a <see cref="Scalar"/> to libtorch and forgets the object before the call returns. A garbage collection in these
 /// microseconds lets its finalizer free the number that libtorch is about to read: "Unknown scalar type", "Expected false to be true", or a wrong number without a word.
-/// The last <see cref="Kept"/> numbers of a thread therefore stay referenced. docs/decisions/0031-scalars.md; the implicit conversions are banned in src/BannedSymbols.txt.
+/// The last <see cref="Kept"/> numbers of a thread therefore stay referenced. Some operations of TorchSharp make such a number of their own, even a + b of two tensors
+/// (it multiplies b by 1); they have a stand-in here. docs/decisions/0031-scalars.md; <c>ScalarsTests</c> finds every place that goes around.
 /// </remarks>
 internal static class Scalars
 {
@@ -16,7 +18,6 @@ internal static class Scalars
     [ThreadStatic] private static Scalar?[]? _recent;
     [ThreadStatic] private static int _next;
 
-#pragma warning disable RS0030 // the one place where numbers become scalars
     /// <summary>A floating-point number.</summary>
     public static Scalar Num(double value) => Keep(value);
 
@@ -25,7 +26,12 @@ internal static class Scalars
 
     /// <summary>A truth value.</summary>
     public static Scalar Num(bool value) => Keep(value);
-#pragma warning restore RS0030
+
+    /// <summary>a + b; c - x is (-x).Plus(c).</summary>
+    public static Tensor Plus(this Tensor a, Tensor b) => a.add(b, Num(1));
+
+    /// <summary>a + b.</summary>
+    public static Tensor Plus(this Tensor a, Scalar b) => a.add(b, Num(1));
 
     private static Scalar Keep(Scalar value)
     {

@@ -51,7 +51,7 @@ internal static class SinePositions
     {
         Tensor count = valid.cumsum(axis, type: ScalarType.Float32); // [B, h, w]
         Tensor position = count - Num(offset);
-        if (normalize) position = position / (count.narrow(axis, count.shape[axis] - 1, 1) + Num(1e-6));
+        if (normalize) position = position / count.narrow(axis, count.shape[axis] - 1, 1).Plus(Num(1e-6));
         return position * Num(2 * Math.PI);
     }
 }

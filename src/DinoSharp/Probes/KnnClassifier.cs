@@ -126,7 +126,7 @@ public sealed class KnnClassifier : IDisposable
             using var piece = NewDisposeScope();
             long count = Math.Min(rows, neighbors.shape[0] - start);
             Tensor targets = _targets.index_select(0, neighbors.narrow(0, start, count).flatten()).view(count, -1, Classes); // [m, k, K]
-            scores.narrow(0, start, count).add_(weights.narrow(0, start, count).unsqueeze(1).bmm(targets).squeeze(1)); // [m, K]
+            scores.narrow(0, start, count).add_(weights.narrow(0, start, count).unsqueeze(1).bmm(targets).squeeze(1), Num(1)); // [m, K]
         }
     }
 

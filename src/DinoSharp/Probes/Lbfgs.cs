@@ -74,7 +74,7 @@ internal static class Lbfgs
         }
 
         if (pairs.Last is { } last) q.mul_(Num(1 / (last.Value.Rho * Dot(last.Value.Y, last.Value.Y))));
-        foreach ((Tensor s, Tensor y, double rho) in pairs) q.add_(s * Num(alphas.Pop() - (rho * Dot(y, q))));
+        foreach ((Tensor s, Tensor y, double rho) in pairs) q.add_(s * Num(alphas.Pop() - (rho * Dot(y, q))), Num(1));
         return q;
     }
 
@@ -85,7 +85,7 @@ internal static class Lbfgs
         double noise = 1e-15 * Math.Abs(value); // near the optimum, differences of values are rounding; then the slope alone decides (Hager and Zhang 2005)
         for (int trial = 0; trial < MaxTrials; trial++)
         {
-            Tensor candidate = x + (direction * Num(length));
+            Tensor candidate = x.Plus(direction * Num(length));
             (double newValue, Tensor gradient) = objective(candidate);
             double newSlope = Dot(direction, gradient);
             bool lower = newValue <= value + (Decrease * length * slope) || (newValue <= value + noise && newSlope <= ((2 * Decrease) - 1) * slope);

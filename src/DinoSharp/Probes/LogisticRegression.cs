@@ -93,10 +93,10 @@ public sealed class LogisticRegression : IDisposable
             throw new DinoSharpException($"features must be [N, {Weight.shape[1]}] as those of the training, found [{string.Join(", ", features.shape)}]");
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        Tensor logits = features.detach().to(ScalarType.Float64).matmul(Weight.t()) + Intercept; // [N, K]
+        Tensor logits = features.detach().to(ScalarType.Float64).matmul(Weight.t()).Plus(Intercept); // [N, K]
         return (Form switch
         {
-            LogisticForm.Binary => cat([Num(1) - logits.sigmoid(), logits.sigmoid()], 1), // [N, 2]
+            LogisticForm.Binary => cat([(-logits.sigmoid()).Plus(Num(1)), logits.sigmoid()], 1), // [N, 2]
             LogisticForm.Multinomial => logits.softmax(1),
             _ => logits.sigmoid(),
         }).MoveToOuterDisposeScope();
@@ -138,7 +138,7 @@ public sealed class LogisticRegression : IDisposable
         {
             using var step = NewDisposeScope();
             Tensor weight = parameters.narrow(0, 0, outputs * width).view(outputs, width), intercept = parameters.narrow(0, outputs * width, outputs); // [K, D], [K]
-            Tensor logits = x.matmul(weight.t()) + intercept; // [N, K]
+            Tensor logits = x.matmul(weight.t()).Plus(intercept); // [N, K]
             Tensor loss, error; // error: derivative by the logits [N, K]
             if (form == LogisticForm.Multinomial)
             {
@@ -153,14 +153,14 @@ public sealed class LogisticRegression : IDisposable
                 error = logits.sigmoid() - targets;
             }
 
-            Tensor gradient = cat([((error.t().matmul(x) / Num(samples)) + (weight * Num(penalty))).flatten(), error.sum([0]) / Num(samples)]); // [K·D + K]
-            double value = (loss / Num(samples)).item<double>() + (penalty / 2 * weight.square().sum().item<double>());
+            Tensor gradient = cat([(error.t().matmul(x) / Num(samples)).Plus(weight * Num(penalty)).flatten(), error.sum([0]) / Num(samples)]); // [K·D + K]
+            double value = (loss / Num(samples)).item<double>() + (penalty / 2 * weight.pow(Num(2)).sum().item<double>());
             return (value, gradient.MoveToOuterDisposeScope());
         }
 
         Tensor from = start is null
             ? zeros(outputs * (width + 1), dtype: ScalarType.Float64)
-            : cat([start.Weight.flatten(), start.Intercept + start.Weight.matmul(mean)]); // [K·D + K]
+            : cat([start.Weight.flatten(), start.Intercept.Plus(start.Weight.matmul(mean))]); // [K·D + K]
         (Tensor best, _, _) = Lbfgs.Minimize(Objective, from, options.MaxIterations, options.Tolerance);
         Tensor bestWeight = best.narrow(0, 0, outputs * width).view(outputs, width).clone(); // [K, D]
         Tensor bestIntercept = best.narrow(0, outputs * width, outputs) - bestWeight.matmul(mean); // [K]

@@ -180,7 +180,7 @@ public sealed class ImageIndex : IDisposable
                 }
             }
 
-            foreach (Tensor block in best.OrderBy(b => b.Key).Select(b => b.Value)) scores.AddRange((Num(1) - block.mean([1])).clamp(Num(0), Num(2)).data<float>().ToArray());
+            foreach (Tensor block in best.OrderBy(b => b.Key).Select(b => b.Value)) scores.AddRange((-block.mean([1])).Plus(Num(1)).clamp(Num(0), Num(2)).data<float>().ToArray());
             progress?.Report(scores.Count);
         }
 

@@ -29,7 +29,7 @@ internal static class PhotometricDistortion
     }
 
     /// <summary>v + β, clipped.</summary>
-    public static Tensor Brightness(Tensor image, double beta) => Truncated(image, x => x.add_(Num((float)beta)));
+    public static Tensor Brightness(Tensor image, double beta) => Truncated(image, x => x.add_(Num((float)beta), Num(1)));
 
     /// <summary>v·α, clipped: around black, not around the mean.</summary>
     public static Tensor Contrast(Tensor image, double alpha) => Truncated(image, x => x.mul_(Num((float)alpha)));

@@ -23,7 +23,7 @@ public static class ChangeDetection
         using var quiet = no_grad();
         Tensor a = Unit(before), b = Unit(after); // [h, w, D]
         Tensor similarity = minimum(Best(a, b, tolerance), Best(b, a, tolerance)); // [h, w]
-        return new HeatMap(before.Height, before.Width, (Num(1) - similarity).clamp(Num(0), Num(2)).contiguous().data<float>().ToArray(), after.Geometry);
+        return new HeatMap(before.Height, before.Width, (-similarity).Plus(Num(1)).clamp(Num(0), Num(2)).contiguous().data<float>().ToArray(), after.Geometry);
     }
 
     // Two files of one scene differ by rounding and compression; vectors that close show the same.

@@ -18,7 +18,7 @@ internal static class SecondEigenvector
         long count = weights.shape[0];
         Tensor scale = weights.sum([1]).rsqrt(); // [P]
         Tensor first = nn.functional.normalize(scale.reciprocal(), dim: 0); // [P]
-        Tensor start = nn.functional.normalize(WithoutFirst(arange(Num(count), dtype: ScalarType.Float32).mul(Num(0.7548777)).frac() - Num(0.5)), dim: 0); // any vector that is no symmetry of the graph
+        Tensor start = nn.functional.normalize(WithoutFirst(arange(Num(0), Num(count), Num(1), dtype: ScalarType.Float32).mul(Num(0.7548777)).frac() - Num(0.5)), dim: 0); // any vector that is no symmetry of the graph
         for (int restart = 0; restart < MaxRestarts; restart++)
         {
             using var round = NewDisposeScope();

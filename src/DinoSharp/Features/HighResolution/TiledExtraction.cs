@@ -50,10 +50,10 @@ internal static class TiledExtraction
             Tensor down = tensor(TileGrid.Fade(h, overlap, row == 0, row == grid.Tops.Length - 1), device: Patches.device).reshape(1, h, 1, 1); // [1, th, 1, 1]
             Tensor along = tensor(TileGrid.Fade(w, overlap, column == 0, column == grid.Lefts.Length - 1), device: Patches.device).reshape(1, 1, w, 1); // [1, 1, tw, 1]
             Tensor weight = down * along; // [1, th, tw, 1]
-            Window(Patches).add_(layer.Patches.reshape(1, h, w, -1) * weight); // [1, th, tw, D]
-            Window(Weights).add_(weight);
-            ClassToken.add_(layer.ClassToken);
-            Registers.add_(layer.Registers);
+            Window(Patches).add_(layer.Patches.reshape(1, h, w, -1) * weight, Num(1)); // [1, th, tw, D]
+            Window(Weights).add_(weight, Num(1));
+            ClassToken.add_(layer.ClassToken, Num(1));
+            Registers.add_(layer.Registers, Num(1));
             _tiles++;
 
             Tensor Window(Tensor sum) => sum.narrow(1, grid.Tops[row] / Stride, h).narrow(2, grid.Lefts[column] / Stride, w);

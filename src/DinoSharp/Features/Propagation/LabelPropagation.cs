@@ -75,11 +75,11 @@ internal static class LabelPropagation
     public static Tensor Neighborhood(int width, int row, int rows, int from, int count, PropagationOptions options)
     {
         using var scope = NewDisposeScope();
-        Tensor columns = arange(Num(width), dtype: ScalarType.Float64);
-        Tensor dy = arange(Num(row), Num(row + rows), dtype: ScalarType.Float64).view(-1, 1, 1, 1) - arange(Num(from), Num(from + count), dtype: ScalarType.Float64).view(1, 1, -1, 1); // [rows, 1, count, 1]
+        Tensor columns = arange(Num(0), Num(width), Num(1), dtype: ScalarType.Float64);
+        Tensor dy = arange(Num(row), Num(row + rows), Num(1), dtype: ScalarType.Float64).view(-1, 1, 1, 1) - arange(Num(from), Num(from + count), Num(1), dtype: ScalarType.Float64).view(1, 1, -1, 1); // [rows, 1, count, 1]
         Tensor dx = columns.view(1, -1, 1, 1) - columns.view(1, 1, 1, -1); // [1, w, 1, w]
         double radius = options.Radius ?? double.PositiveInfinity;
-        Tensor distance = options.Shape == NeighborhoodShape.Circle ? (dy.square() + dx.square()).sqrt() : maximum(dy.abs(), dx.abs()); // [rows, w, count, w]
+        Tensor distance = options.Shape == NeighborhoodShape.Circle ? dy.pow(Num(2)).Plus(dx.pow(Num(2))).sqrt() : maximum(dy.abs(), dx.abs()); // [rows, w, count, w]
         return distance.le(Num(radius)).view(rows * width, count * width).MoveToOuterDisposeScope();
     }
 }

@@ -100,7 +100,7 @@ internal sealed class PatchMemory : nn.Module
             nearest.Add(rows.matmul(_patches.t()).max(1).values.MoveToOuterDisposeScope()); // [n]
         }
 
-        return (Num(1) - cat(nearest).view(layers[^1].GridHeight, layers[^1].GridWidth)).clamp_min(Num(0)).MoveToOuterDisposeScope(); // [h, w]
+        return (-cat(nearest).view(layers[^1].GridHeight, layers[^1].GridWidth)).Plus(Num(1)).clamp_min(Num(0)).MoveToOuterDisposeScope(); // [h, w]
     }
 
     /// <summary>Mean of the largest hundredth of the distances, one at least.</summary>

@@ -54,12 +54,12 @@ public sealed record DepthBins(double MinMeters, double MaxMeters, BinSpacing Sp
     internal Tensor ToMeters(Tensor scores)
     {
         using var scope = NewDisposeScope();
-        if (scores.shape[1] == 1) return (scores.relu() + Num(MinMeters)).MoveToOuterDisposeScope();
+        if (scores.shape[1] == 1) return scores.relu().Plus(Num(MinMeters)).MoveToOuterDisposeScope();
         Tensor centers = Centers((int)scores.shape[1], scores.device).to(scores.dtype); // [bins]
         if (Weighting == BinWeighting.MixLog) return MixLogMean(scores, centers).MoveToOuterDisposeScope();
         Tensor positive = Weighting switch
         {
-            BinWeighting.Linear => scores.relu() + Num(0.1),
+            BinWeighting.Linear => scores.relu().Plus(Num(0.1)),
             BinWeighting.Sigmoid => scores.sigmoid(),
             _ => scores,
         };
@@ -76,7 +76,7 @@ public sealed record DepthBins(double MinMeters, double MaxMeters, BinSpacing Sp
             double far = MaxMeters / MixLogScale;
             Tensor log = linspace(Math.Log(MinMeters), Math.Log(far), bins, device: device).exp(); // [bins]
             Tensor blend = linspace(1.0, 0.0, bins, device: device); // [bins]
-            return (blend * log + (Num(1.0) - blend) * linspace(MinMeters, far, bins, device: device)).MoveToOuterDisposeScope();
+            return (blend * log).Plus((-blend).Plus(Num(1.0)) * linspace(MinMeters, far, bins, device: device)).MoveToOuterDisposeScope();
         }
 
         Tensor centers = Spacing == BinSpacing.Linear
@@ -88,7 +88,7 @@ public sealed record DepthBins(double MinMeters, double MaxMeters, BinSpacing Sp
     // After the ReLU no score is negative, so the shift of the original (which guards against that) is always its floor of 1e-8.
     private static Tensor MixLogMean(Tensor scores, Tensor centers)
     {
-        Tensor positive = scores.relu() + Num(1e-8); // [B, bins, h, w]
+        Tensor positive = scores.relu().Plus(Num(1e-8)); // [B, bins, h, w]
         Tensor sum = positive.sum(1, keepdim: true); // [B, 1, h, w]
         Tensor weights = positive / where(sum.isfinite(), sum, ones_like(sum)).clamp_min(Num(1e-12)); // [B, bins, h, w]
         Tensor mean = (weights * centers.clamp_min(Num(1e-12)).view(1, -1, 1, 1)).sum(1, keepdim: true); // [B, 1, h, w]

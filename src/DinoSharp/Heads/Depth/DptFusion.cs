@@ -26,7 +26,7 @@ internal sealed class DptFusion : nn.Module
     public Tensor Forward(Tensor x, Tensor? level)
     {
         using var scope = NewDisposeScope();
-        if (level is not null) x = x + _unit1!.call(MapResize.Bilinear(level, x.shape[2], x.shape[3])); // [B, C, h, w]
+        if (level is not null) x = x.Plus(_unit1!.call(MapResize.Bilinear(level, x.shape[2], x.shape[3]))); // [B, C, h, w]
         x = MapResize.DoubleAligned(_unit2.call(x)); // [B, C, 2h, 2w]
         return _project.call(x).MoveToOuterDisposeScope();
     }
@@ -49,6 +49,6 @@ internal sealed class DptResidualUnit : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor u)
     {
         using var scope = NewDisposeScope();
-        return (u + _conv2.call(_conv1.call(u.relu()).relu())).MoveToOuterDisposeScope(); // [B, C, h, w]
+        return u.Plus(_conv2.call(_conv1.call(u.relu()).relu())).MoveToOuterDisposeScope(); // [B, C, h, w]
     }
 }

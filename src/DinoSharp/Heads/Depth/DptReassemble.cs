@@ -42,7 +42,7 @@ internal sealed class DptReassemble : nn.Module
     {
         using var scope = NewDisposeScope();
         Tensor patches = features.Patches; // [B, P, D]
-        if (_readout == DptReadout.Add) patches = patches + features.ClassToken.unsqueeze(1); // [B, P, D]
+        if (_readout == DptReadout.Add) patches = patches.Plus(features.ClassToken.unsqueeze(1)); // [B, P, D]
         if (_readouts is not null) patches = _readouts[level].Forward(patches, features.ClassToken); // [B, P, D]
         Tensor map = patches.transpose(1, 2).reshape(patches.shape[0], -1, features.GridHeight, features.GridWidth); // [B, D, h, w]
         if (_norms is not null) map = training ? _norms[level].ForwardTraining(map) : _norms[level].call(map);
@@ -86,6 +86,6 @@ internal sealed class DptReadoutProjection : nn.Module
         using var scope = NewDisposeScope();
         Tensor ofPatches = nn.functional.linear(patches, _linear.Weight.narrow(1, 0, _width)); // [B, P, D]
         Tensor ofClass = nn.functional.linear(classToken, _linear.Weight.narrow(1, _width, _width), _linear.Bias); // [B, D]
-        return nn.functional.gelu(ofPatches + ofClass.unsqueeze(1)).MoveToOuterDisposeScope(); // [B, P, D]
+        return nn.functional.gelu(ofPatches.Plus(ofClass.unsqueeze(1))).MoveToOuterDisposeScope(); // [B, P, D]
     }
 }

@@ -50,7 +50,7 @@ internal abstract class BoxSpace
     private protected static (Tensor X, Tensor Y) Centers(Tensor map)
     {
         long h = map.shape[1], w = map.shape[2];
-        Tensor y = arange(Num(h), dtype: ScalarType.Float32, device: map.device) + Num(0.5), x = arange(Num(w), dtype: ScalarType.Float32, device: map.device) + Num(0.5);
+        Tensor y = arange(Num(0), Num(h), Num(1), dtype: ScalarType.Float32, device: map.device).Plus(Num(0.5)), x = arange(Num(0), Num(w), Num(1), dtype: ScalarType.Float32, device: map.device).Plus(Num(0.5));
         return (x.unsqueeze(0).expand(h, w).reshape(1, h * w), y.unsqueeze(1).expand(h, w).reshape(1, h * w));
     }
 }
@@ -66,11 +66,11 @@ internal sealed class PixelBoxSpace(Tensor padding, int stride) : BoxSpace(paddi
     {
         using var scope = NewDisposeScope();
         Tensor center = references.narrow(-1, 0, 2), size = references.narrow(-1, 2, 2); // [B, Q, 2]
-        center = center + size * deltas.narrow(-1, 0, 2);
+        center = center.Plus(size * deltas.narrow(-1, 0, 2));
         size = size * deltas.narrow(-1, 2, 2).clamp(Num(-MaxLogScale), Num(MaxLogScale)).exp();
         Tensor limit = Sizes.narrow(-1, 0, 2); // [B, 1, 2]
-        Tensor from = (center - Num(0.5) * size).clamp_min(Num(0)).minimum(limit), to = (center + Num(0.5) * size).clamp_min(Num(0)).minimum(limit); // [B, Q, 2]
-        return cat([(from + to) * Num(0.5), to - from], -1).MoveToOuterDisposeScope(); // [B, Q, 4]
+        Tensor from = (center - Num(0.5) * size).clamp_min(Num(0)).minimum(limit), to = center.Plus(Num(0.5) * size).clamp_min(Num(0)).minimum(limit); // [B, Q, 2]
+        return cat([from.Plus(to) * Num(0.5), to - from], -1).MoveToOuterDisposeScope(); // [B, Q, 4]
     }
 
     public override Tensor Pixels(Tensor references) => references;
@@ -96,14 +96,14 @@ internal sealed class LogitBoxSpace(Tensor padding, int stride) : BoxSpace(paddi
 {
     private const double Epsilon = 1e-5;
 
-    public override Tensor FromProposal(Tensor proposals, Tensor deltas) => (proposals + deltas).sigmoid(); // [B, T, 4]
+    public override Tensor FromProposal(Tensor proposals, Tensor deltas) => proposals.Plus(deltas).sigmoid(); // [B, T, 4]
 
     public override Tensor Refine(Tensor references, Tensor deltas)
     {
         using var scope = NewDisposeScope();
         Tensor inside = references.clamp(Num(0), Num(1)); // [B, Q, 4]
-        Tensor logit = (inside.clamp_min(Num(Epsilon)) / (Num(1) - inside).clamp_min(Num(Epsilon))).log();
-        return (deltas + logit).sigmoid().MoveToOuterDisposeScope();
+        Tensor logit = (inside.clamp_min(Num(Epsilon)) / (-inside).Plus(Num(1)).clamp_min(Num(Epsilon))).log();
+        return deltas.Plus(logit).sigmoid().MoveToOuterDisposeScope();
     }
 
     public override Tensor Pixels(Tensor references) => references * Sizes;
@@ -120,7 +120,7 @@ internal sealed class LogitBoxSpace(Tensor padding, int stride) : BoxSpace(paddi
 
     protected override Tensor Inside(Tensor boxes) => boxes.gt(Num(0.01)).logical_and(boxes.lt(Num(0.99))); // [B, T, 4]
 
-    protected override Tensor Finish(Tensor boxes) => (boxes / (Num(1) - boxes)).log();
+    protected override Tensor Finish(Tensor boxes) => (boxes / (-boxes).Plus(Num(1))).log();
 
     protected override Tensor Unusable(Tensor finest, DetrConfig config) => full([1], Num(double.PositiveInfinity), dtype: ScalarType.Float32, device: finest.device);
 }

@@ -67,9 +67,9 @@ internal sealed class CenterHead : nn.Module
         (long h, long w) = (layers[0].GridHeight, layers[0].GridWidth);
         Tensor x = cat([.. layers.Select(l => MapResize.Bilinear(l.PatchMap(), h, w))], 1); // [B, C, h, w]
         x = _reduce.call(training ? _norm.ForwardTraining(x) : _norm.call(x)).relu(); // [B, W, h, w]
-        x = x + _mixNorm.call(_mix.call(x)).relu();
+        x = x.Plus(_mixNorm.call(_mix.call(x)).relu());
         x = MapResize.Bilinear(x, CellsPerPatch * h, CellsPerPatch * w); // [B, W, 2h, 2w]
-        x = x + _fineNorm.call(_fine.call(x)).relu();
+        x = x.Plus(_fineNorm.call(_fine.call(x)).relu());
         Tensor heat = _heatOutput.call(_heatHidden.call(x).relu()); // [B, K, 2h, 2w]
         Tensor sides = _sideOutput.call(_sideHidden.call(x).relu()).clamp(Num(-MaxLogSide), Num(MaxLogSide)).exp() * Num((double)patchPixels / CellsPerPatch); // [B, 4, 2h, 2w]
         return new CenterMaps(heat.MoveToOuterDisposeScope(), sides.MoveToOuterDisposeScope());

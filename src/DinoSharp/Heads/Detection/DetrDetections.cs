@@ -20,7 +20,7 @@ internal static class DetrDetections
         (Tensor scores, Tensor index) = probabilities.flatten().topk((int)Math.Min(count, probabilities.numel())); // [K]
         Tensor labels = index % Num(classes), boxes = stage.Boxes[image].index_select(0, index.div(Num(classes), RoundingMode.floor)); // [K], [K, 4]
         Tensor center = boxes.narrow(1, 0, 2), half = boxes.narrow(1, 2, 2) * Num(0.5); // [K, 2]
-        Tensor corners = cat([center - half, center + half], 1); // [K, 4]
+        Tensor corners = cat([center - half, center.Plus(half)], 1); // [K, 4]
         Tensor size = tensor(new float[] { width, height, width, height }, device: corners.device); // [4]
         corners = pixelBoxes ? corners.clamp_min(Num(0)).minimum(size) : corners * size;
         return (scores.MoveToOuterDisposeScope(), labels.MoveToOuterDisposeScope(), corners.MoveToOuterDisposeScope());

@@ -41,9 +41,9 @@ internal sealed class DetrEncoderLayer : nn.Module
     public Tensor Forward(Tensor x, Tensor positions, Tensor padding)
     {
         using var scope = NewDisposeScope();
-        Tensor located = x + positions; // [B, N, D]
-        x = _norm1.call(x + _attention.Forward(located, located, x, padding.unsqueeze(1).unsqueeze(1)));
-        return _norm2.call(x + _linear2.call(_linear1.call(x).relu())).MoveToOuterDisposeScope();
+        Tensor located = x.Plus(positions); // [B, N, D]
+        x = _norm1.call(x.Plus(_attention.Forward(located, located, x, padding.unsqueeze(1).unsqueeze(1))));
+        return _norm2.call(x.Plus(_linear2.call(_linear1.call(x).relu()))).MoveToOuterDisposeScope();
     }
 }
 
@@ -83,16 +83,16 @@ internal sealed class DetrDecoderLayer : nn.Module
         using var scope = NewDisposeScope();
         if (_preNorm)
         {
-            t = t + Self(_norm2.call(t)); // [B, Q, D]
-            t = t + _crossAttention.Forward(_norm1.call(t) + positions, boxes, memory);
-            return (t + Think(_norm3.call(t))).MoveToOuterDisposeScope();
+            t = t.Plus(Self(_norm2.call(t))); // [B, Q, D]
+            t = t.Plus(_crossAttention.Forward(_norm1.call(t).Plus(positions), boxes, memory));
+            return t.Plus(Think(_norm3.call(t))).MoveToOuterDisposeScope();
         }
 
-        t = _norm2.call(t + Self(t)); // [B, Q, D]
-        t = _norm1.call(t + _crossAttention.Forward(t + positions, boxes, memory));
-        return _norm3.call(t + Think(t)).MoveToOuterDisposeScope();
+        t = _norm2.call(t.Plus(Self(t))); // [B, Q, D]
+        t = _norm1.call(t.Plus(_crossAttention.Forward(t.Plus(positions), boxes, memory)));
+        return _norm3.call(t.Plus(Think(t))).MoveToOuterDisposeScope();
 
-        Tensor Self(Tensor x) => _selfAttention.Forward(x + positions, x + positions, x, blocked);
+        Tensor Self(Tensor x) => _selfAttention.Forward(x.Plus(positions), x.Plus(positions), x, blocked);
         Tensor Think(Tensor x) => _linear2.call(_linear1.call(x).relu());
     }
 }

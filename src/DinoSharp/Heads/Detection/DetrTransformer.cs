@@ -72,7 +72,7 @@ internal sealed class DetrTransformer : nn.Module
     public (DetrStage Proposals, IReadOnlyList<DetrStage> Layers) Forward(Tensor map, Tensor positions, Tensor padding, Tensor? contents, int queries, bool separate)
     {
         using var scope = NewDisposeScope();
-        Tensor located = positions.flatten(2).transpose(1, 2) + _levelEmbedding; // [B, N, D]
+        Tensor located = positions.flatten(2).transpose(1, 2).Plus(_levelEmbedding); // [B, N, D]
         Tensor memory = map.flatten(2).transpose(1, 2), flatPadding = padding.flatten(1); // [B, N, D], [B, N]
         if (_encoder is not null) memory = _encoder.Forward(memory, located, flatPadding);
 
@@ -90,7 +90,7 @@ internal sealed class DetrTransformer : nn.Module
         Tensor[] halves = _queryPositionNorm.call(_queryPosition.call(embedding)).chunk(2, -1); // each [B, Q, D]
         Tensor content = contents is null ? halves[1] : contents.narrow(0, 0, count).unsqueeze(0).expand(map.shape[0], -1, -1); // [B, Q, D]
         Tensor? blocked = separate ? SeparateGroups(count, _config.Queries, map.device) : null; // [Q, Q]
-        var cells = new DetrMemory(memory + located, memory, flatPadding, map.shape[2], map.shape[3]);
+        var cells = new DetrMemory(memory.Plus(located), memory, flatPadding, map.shape[2], map.shape[3]);
         IReadOnlyList<DetrStage> layers = _decoder.Forward(content, halves[0], references, cells, space, blocked);
         return (proposals.MoveToOuterDisposeScope(), [.. layers.Select(l => l.MoveToOuterDisposeScope())]);
     }
@@ -98,7 +98,7 @@ internal sealed class DetrTransformer : nn.Module
     private static Tensor SeparateGroups(int count, int first, Device device)
     {
         using var scope = NewDisposeScope();
-        Tensor group = arange(Num(count), device: device).ge(Num(first)); // [Q]
+        Tensor group = arange(Num(0), Num(count), Num(1), device: device).ge(Num(first)); // [Q]
         return group.unsqueeze(0).not_equal(group.unsqueeze(1)).MoveToOuterDisposeScope(); // [Q, Q]
     }
 

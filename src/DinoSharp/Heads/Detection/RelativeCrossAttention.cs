@@ -37,7 +37,7 @@ internal sealed class RelativeCrossAttention : nn.Module
     {
         using var scope = NewDisposeScope();
         Tensor bias = Bias(boxes, memory.Height, memory.Width); // [B, A, Q, N]
-        bias = bias + memory.Padding.to(bias.dtype).unsqueeze(1).unsqueeze(1) * Num(PaddingBias);
+        bias = bias.Plus(memory.Padding.to(bias.dtype).unsqueeze(1).unsqueeze(1) * Num(PaddingBias));
         Tensor q = Split(_query.call(query)), k = Split(_key.call(memory.Keys)), v = Split(_value.call(memory.Values)); // [B, A, Q or N, E]
         Tensor mixed = nn.functional.scaled_dot_product_attention(q, k, v, bias); // [B, A, Q, E]
         return _output.call(mixed.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope(); // [B, Q, D]
@@ -47,17 +47,17 @@ internal sealed class RelativeCrossAttention : nn.Module
     {
         using var scope = NewDisposeScope();
         Tensor center = boxes.narrow(-1, 0, 2), half = boxes.narrow(-1, 2, 2) * Num(0.5); // [B, Q, 2]
-        Tensor from = center - half, to = center + half; // [B, Q, 2]
+        Tensor from = center - half, to = center.Plus(half); // [B, Q, 2]
         Tensor columns = _columns.call(Edges(0, w)).permute(0, 3, 1, 2); // [B, A, Q, w]
         Tensor rows = _rows.call(Edges(1, h)).permute(0, 3, 1, 2); // [B, A, Q, h]
-        return (rows.unsqueeze(-1) + columns.unsqueeze(-2)).flatten(-2).MoveToOuterDisposeScope(); // [B, A, Q, N]
+        return rows.unsqueeze(-1).Plus(columns.unsqueeze(-2)).flatten(-2).MoveToOuterDisposeScope(); // [B, A, Q, N]
 
         Tensor Edges(int axis, long cells)
         {
-            Tensor positions = (arange(Num(cells), dtype: ScalarType.Float32, device: boxes.device) + Num(0.5)) * Num(DetrConfig.Stride); // [cells]
+            Tensor positions = arange(Num(0), Num(cells), Num(1), dtype: ScalarType.Float32, device: boxes.device).Plus(Num(0.5)) * Num(DetrConfig.Stride); // [cells]
             Tensor edges = stack([from.select(-1, axis), to.select(-1, axis)], -1).unsqueeze(2); // [B, Q, 1, 2]
             Tensor distance = edges - positions.view(1, 1, -1, 1); // [B, Q, cells, 2]
-            return _distance == BoxDistance.Linear ? distance : distance.sign() * (distance.abs() + Num(1)).log2() / Num(3);
+            return _distance == BoxDistance.Linear ? distance : distance.sign() * distance.abs().Plus(Num(1)).log2() / Num(3);
         }
     }
 

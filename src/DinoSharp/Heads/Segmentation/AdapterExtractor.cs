@@ -37,8 +37,8 @@ internal sealed class AdapterExtractor : nn.Module
     public Tensor Forward(Tensor tokens, Tensor references, Tensor features, (long H, long W) grid, IReadOnlyList<(long H, long W)> shapes)
     {
         using var scope = NewDisposeScope();
-        tokens = tokens + _attention.Forward(_queryNorm.call(tokens), references, _featureNorm.call(features), [grid]); // [B, T, D]
-        return (tokens + _feedForward.Forward(_feedForwardNorm.call(tokens), shapes)).MoveToOuterDisposeScope();
+        tokens = tokens.Plus(_attention.Forward(_queryNorm.call(tokens), references, _featureNorm.call(features), [grid])); // [B, T, D]
+        return tokens.Plus(_feedForward.Forward(_feedForwardNorm.call(tokens), shapes)).MoveToOuterDisposeScope();
     }
 }
 

@@ -61,8 +61,8 @@ internal sealed class MaskDecoder : nn.Module
     {
         using var scope = NewDisposeScope();
         long batch = maskFeatures.shape[0];
-        Tensor[] memory = [.. levels.Select((m, l) => m.flatten(2).transpose(1, 2) + _levelEmbedding.Weight[l])]; // each [B, h·w, D]
-        Tensor[] keys = [.. levels.Select((m, l) => memory[l] + SinePositions.Grid(m.shape[2], m.shape[3], (int)m.shape[1], m.device).flatten(2).transpose(1, 2))]; // each [B, h·w, D]
+        Tensor[] memory = [.. levels.Select((m, l) => m.flatten(2).transpose(1, 2).Plus(_levelEmbedding.Weight[l]))]; // each [B, h·w, D]
+        Tensor[] keys = [.. levels.Select((m, l) => memory[l].Plus(SinePositions.Grid(m.shape[2], m.shape[3], (int)m.shape[1], m.device).flatten(2).transpose(1, 2)))]; // each [B, h·w, D]
         Tensor queries = _queryFeatures.Weight.unsqueeze(0).expand(batch, -1, -1); // [B, Q, D]
         Tensor positions = _queryPositions.Weight.unsqueeze(0); // [1, Q, D]
         var predictions = new List<MaskPredictions> { Predict(queries, maskFeatures) };
@@ -112,8 +112,8 @@ internal sealed class MaskDecoder : nn.Module
 
         public Tensor Forward(Tensor x, Tensor positions)
         {
-            Tensor located = x + positions; // [B, Q, D]
-            return _norm.call(x + _attention.Forward(located, located, x));
+            Tensor located = x.Plus(positions); // [B, Q, D]
+            return _norm.call(x.Plus(_attention.Forward(located, located, x)));
         }
     }
 
@@ -131,7 +131,7 @@ internal sealed class MaskDecoder : nn.Module
         }
 
         public Tensor Forward(Tensor x, Tensor positions, Tensor keys, Tensor values, Tensor blocked) =>
-            _norm.call(x + _attention.Forward(x + positions, keys, values, blocked)); // [B, Q, D]
+            _norm.call(x.Plus(_attention.Forward(x.Plus(positions), keys, values, blocked))); // [B, Q, D]
     }
 
     private sealed class FeedForwardLayer : nn.Module<Tensor, Tensor>
@@ -152,7 +152,7 @@ internal sealed class MaskDecoder : nn.Module
         public override Tensor forward(Tensor x)
         {
             using var scope = NewDisposeScope();
-            return _norm.call(x + _linear2.call(_linear1.call(x).relu())).MoveToOuterDisposeScope(); // [B, Q, D]
+            return _norm.call(x.Plus(_linear2.call(_linear1.call(x).relu()))).MoveToOuterDisposeScope(); // [B, Q, D]
         }
     }
 }

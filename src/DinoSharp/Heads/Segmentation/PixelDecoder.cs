@@ -33,7 +33,7 @@ internal sealed class PixelDecoder : nn.Module
         using var scope = NewDisposeScope();
         Tensor[] levels = _encoder.Forward([.. Enumerable.Range(0, 3).Select(i => _inputs[i].call(pyramid[3 - i]))]); // each [B, D, h, w]
         Tensor finest = pyramid[0];
-        Tensor merged = _lateral[0].call(finest) + MapResize.Bilinear(levels[2], finest.shape[2], finest.shape[3]); // [B, D, H/4, W/4]
+        Tensor merged = _lateral[0].call(finest).Plus(MapResize.Bilinear(levels[2], finest.shape[2], finest.shape[3])); // [B, D, H/4, W/4]
         Tensor maskFeatures = _maskFeature.call(_outputs[0].call(merged).relu()); // [B, M, H/4, W/4]
         return (maskFeatures.MoveToOuterDisposeScope(), [.. levels.Select(l => l.MoveToOuterDisposeScope())]);
     }
@@ -103,7 +103,7 @@ internal sealed class DeformableEncoder : nn.Module
         using var scope = NewDisposeScope();
         (long H, long W)[] shapes = [.. maps.Select(m => (m.shape[2], m.shape[3]))];
         Tensor x = cat([.. maps.Select(Tokens)], 1); // [B, S, D]
-        Tensor positions = cat([.. maps.Select((m, l) => Tokens(SinePositions.Grid(m.shape[2], m.shape[3], (int)m.shape[1], m.device)) + _levelEncoding[l])], 1); // [1, S, D]
+        Tensor positions = cat([.. maps.Select((m, l) => Tokens(SinePositions.Grid(m.shape[2], m.shape[3], (int)m.shape[1], m.device)).Plus(_levelEncoding[l]))], 1); // [1, S, D]
         Tensor references = DeformableAttention.CellCenters(shapes, x.device); // [1, S, 1, 2]
         foreach (Layer layer in _stack.Layers) x = layer.Forward(x, positions, references, shapes);
         return [.. x.split([.. shapes.Select(s => s.H * s.W)], 1)
@@ -149,8 +149,8 @@ internal sealed class DeformableEncoder : nn.Module
         public Tensor Forward(Tensor x, Tensor positions, Tensor references, IReadOnlyList<(long H, long W)> shapes)
         {
             using var scope = NewDisposeScope();
-            x = _norm1.call(x + _attention.Forward(x + positions, references, x, shapes)); // [B, S, D]
-            return _norm2.call(x + _linear2.call(_linear1.call(x).relu())).MoveToOuterDisposeScope();
+            x = _norm1.call(x.Plus(_attention.Forward(x.Plus(positions), references, x, shapes))); // [B, S, D]
+            return _norm2.call(x.Plus(_linear2.call(_linear1.call(x).relu()))).MoveToOuterDisposeScope();
         }
     }
 }

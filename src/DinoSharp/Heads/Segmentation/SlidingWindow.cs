@@ -33,8 +33,8 @@ internal sealed record SlidingWindow(int CropHeight, int CropWidth, int StrideHe
                 long h = Math.Min(cropHeight, height - top), w = Math.Min(cropWidth, width - left);
                 Tensor scores = score(image.narrow(2, top, h).narrow(3, left, w)).cpu(); // [B, C, h, w]
                 sum ??= zeros([scores.shape[0], scores.shape[1], height, width]).MoveToOtherDisposeScope(scope); // [B, C, H, W]
-                sum.narrow(2, top, h).narrow(3, left, w).add_(scores);
-                count.narrow(2, top, h).narrow(3, left, w).add_(Num(1));
+                sum.narrow(2, top, h).narrow(3, left, w).add_(scores, Num(1));
+                count.narrow(2, top, h).narrow(3, left, w).add_(Num(1), Num(1));
             }
         }
 

@@ -41,15 +41,15 @@ internal sealed class ViTAdapter : nn.Module
         using var scope = NewDisposeScope();
         (long H, long W)[] shapes = [(height / 8, width / 8), (height / 16, width / 16), (height / 32, width / 32)];
         Tensor[] prior = _prior.Forward(images); // each [B, D, h, w]
-        Tensor tokens = cat([.. Enumerable.Range(0, 3).Select(l => prior[l + 1].flatten(2).transpose(1, 2) + _levelEmbedding[l])], 1); // [B, T, D]
+        Tensor tokens = cat([.. Enumerable.Range(0, 3).Select(l => prior[l + 1].flatten(2).transpose(1, 2).Plus(_levelEmbedding[l]))], 1); // [B, T, D]
         Tensor references = DeformableAttention.CellCenters(shapes, images.device); // [1, T, 1, 2]
         for (int i = 0; i < 4; i++) tokens = _interactions[i].Forward(tokens, references, features[i], shapes);
 
         Tensor[] maps = [.. tokens.split([.. shapes.Select(s => s.H * s.W)], 1)
             .Select((part, i) => part.transpose(1, 2).reshape(part.shape[0], part.shape[2], shapes[i].H, shapes[i].W))]; // each [B, D, h, w]
-        Tensor finest = _up.call(maps[0]) + prior[0]; // [B, D, H/4, W/4]
+        Tensor finest = _up.call(maps[0]).Plus(prior[0]); // [B, D, H/4, W/4]
         BatchNorm[] norms = [_norm1, _norm2, _norm3, _norm4];
-        return [.. maps.Prepend(finest).Select((map, i) => norms[i].call(map + MapResize.Bilinear(features[i].PatchMap(), map.shape[2], map.shape[3])).MoveToOuterDisposeScope())];
+        return [.. maps.Prepend(finest).Select((map, i) => norms[i].call(map.Plus(MapResize.Bilinear(features[i].PatchMap(), map.shape[2], map.shape[3]))).MoveToOuterDisposeScope())];
     }
 
     /// <summary>One layer of the backbone enters; the last interaction looks twice more.</summary>

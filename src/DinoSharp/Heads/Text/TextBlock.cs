@@ -31,9 +31,9 @@ internal sealed class TextBlock : nn.Module<Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         Tensor y = _attention.call(_norm1.call(x)); // [B, N, D]
-        x = x + (_scale1 is null ? y : _scale1.call(y));
+        x = x.Plus(_scale1 is null ? y : _scale1.call(y));
         y = _mlp.call(_norm2.call(x));
-        return (x + (_scale2 is null ? y : _scale2.call(y))).MoveToOuterDisposeScope();
+        return x.Plus(_scale2 is null ? y : _scale2.call(y)).MoveToOuterDisposeScope();
     }
 
     private sealed class CausalAttention : nn.Module<Tensor, Tensor>

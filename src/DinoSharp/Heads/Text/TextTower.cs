@@ -57,7 +57,7 @@ internal sealed class TextTower : nn.Module
         {
             if (ids.shape[1] > _positions.shape[0]) throw new DinoSharpException($"the text tower takes {_positions.shape[0]} tokens, the text has {ids.shape[1]}; tokenize with that context length");
             using var scope = NewDisposeScope();
-            Tensor x = _tokens.Lookup(ids) + _positions.narrow(0, 0, ids.shape[1]); // [B, N, D]
+            Tensor x = _tokens.Lookup(ids).Plus(_positions.narrow(0, 0, ids.shape[1])); // [B, N, D]
             foreach (TextBlock block in _blocks) x = block.call(x);
             return _norm.call(x).MoveToOuterDisposeScope();
         }

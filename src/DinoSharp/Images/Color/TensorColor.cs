@@ -50,7 +50,7 @@ public static class TensorColor
     public static Tensor Solarize(Tensor images, double threshold)
     {
         using var scope = NewDisposeScope();
-        Tensor inverse = images.is_floating_point() ? Num(1) - images : Num(255) - images;
+        Tensor inverse = images.is_floating_point() ? (-images).Plus(Num(1)) : (-images).Plus(Num(255));
         return where(images >= Num(threshold), inverse, images).to(images.dtype).MoveToOuterDisposeScope();
     }
 
@@ -67,12 +67,12 @@ public static class TensorColor
         Tensor gray = range == Num(0), divisor = where(gray, ones_like(max), range);
         Tensor saturation = range / where(max == Num(0), ones_like(max), max);
         Tensor rc = (max - r) / divisor, gc = (max - g) / divisor, bc = (max - b) / divisor;
-        Tensor hue = where(r == max, bc - gc, where(g == max, Num(2) + rc - bc, Num(4) + gc - rc));
-        hue = where(gray, zeros_like(hue), ((hue / Num(6) + Num(1)) % Num(1) + Num((float)turn)) % Num(1));
-        hue = where(hue < Num(0), hue + Num(1), hue); // the remainder keeps the sign of a negative turn
+        Tensor hue = where(r == max, bc - gc, where(g == max, rc.Plus(Num(2)) - bc, gc.Plus(Num(4)) - rc));
+        hue = where(gray, zeros_like(hue), ((hue / Num(6)).Plus(Num(1)) % Num(1)).Plus(Num((float)turn)) % Num(1));
+        hue = where(hue < Num(0), hue.Plus(Num(1)), hue); // the remainder keeps the sign of a negative turn
 
         Tensor sextant = (hue * Num(6)).floor(), fraction = hue * Num(6) - sextant;
-        Tensor p = (max * (Num(1) - saturation)).clamp(Num(0), Num(1)), q = (max * (Num(1) - saturation * fraction)).clamp(Num(0), Num(1)), t = (max * (Num(1) - saturation * (Num(1) - fraction))).clamp(Num(0), Num(1));
+        Tensor p = (max * (-saturation).Plus(Num(1))).clamp(Num(0), Num(1)), q = (max * (-(saturation * fraction)).Plus(Num(1))).clamp(Num(0), Num(1)), t = (max * (-(saturation * (-fraction).Plus(Num(1)))).Plus(Num(1))).clamp(Num(0), Num(1));
         sextant = sextant.to(int64) % Num(6);
         Tensor Choose(params Tensor[] bySextant) => stack(bySextant).gather(0, sextant.unsqueeze(0)).squeeze(0); // [..., H, W]
         Tensor turned = stack([Choose(max, q, p, p, t, max), Choose(t, max, max, q, p, p), Choose(p, p, t, max, max, q)], -3); // [..., 3, H, W]
@@ -83,12 +83,12 @@ public static class TensorColor
     {
         RequireRgb(images);
         Tensor rgb = images.to(float32);
-        Tensor gray = rgb.narrow(-3, 0, 1) * Num(0.2989f) + rgb.narrow(-3, 1, 1) * Num(0.587f) + rgb.narrow(-3, 2, 1) * Num(0.114f); // [..., 1, H, W]
+        Tensor gray = (rgb.narrow(-3, 0, 1) * Num(0.2989f)).Plus(rgb.narrow(-3, 1, 1) * Num(0.587f)).Plus(rgb.narrow(-3, 2, 1) * Num(0.114f)); // [..., 1, H, W]
         return images.is_floating_point() ? gray : gray.floor();
     }
 
     private static Tensor Blend(Tensor images, Tensor other, double factor) =>
-        Finish(images.to(float32) * Num((float)factor) + other * Num((float)(1 - factor)), images);
+        Finish((images.to(float32) * Num((float)factor)).Plus(other * Num((float)(1 - factor))), images);
 
     private static Tensor Finish(Tensor values, Tensor images) => values.clamp(Num(0), Num(images.is_floating_point() ? 1 : 255)).to(images.dtype);
 
