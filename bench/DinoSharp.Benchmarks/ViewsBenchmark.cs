@@ -38,12 +38,7 @@ internal static class ViewsBenchmark
     private static IEnumerable<(string, ImageDataset)> Sources()
     {
         string pool = Path.Combine(Report.Root(), "..", "shared", "data", "pretrain");
-        if (Directory.Exists(pool))
-        {
-            yield return ("pool of 128-pixel JPEGs in tar shards", TarShards.Open(pool));
-            yield return ("the same, decoded before", new CachedDataset(new First(TarShards.Open(pool), 400), long.MaxValue));
-        }
-
+        if (Directory.Exists(pool)) yield return ("pool of 128-pixel JPEGs in tar shards", TarShards.Open(pool));
         string photos = Path.Combine(Report.Root(), "..", "shared", "data", "detection", "coco");
         if (Directory.Exists(photos)) yield return ("photographs of up to 512 pixels", ImageFolder.Open(photos, labelled: false));
         yield return ("Synthetic:, 256 pixels", new SyntheticDataset());
@@ -52,7 +47,7 @@ internal static class ViewsBenchmark
     private static string[] Load(ImageDataset data, ViewOptions views, int batch, int workers)
     {
         using var loader = new PretrainLoader(data, views, new MaskOptions(), new LoaderOptions { BatchSize = batch, Workers = workers });
-        for (int i = 0; i < 3 || (data is CachedDataset && i * batch < 2 * data.Count); i++) loader.Next().Dispose(); // compiled, and decoded
+        for (int i = 0; i < 3; i++) loader.Next().Dispose(); // compiled
         TimeSpan cpu = Environment.CpuUsage.TotalTime;
         LoaderReport before = loader.Report();
         var clock = Stopwatch.StartNew();
@@ -85,17 +80,5 @@ internal static class ViewsBenchmark
         }
 
         report.Table(["size", "", "pictures/s", "pictures per CPU second"], rows);
-    }
-
-    /// <summary>The first images of a data set.</summary>
-    private sealed class First(ImageDataset images, int count) : ImageDataset
-    {
-        public override string Name => images.Name;
-
-        public override int Count => Math.Min(count, images.Count);
-
-        public override string PathOf(int index) => images.PathOf(index);
-
-        public override ImageBuffer Read(int index) => images.Read(index);
     }
 }

@@ -69,7 +69,7 @@ internal static class CenterTargets
         long classes = maps.Heat.shape[1];
         Tensor hills = targets.narrow(1, 0, classes), sides = targets.narrow(1, classes, 4), weights = targets.narrow(1, classes + 4, 1); // [B, K, r, c], [B, 4, r, c], [B, 1, r, c]
         Tensor p = maps.Heat.sigmoid().clamp(Num(1e-4), Num(1 - 1e-4)), top = hills.eq(Num(1)).to(ScalarType.Float32); // [B, K, r, c]
-        Tensor found = (-p).Plus(Num(1)).pow(Num(2))* p.log() * top, spared = (-hills).Plus(Num(1)).pow(Num(4)) * p.pow(Num(2))* (-p).Plus(Num(1)).log() * (-top).Plus(Num(1));
+        Tensor found = (-p).Plus(Num(1)).pow(Num(2)) * p.log() * top, spared = (-hills).Plus(Num(1)).pow(Num(4)) * p.pow(Num(2)) * (-p).Plus(Num(1)).log() * (-top).Plus(Num(1));
         Tensor heat = -found.sum().Plus(spared.sum()) / top.sum().clamp_min(Num(1));
         Tensor overlap = GeneralisedIou(maps.Sides, sides); // [B, 1, r, c]
         Tensor boxes = ((-overlap).Plus(Num(1)) * weights).sum() / weights.sum().clamp_min(Num(1e-4));

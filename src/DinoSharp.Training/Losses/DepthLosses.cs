@@ -19,7 +19,7 @@ public static class DepthLosses
         Tensor g = Log(predicted) - Log(target); // [B, 1, H, W]
         g = valid is null ? g.flatten() : g.masked_select(valid); // [n]
         if (g.numel() == 0) return Nothing(predicted).MoveToOuterDisposeScope();
-        Tensor square = g.mean().pow(Num(2))* Num(0.15);
+        Tensor square = g.mean().pow(Num(2)) * Num(0.15);
         if (variance && g.numel() > 1) square = square.Plus(g.var());
         // The root has no slope at zero, where the prediction is perfect.
         return (square.item<float>() > 0 ? square.sqrt() : square.abs()).MoveToOuterDisposeScope();
