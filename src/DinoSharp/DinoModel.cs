@@ -20,7 +20,6 @@ public sealed class DinoModel : IDisposable
 {
     private readonly Device _device;
 
-
     private DinoModel(string name, ModelLoader.Loaded loaded, Device? device) =>
         (Name, Backbone, Preprocessing, Route, Fingerprint, _device) = (name, loaded.Backbone, loaded.Preprocessing, loaded.Route, loaded.Fingerprint, device ?? CPU);
 
@@ -44,7 +43,7 @@ public sealed class DinoModel : IDisposable
     /// <summary>What the process held before the first picture, when there were no buffers of earlier ones: what every estimate starts from.</summary>
     internal long ResidentBytes { get; } = Environment.WorkingSet;
 
-    /// <summary>Tells weights apart without reading them: path, size and time of the file.</summary>
+    /// <summary>Tells weights apart by their content, wherever the file lies.</summary>
     internal string Fingerprint { get; }
 
     /// <summary>Loads a model.</summary>

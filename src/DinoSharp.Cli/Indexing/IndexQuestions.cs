@@ -33,7 +33,7 @@ internal abstract class IndexQuestionVerb : Verb
         if (arguments.GetValue(_size) is int size && size != index.Settings.ImageSizePixels)
             throw new DinoSharpException($"--size {size}: {index.Folder} was made at {(index.Settings.ImageSizePixels is int own ? $"{own} pixels" : "the size its weights were made for")}; leave the option out, or build the index again with --size {size}");
         if (named is null && !needed) return null;
-        DinoModel model = DinoModel.Load(named ?? index.Settings.Model, cancel: cancel);
+        DinoModel model = DinoModel.Load(named ?? index.Settings.Model, new DinoModelOptions { Compute = Enum.Parse<ComputeType>(index.Settings.Compute) }, cancel);
         if (model.Fingerprint == index.Settings.Fingerprint) return model;
         model.Dispose();
         throw new DinoSharpException(named is null
@@ -48,6 +48,12 @@ internal abstract class IndexQuestionVerb : Verb
     {
         if (arguments.GetValue(Page) is { } page) OutputNames.Require(page, [".html", ".htm"], inputs);
         return ImageIndex.Open(arguments.GetValue(_index)!);
+    }
+
+    /// <summary>Writes the page, if one was asked for.</summary>
+    protected void Write(ParseResult arguments, Output output, string title, IReadOnlyList<IReadOnlyList<(string File, string Caption)>> rows)
+    {
+        if (arguments.GetValue(Page) is { } page && ThumbnailPage.Write(page, title, rows) is > 0 and int more) output.Warn($"{page} leaves out {more} pictures; --json names all");
     }
 
     /// <summary>Says what the question takes, and refuses what is over the limit.</summary>
@@ -85,7 +91,7 @@ internal sealed class IndexSearchVerb : IndexQuestionVerb
         var options = new EmbedOptions { ImageSizePixels = index.Settings.ImageSizePixels, Pooling = Enum.Parse<Pooling>(index.Settings.Pooling), BatchSize = 1 };
         RequireMemory(arguments, Math.Max(model.PlanEmbedding(options, null).PeakBytes, model.ResidentBytes + index.SearchBytes), output);
         IReadOnlyList<SearchHit> hits = index.Search(model.Embed(query, options, cancel), arguments.GetValue(_count));
-        if (arguments.GetValue(Page) is { } page) ThumbnailPage.Write(page, $"Pictures like {query}", [[(query, "query")], [.. hits.Select(h => (h.Item.FullPath, FormattableString.Invariant($"{h.Score:0.000}")))]]);
+        Write(arguments, output, $"Pictures like {query}", [[(query, "query")], [.. hits.Select(h => (h.Item.FullPath, FormattableString.Invariant($"{h.Score:0.000}")))]]);
         output.Show(hits.Select(h => new { path = h.Item.Path, score = h.Score }), [.. hits.Select(h => $"{h.Score:0.000}  {h.Item.Path}"), .. arguments.GetValue(Page) is { } written ? [written] : Array.Empty<string>()]);
         return Task.FromResult(ExitCode.Ok);
     }
@@ -108,8 +114,7 @@ internal sealed class IndexDuplicatesVerb : IndexQuestionVerb
         Load(arguments, index, needed: false, cancel)?.Dispose();
         RequireMemory(arguments, Environment.WorkingSet + index.CompareBytes, output);
         IReadOnlyList<DuplicateGroup> groups = await output.WithProgressAsync("comparing", index.Items.Count, progress => Task.Run(() => index.FindDuplicates((float)arguments.GetValue(_similarity), progress, cancel), CancellationToken.None));
-        if (arguments.GetValue(Page) is { } page)
-            ThumbnailPage.Write(page, $"{groups.Count} groups of nearly equal pictures", [.. groups.Select(g => g.Items.Select(i => (i.FullPath, i.Path)).ToArray())]);
+        Write(arguments, output, $"{groups.Count} groups of nearly equal pictures", [.. groups.Select(g => g.Items.Select(i => (i.FullPath, i.Path)).ToArray())]);
         output.Show(
             new { groups = groups.Select(g => new { paths = g.Items.Select(i => i.Path), lowestSimilarity = g.LowestSimilarity }), duplicates = groups.Sum(g => g.Items.Count - 1) },
             [.. groups.SelectMany(g => (string[])[.. g.Items.Select(i => i.Path), ""]), $"{groups.Count} groups, {groups.Sum(g => g.Items.Count - 1)} pictures more than needed"]);
@@ -145,7 +150,7 @@ internal sealed class IndexOutliersVerb : IndexQuestionVerb
         RequireMemory(arguments, Environment.WorkingSet + index.CompareBytes, output);
         IReadOnlyList<SearchHit> ranked = await output.WithProgressAsync("comparing", index.Items.Count, progress => Task.Run(() => index.RankOutliers(arguments.GetValue(_neighbors), progress, cancel), CancellationToken.None));
         SearchHit[] shown = [.. ranked.Take(arguments.GetValue(_count))];
-        if (arguments.GetValue(Page) is { } page) ThumbnailPage.Write(page, "Pictures that stand apart", [[.. shown.Select(h => (h.Item.FullPath, FormattableString.Invariant($"{h.Score:0.000}")))]]);
+        Write(arguments, output, "Pictures that stand apart", [[.. shown.Select(h => (h.Item.FullPath, FormattableString.Invariant($"{h.Score:0.000}")))]]);
         output.Show(shown.Select(h => new { path = h.Item.Path, score = h.Score }), shown.Select(h => $"{h.Score:0.000}  {h.Item.Path}"));
         return ExitCode.Ok;
     }

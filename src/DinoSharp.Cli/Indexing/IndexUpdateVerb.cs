@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
-using DinoSharp.Cli.Embedding;
+using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
 using DinoSharp.Features.HighResolution;
 using DinoSharp.Images;
@@ -18,7 +18,7 @@ internal sealed class IndexUpdateVerb : Verb
     private readonly Option<int?> _size = SharedOptions.Size("Side of the square to which each picture is resized [default: what the weights were made for]");
     private readonly Option<int> _batch = new("--batch") { Description = "Pictures computed at once", HelpName = "N", DefaultValueFactory = _ => 8 };
 
-    private readonly Option<long?> _maxMemory = Pictures.ResolutionOptions.MaxMemory("Most memory to use, for example 2GB: fewer pictures are then computed at once");
+    private readonly Option<long?> _maxMemory = ResolutionOptions.MaxMemory("Most memory to use, for example 2GB: fewer pictures are then computed at once");
 
     public IndexUpdateVerb(string name, string description)
         : base(name, description, $"dino index {name} photos/ --out photos.index --model dinov3-vits16")
@@ -39,20 +39,18 @@ internal sealed class IndexUpdateVerb : Verb
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string folder = arguments.GetValue(_out)!;
-        InputImages inputs = InputImages.Find(arguments.GetValue(_paths)!);
-        if (inputs.Skipped.FirstOrDefault() is { } missing) throw new DinoSharpException($"{missing.Path}: {missing.Reason}");
-        string[] files = [.. inputs.Read().Select(input => input.Name).Where(File.Exists)]; // an index names files, so members of tar shards have no place in it
+        string[] paths = arguments.GetValue(_paths)!, files = PhotoFeatures.Files(paths, mayBeEmpty: File.Exists(IndexManifest.PathIn(folder)));
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var options = new EmbedOptions { ImageSizePixels = arguments.GetValue(_size), BatchSize = arguments.GetValue(_batch) };
         (int batch, long peak) = model.PlanEmbedding(options, arguments.GetValue(_maxMemory));
         if (arguments.GetValue(_maxMemory) is not null) output.Note($"memory: {batch} pictures at once, about {ExtractionPlan.Words(peak)}");
-        var settings = new IndexSettings(model.Name, model.Fingerprint, options.Pooling.ToString(), options.ImageSizePixels);
+        var settings = new IndexSettings(model.Name, model.Fingerprint, options.Pooling.ToString(), options.ImageSizePixels, model.Compute.ToString());
         var time = Stopwatch.StartNew();
         (IndexUpdate update, int total) = await output.WithProgressAsync("indexing", files.Length, progress => Task.Run(() =>
         {
             using (IndexWriter writer = IndexWriter.Open(folder, settings))
             {
-                IndexUpdate done = writer.Update(files, batch, batches => model.EmbedBatches(batches, options, cancel).Select(Pairs), progress, cancel);
+                IndexUpdate done = writer.Update(files, batch, batches => model.EmbedBatches(batches, options, cancel).Select(Pairs), Name == "build" ? [.. paths.Where(Directory.Exists)] : null, progress, cancel);
                 using ImageIndex index = ImageIndex.Open(folder);
                 return (done, index.Items.Count);
             }

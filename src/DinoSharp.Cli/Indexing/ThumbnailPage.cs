@@ -9,16 +9,21 @@ internal static class ThumbnailPage
 {
     private const int Side = 160;
 
+    /// <summary>Pictures of a page: a browser still scrolls through some ten megabytes.</summary>
+    internal const int MostPictures = 1000;
+
     /// <summary>Writes the page; pictures that cannot be read any more are named instead of shown.</summary>
-    public static void Write(string path, string title, IReadOnlyList<IReadOnlyList<(string File, string Caption)>> rows)
+    /// <returns>How many pictures found no place on it, which it says itself.</returns>
+    public static int Write(string path, string title, IReadOnlyList<IReadOnlyList<(string File, string Caption)>> rows)
     {
         var html = new StringBuilder("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>").Append(WebUtility.HtmlEncode(title)).Append("</title><style>")
             .Append("body{font:14px sans-serif;margin:2em}section{display:flex;flex-wrap:wrap;gap:12px;border-top:1px solid #ddd;padding:12px 0}figure{margin:0;max-width:170px}figcaption{overflow-wrap:anywhere;color:#555}")
             .Append("</style><h1>").Append(WebUtility.HtmlEncode(title)).Append("</h1>\n");
-        foreach (IReadOnlyList<(string File, string Caption)> row in rows)
+        int left = MostPictures, more = Math.Max(0, rows.Sum(row => row.Count) - MostPictures);
+        foreach (IReadOnlyList<(string File, string Caption)> row in rows.TakeWhile(_ => left > 0))
         {
             html.Append("<section>");
-            foreach ((string file, string caption) in row)
+            foreach ((string file, string caption) in row.Take(left))
             {
                 html.Append("<figure>");
                 if (Thumbnail(file) is { } data) html.Append("<img alt=\"\" src=\"data:image/jpeg;base64,").Append(data).Append("\">");
@@ -26,9 +31,13 @@ internal static class ThumbnailPage
             }
 
             html.Append("</section>\n");
+            left -= row.Count;
         }
 
+        if (more > 0) html.Append("<p>").Append(more).Append(" more pictures are not shown.</p>");
+
         ImageWriter.WriteWhole(path, Encoding.UTF8.GetBytes(html.Append("</html>\n").ToString()));
+        return more;
     }
 
     private static string? Thumbnail(string file)

@@ -14,13 +14,15 @@ internal sealed class PhotoFeatures(DinoModel model, ExtractOptions size, int la
     public List<SkippedInput> Skipped { get; } = [];
 
     /// <summary>Files of folders, patterns and names, in order.</summary>
+    /// <param name="words">As given.</param>
+    /// <param name="mayBeEmpty">Whether none is fine.</param>
     /// <exception cref="DinoSharpException">There is none.</exception>
-    public static string[] Files(IEnumerable<string> words)
+    public static string[] Files(IEnumerable<string> words, bool mayBeEmpty = false)
     {
         InputImages inputs = InputImages.Find(words);
         if (inputs.Skipped.FirstOrDefault() is { } missing) throw new DinoSharpException($"{missing.Path}: {missing.Reason}");
-        string[] files = [.. inputs.Read().Select(input => input.Name)];
-        return files.Length > 0 ? files : throw new DinoSharpException($"there is no picture in {string.Join(", ", words)}; in folders, files count whose names end in {string.Join(", ", InputImages.Extensions)}");
+        string[] files = [.. inputs.Read().Select(input => input.Name).Where(File.Exists)]; // members of tar shards have no file
+        return files.Length > 0 || mayBeEmpty ? files : throw new DinoSharpException($"there is no picture in {string.Join(", ", words)}; in folders, files count whose names end in {string.Join(", ", InputImages.Extensions)}");
     }
 
     /// <summary>The patches of a picture, and the picture.</summary>

@@ -51,4 +51,5 @@ internal sealed record IndexManifest
 /// <param name="Fingerprint">Tells other weights of the same name apart.</param>
 /// <param name="Pooling">Which tokens the vector is made of.</param>
 /// <param name="ImageSizePixels">Side of the square that the network sees; null: what the weights were made for.</param>
-public sealed record IndexSettings(string Model, string Fingerprint, string Pooling, int? ImageSizePixels);
+/// <param name="Compute">Precision of the matrix products.</param>
+public sealed record IndexSettings(string Model, string Fingerprint, string Pooling, int? ImageSizePixels, string Compute = nameof(ComputeType.Float32));

@@ -25,7 +25,7 @@ internal sealed class IndexWriter : IDisposable
     private readonly Dictionary<string, (IndexSegment Segment, int Row)> _byPath = new(StringComparer.Ordinal);
     private readonly Dictionary<string, (IndexSegment Segment, int Row)> _byHash = new(StringComparer.Ordinal);
     private readonly List<(IndexItem Item, float[] Vector)> _pending = [];
-    private readonly List<string> _removed = [];
+    private readonly Dictionary<string, float[]> _pendingByHash = new(StringComparer.Ordinal);
     private IndexManifest _manifest;
     private (IndexSegment Segment, float[] Vectors)? _cache;
     private DateTime _flushed = DateTime.UtcNow;
@@ -39,8 +39,7 @@ internal sealed class IndexWriter : IDisposable
     /// <exception cref="DinoSharpException">Another program is writing, the settings differ, or the folder holds other things.</exception>
     public static IndexWriter Open(string folder, IndexSettings settings)
     {
-        bool exists = File.Exists(IndexManifest.PathIn(folder));
-        if (!exists && Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any(e => !IsOurs(e)))
+        if (!File.Exists(IndexManifest.PathIn(folder)) && Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any(e => !IsOurs(e)))
             throw new DinoSharpException($"{folder} is not empty and no index; give the name of a new folder");
         FileStream fileLock;
         try
@@ -55,8 +54,9 @@ internal sealed class IndexWriter : IDisposable
 
         try
         {
+            bool exists = File.Exists(IndexManifest.PathIn(folder)); // what another writer did until a moment ago counts
             IndexManifest manifest = exists ? IndexManifest.Read(folder) : new IndexManifest { Settings = settings };
-            if (manifest.Settings != settings) throw new DinoSharpException($"{folder} was made with {Describe(manifest.Settings)}, not with {Describe(settings)}; vectors of the two cannot be compared, so use the same or build another index");
+            if (manifest.Settings with { Model = settings.Model } != settings) throw new DinoSharpException($"{folder} was made with {Describe(manifest.Settings)}, not with {Describe(settings)}; vectors of the two cannot be compared, so use the same or build another index");
             var writer = new IndexWriter(folder, fileLock, manifest);
             writer.OpenSegments();
             if (!exists) manifest.Write(folder);
@@ -73,39 +73,47 @@ internal sealed class IndexWriter : IDisposable
     /// <param name="files">Files to look at.</param>
     /// <param name="batchSize">Pictures computed at once.</param>
     /// <param name="embed">Turns batches of pictures into vectors; lazy.</param>
+    /// <param name="below">Folders whose files leave the index when they are gone, as do those that turn up under another name; null: nothing leaves it.</param>
     /// <param name="progress">Told how many files have been looked at.</param>
     /// <param name="cancel">Stops between batches; what is done is kept.</param>
-    public IndexUpdate Update(IEnumerable<string> files, int batchSize, Func<IEnumerable<IReadOnlyList<ImageSource>>, IEnumerable<IReadOnlyList<(float[]? Vector, ImageException? Error)>>> embed, IProgress<long>? progress, CancellationToken cancel)
+    public IndexUpdate Update(
+        IEnumerable<string> files, int batchSize, Func<IEnumerable<IReadOnlyList<ImageSource>>, IEnumerable<IReadOnlyList<(float[]? Vector, ImageException? Error)>>> embed, IReadOnlyList<string>? below, IProgress<long>? progress, CancellationToken cancel)
     {
         int embedded = 0, reused = 0, unchanged = 0, seen = 0;
         var skipped = new List<ImageException>();
         var waiting = new Queue<IndexItem[]>();
-        int removed = DropMissing();
+        var twins = new Dictionary<string, List<IndexItem>>(StringComparer.Ordinal); // of pictures that wait, by content
+        var known = new HashSet<string>(StringComparer.Ordinal); // content that the index had already: a gone file with it has moved
+        string[] gone = [];
         try
         {
             foreach (IReadOnlyList<(float[]? Vector, ImageException? Error)> results in embed(Batches()))
             {
                 foreach ((IndexItem item, (float[]? vector, ImageException? error)) in waiting.Dequeue().Zip(results))
                 {
+                    twins.Remove(item.Hash, out List<IndexItem>? others);
                     if (vector is null)
                     {
-                        skipped.Add(error!);
+                        skipped.AddRange([error!, .. others!.Select(other => new ImageException(other.Path, error!.Cause))]);
                         continue;
                     }
 
-                    _pending.Add((item, vector));
+                    foreach (IndexItem one in (IndexItem[])[item, .. others!]) Add(one, vector);
                     embedded++;
+                    reused += others!.Count;
                 }
 
                 FlushIfDue();
             }
+
+            gone = below is null ? [] : Gone(below, known);
         }
         finally
         {
-            Flush(); // also when stopped: what is computed is kept
+            Flush(gone); // also when stopped: what is computed is kept; what is gone leaves last, because its vectors serve those who have the same content
         }
 
-        return new IndexUpdate(embedded, reused, unchanged, removed, skipped);
+        return new IndexUpdate(embedded, reused, unchanged, gone.Length, skipped);
 
         IEnumerable<IReadOnlyList<ImageSource>> Batches()
         {
@@ -138,17 +146,37 @@ internal sealed class IndexWriter : IDisposable
             try
             {
                 var info = new FileInfo(path);
-                bool known = _byPath.TryGetValue(path, out (IndexSegment Segment, int Row) old);
-                if (known && info.Exists && old.Segment.Items[old.Row] is { } before && before.Size == info.Length && before.Modified == info.LastWriteTimeUtc)
+                bool isOld = _byPath.TryGetValue(path, out (IndexSegment Segment, int Row) old);
+                if (isOld && info.Exists && old.Segment.Items[old.Row] is { } before && before.Size == info.Length && before.Modified == info.LastWriteTimeUtc)
                 {
                     unchanged++;
+                    known.Add(before.Hash);
                     return null;
                 }
 
                 byte[] content = File.ReadAllBytes(path);
-                var item = new IndexItem(known ? old.Segment.Items[old.Row].Path : file, Convert.ToHexStringLower(SHA256.HashData(content)), info.Length, info.LastWriteTimeUtc);
-                if (!_byHash.TryGetValue(item.Hash, out (IndexSegment Segment, int Row) same)) return (item, ImageSource.FromBytes(content, file));
-                _pending.Add((item, Vector(same.Segment, same.Row)));
+                string name = !isOld ? file : old.Segment.BaseFolder == Environment.CurrentDirectory ? old.Segment.Items[old.Row].Path : path;
+                var item = new IndexItem(name, Convert.ToHexStringLower(SHA256.HashData(content)), info.Length, info.LastWriteTimeUtc);
+                if (twins.TryGetValue(item.Hash, out List<IndexItem>? others))
+                {
+                    others.Add(item);
+                    return null;
+                }
+
+                float[]? vector = _pendingByHash.GetValueOrDefault(item.Hash);
+                if (vector is null && _byHash.TryGetValue(item.Hash, out (IndexSegment Segment, int Row) same))
+                {
+                    vector = Vector(same.Segment, same.Row);
+                    known.Add(item.Hash);
+                }
+
+                if (vector is null)
+                {
+                    twins.Add(item.Hash, []);
+                    return (item, ImageSource.FromBytes(content, file));
+                }
+
+                Add(item, vector);
                 reused++;
                 FlushIfDue();
             }
@@ -168,9 +196,12 @@ internal sealed class IndexWriter : IDisposable
         _lock.Dispose();
     }
 
-    private static bool IsOurs(string entry) => Path.GetFileName(entry) is "lock" || Path.GetFileName(entry).StartsWith("part-", StringComparison.Ordinal);
+    private static bool IsOurs(string entry) => Path.GetFileName(entry) is "lock" || Path.GetFileName(entry).StartsWith("part-", StringComparison.Ordinal) || IsHalfManifest(entry);
 
-    private static string Describe(IndexSettings s) => $"{s.Model} ({s.Pooling}, {(s.ImageSizePixels is int size ? $"{size} pixels" : "default size")}, weights {s.Fingerprint})";
+    // A run that was killed while it wrote the list leaves this.
+    private static bool IsHalfManifest(string entry) => Path.GetFileName(entry).StartsWith("index.json.", StringComparison.Ordinal) && entry.EndsWith(".tmp", StringComparison.Ordinal);
+
+    private static string Describe(IndexSettings s) => $"{s.Model} ({s.Pooling}, {(s.ImageSizePixels is int size ? $"{size} pixels" : "default size")}, {s.Compute}, weights {s.Fingerprint})";
 
     private void OpenSegments()
     {
@@ -181,26 +212,33 @@ internal sealed class IndexWriter : IDisposable
         _cache = null;
         foreach (string name in _manifest.Segments) _segments.Add(IndexSegment.Open(_folder, name));
         int[][] live = ImageIndex.LiveRows(_segments);
-        for (int s = 0; s < live.Length; s++)
-        {
-            foreach (int row in live[s])
-            {
-                IndexItem item = _segments[s].Items[row];
-                _byPath[item.FullPath] = (_segments[s], row);
-                _byHash[item.Hash] = (_segments[s], row);
-            }
-        }
+        for (int s = 0; s < live.Length; s++) Know(_segments[s], live[s]);
 
         // Parts that no list names: an earlier run was stopped between writing and listing them.
-        foreach (string file in Directory.EnumerateFiles(_folder, "part-*").Where(f => !_manifest.Segments.Contains(Path.GetFileName(f)))) File.Delete(file);
+        foreach (string file in Directory.EnumerateFiles(_folder).Where(f => IsHalfManifest(f) || (Path.GetFileName(f).StartsWith("part-", StringComparison.Ordinal) && !_manifest.Segments.Contains(Path.GetFileName(f))))) File.Delete(file);
     }
 
-    private int DropMissing()
+    private void Know(IndexSegment segment, IEnumerable<int> rows)
     {
-        string[] gone = [.. _byPath.Keys.Where(path => !File.Exists(path))];
-        _removed.AddRange(gone);
-        foreach (string path in gone) _byPath.Remove(path);
-        return gone.Length;
+        foreach (int row in rows)
+        {
+            IndexItem item = segment.Items[row];
+            _byPath[item.FullPath] = (segment, row);
+            _byHash[item.Hash] = (segment, row);
+        }
+    }
+
+    private void Add(IndexItem item, float[] vector)
+    {
+        _pending.Add((item, vector));
+        _pendingByHash[item.Hash] = vector;
+    }
+
+    // Files elsewhere may be on a disk that is not plugged in, so they stay unless they have moved.
+    private string[] Gone(IReadOnlyList<string> below, HashSet<string> known)
+    {
+        string[] folders = [.. below.Select(folder => Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)) + Path.DirectorySeparatorChar)];
+        return [.. _byPath.Where(entry => !File.Exists(entry.Key) && (known.Contains(entry.Value.Segment.Items[entry.Value.Row].Hash) || folders.Any(folder => entry.Key.StartsWith(folder, StringComparison.Ordinal)))).Select(entry => entry.Key)];
     }
 
     private float[] Vector(IndexSegment segment, int row)
@@ -216,17 +254,19 @@ internal sealed class IndexWriter : IDisposable
 
     private void FlushIfDue()
     {
-        if (_pending.Count >= FlushRows || DateTime.UtcNow - _flushed > FlushInterval) Flush();
+        if (_pending.Count >= FlushRows || DateTime.UtcNow - _flushed > FlushInterval) Flush([]);
     }
 
-    private void Flush()
+    private void Flush(IReadOnlyList<string> removed)
     {
         _flushed = DateTime.UtcNow;
-        if (_pending.Count == 0 && (_removed.Count == 0 || _segments.Count == 0)) return;
+        if (_pending.Count == 0 && removed.Count == 0) return;
         int dim = _pending.Count > 0 ? _pending[0].Vector.Length : _segments[0].Dim;
-        Append([.. _pending.Select(p => p.Item)], [.. _pending.SelectMany(p => p.Vector)], dim, [.. _removed], Environment.CurrentDirectory, drop: []);
+        Append([.. _pending.Select(p => p.Item)], [.. _pending.SelectMany(p => p.Vector)], dim, removed, Environment.CurrentDirectory, drop: []);
+        _segments.Add(IndexSegment.Open(_folder, _manifest.Segments[^1]));
+        Know(_segments[^1], Enumerable.Range(0, _pending.Count));
         _pending.Clear();
-        _removed.Clear();
+        _pendingByHash.Clear();
         if (_manifest.Segments.Count - _mergedSegments > MaxSmallSegments) Merge();
     }
 

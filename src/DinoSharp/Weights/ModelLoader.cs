@@ -1,4 +1,7 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
 using DinoSharp.Backbones;
 using DinoSharp.Diagnostics;
 using DinoSharp.Images;
@@ -10,6 +13,7 @@ namespace DinoSharp.Weights;
 /// <summary>From the name of a model to a backbone with its weights: a path, published weights by name, or random ones.</summary>
 internal static class ModelLoader
 {
+    private const int SampledPerTensor = 32;
     private const string RandomPrefix = "random:", BaselinePrefix = "baseline:";
 
     // What the official model card does: a square of 256, bilinear in 8 bit.
@@ -19,7 +23,7 @@ internal static class ModelLoader
     /// <param name="Backbone">The network; the caller owns it.</param>
     /// <param name="Preprocessing">What makes a picture its input.</param>
     /// <param name="Route">What computes it.</param>
-    /// <param name="Fingerprint">Tells weights apart without reading them: path, length and time of the file.</param>
+    /// <param name="Fingerprint">Tells weights, and what is done to pictures for them, apart, wherever the file lies and whatever its time: a hash of some numbers of every tensor.</param>
     public sealed record Loaded(Backbone Backbone, Preprocessing Preprocessing, InferenceRoute Route, string Fingerprint);
 
     /// <summary>Loads a model.</summary>
@@ -50,7 +54,7 @@ internal static class ModelLoader
         Backbone backbone = weights.CreateBackbone(options.Device, cancel);
         try
         {
-            return Finish(backbone, preprocessing, $"{file.FullName} {file.Length} {file.LastWriteTimeUtc:O}", options.Compute);
+            return Finish(backbone, preprocessing, options.Compute);
         }
         catch
         {
@@ -72,7 +76,7 @@ internal static class ModelLoader
             // Drawn on the CPU, so that every device gets the same numbers.
             backbone.Initialize(new Generator(seed));
             if (options.Device is { } device) backbone.to(device);
-            return Finish(backbone, ModelCard with { Normalization = options.Normalization ?? NormalizationOf(preset), PatchSizePixels = preset.Config.PatchSizePixels }, $"{RandomPrefix}{preset.Name}:{seed}", options.Compute);
+            return Finish(backbone, ModelCard with { Normalization = options.Normalization ?? NormalizationOf(preset), PatchSizePixels = preset.Config.PatchSizePixels }, options.Compute);
         }
         catch
         {
@@ -94,13 +98,37 @@ internal static class ModelLoader
         return new Loaded(new PlainBackbone(config), preprocessing, new InferenceRoute(ComputeType.Float32, "libtorch (a baseline has no weights)"), name);
     }
 
-    private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, string fingerprint, ComputeType compute)
+    private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, ComputeType compute)
     {
+        string fingerprint = Fingerprint(backbone, preprocessing);
+
         // Our own kernels keep a second, packed copy of the weights; where that does not fit, libtorch computes. Auto holds several while it compares.
         long bytes = backbone.parameters().Sum(parameter => parameter.numel() * parameter.element_size()) * (compute == ComputeType.Auto ? 2 : 1);
         bool fits = bytes < Memory.Inspect().AvailableBytes / 2 || compute is ComputeType.BFloat16 or ComputeType.Int8;
         InferenceRoute route = fits ? backbone.PrepareForInference(compute) : new(ComputeType.Float32, "libtorch (too little memory for a packed copy of the weights)");
         return new Loaded(backbone, preprocessing, route, fingerprint);
+    }
+
+    // A few thousand numbers say which weights these are in a hundredth of the time that reading all would take.
+    private static string Fingerprint(Backbone backbone, Preprocessing preprocessing)
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Add($"{preprocessing.Order} {preprocessing.Interpolation} {preprocessing.Size} {preprocessing.CenterCropPixels} {preprocessing.PatchSizePixels}");
+        hash.AppendData(MemoryMarshal.AsBytes<float>([.. preprocessing.Normalization.Mean, .. preprocessing.Normalization.Std]));
+        foreach ((string name, TorchSharp.Modules.Parameter value) in backbone.named_parameters().OrderBy(p => p.name, StringComparer.Ordinal))
+        {
+            Add($"{name} {string.Join(' ', value.shape)}");
+            Tensor all = value.flatten(); // [n]
+            long step = Math.Max(1, all.shape[0] / SampledPerTensor);
+            float[] samples = [.. all.slice(0, 0, all.shape[0], step).to(ScalarType.Float32).cpu().contiguous().data<float>()]; // [about SampledPerTensor]
+            hash.AppendData(MemoryMarshal.AsBytes<float>(samples));
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16));
+
+        void Add(string text) => hash.AppendData(Encoding.UTF8.GetBytes(text));
     }
 
     // Each project has its own way to prepare pictures, and its users expect the numbers that go with it.

@@ -141,7 +141,9 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
 
         File.Delete(tiny.File("indexed/twin.png"));
         JsonElement added = Success(await Dino.RunAsync("index", "add", tiny.Draw("more.png", seed: 4), "--out", index, "--model", tiny.Path, "--json"));
-        Assert.Equal((3, 1, 1), (added.GetProperty("count").GetInt32(), added.GetProperty("embedded").GetInt32(), added.GetProperty("removed").GetInt32()));
+        Assert.Equal((4, 1, 0), (added.GetProperty("count").GetInt32(), added.GetProperty("embedded").GetInt32(), added.GetProperty("removed").GetInt32()));
+        JsonElement rebuilt = Success(await Dino.RunAsync("index", "build", tiny.File("indexed"), "--out", index, "--model", tiny.Path, "--json"));
+        Assert.Equal((3, 1), (rebuilt.GetProperty("count").GetInt32(), rebuilt.GetProperty("removed").GetInt32())); // more.png lies elsewhere and stays
         Assert.Contains("is no index", (await Dino.RunAsync("index", "search", tiny.File("indexed"), b)).Error);
     }
 
@@ -214,5 +216,42 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal(after, json.GetProperty("pairs")[0].GetProperty("after").GetString());
         Assert.Equal(0, json.GetProperty("pairs")[0].GetProperty("changed").GetDouble()); // equal pictures
         Assert.Equal(2, (await Run("change", before, after, "--tolerance", "-1")).Code);
+    }
+
+    [Fact]
+    public async Task AnIndexOutlivesTheMovingOfItsWeightsAndRemembersItsArithmetic()
+    {
+        string index = tiny.File("moved.index"), picture = tiny.Draw("moved/a.png"), weights = tiny.File("copy.safetensors"), other = tiny.File("elsewhere.safetensors");
+        File.Copy(tiny.Path, weights);
+        Success(await Dino.RunAsync("index", "build", tiny.File("moved"), "--out", index, "--model", weights, "--compute", "bfloat16", "--json"));
+        Assert.Contains("bfloat16", File.ReadAllText(Path.Combine(index, "index.json")), StringComparison.OrdinalIgnoreCase);
+        File.SetLastWriteTimeUtc(weights, DateTime.UtcNow.AddDays(-3));
+        JsonElement hits = Success(await Dino.RunAsync("index", "search", index, picture, "--json"));
+        Assert.Equal(1, hits[0].GetProperty("score").GetDouble(), 4);
+        File.Move(weights, other);
+        Assert.Equal(1, Success(await Dino.RunAsync("index", "search", index, picture, "--model", other, "--json"))[0].GetProperty("score").GetDouble(), 4);
+        Assert.Contains("BFloat16", (await Dino.RunAsync("index", "add", picture, "--out", index, "--model", other)).Error); // not with float32
+        Assert.Contains("whose weights are others", (await Dino.RunAsync("index", "search", index, picture, "--model", "random:dino-tiny")).Error);
+    }
+
+    [Fact]
+    public async Task AnIndexOfNothingIsRefused()
+    {
+        Directory.CreateDirectory(tiny.File("nothing"));
+        Assert.Contains("there is no picture in", (await Dino.RunAsync("index", "build", tiny.File("nothing"), "--out", tiny.File("nothing.index"), "--model", tiny.Path)).Error);
+        Assert.False(Directory.Exists(tiny.File("nothing.index")));
+        File.WriteAllText(tiny.File("nothing/shard.tar"), "");
+        Assert.Contains("there is no picture in", (await Run("discover", tiny.File("nothing"))).Error);
+    }
+
+    [Fact]
+    public void APageOfMoreThanItHoldsSaysSo()
+    {
+        string page = tiny.File("many.html");
+        (string, string)[] row = [.. Enumerable.Range(0, 700).Select(i => (tiny.File("none.png"), $"picture {i}"))];
+        Assert.Equal(400, DinoSharp.Cli.Indexing.ThumbnailPage.Write(page, "many", [row, row]));
+        string html = File.ReadAllText(page);
+        Assert.Contains("400 more pictures are not shown", html);
+        Assert.Equal(1000, html.Split("<figure>").Length - 1);
     }
 }

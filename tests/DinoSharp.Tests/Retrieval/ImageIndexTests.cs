@@ -21,6 +21,7 @@ public sealed class ImageIndexTests : IDisposable
     private string Picture(string name, params float[] vector)
     {
         string path = _folder.File(name);
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         File.WriteAllText(path, string.Join(' ', vector));
         return path;
     }
@@ -41,7 +42,7 @@ public sealed class ImageIndexTests : IDisposable
     private IndexUpdate Update(params IEnumerable<string> files)
     {
         using IndexWriter writer = IndexWriter.Open(Index, Settings);
-        return writer.Update(files, 3, Embed, null, default);
+        return writer.Update(files, 3, Embed, [_folder.Path], null, default);
     }
 
     [Fact]
@@ -99,7 +100,7 @@ public sealed class ImageIndexTests : IDisposable
             {
                 if (i == 2) stop.Cancel();
                 return r;
-            }), null, stop.Token));
+            }), [_folder.Path], null, stop.Token));
         }
 
         int before = _computed;
@@ -168,7 +169,7 @@ public sealed class ImageIndexTests : IDisposable
                 File.WriteAllText(folder.File($"{i}"), string.Join(' ', vectors[folder.File($"{i}")]));
             }
 
-            writer.Update(chunk.Select(i => folder.File($"{i}")), 7, Embed, null, default);
+            writer.Update(chunk.Select(i => folder.File($"{i}")), 7, Embed, null, null, default);
         }
 
         float[] query = Vector();
@@ -188,7 +189,7 @@ public sealed class ImageIndexTests : IDisposable
     public void OtherSettingsFoldersAndWritersAreRefused()
     {
         Update(Picture("a", 1, 0));
-        Assert.Contains("other-model", Assert.Throws<DinoSharpException>(() => IndexWriter.Open(Index, Settings with { Model = "other-model" })).Message);
+        Assert.Contains("other-model", Assert.Throws<DinoSharpException>(() => IndexWriter.Open(Index, Settings with { Model = "other-model", Fingerprint = "2" })).Message);
         using (IndexWriter.Open(Index, Settings)) Assert.Contains("another program", Assert.Throws<DinoSharpException>(() => IndexWriter.Open(Index, Settings)).Message);
         Assert.Contains("not empty", Assert.Throws<DinoSharpException>(() => IndexWriter.Open(_folder.Path, Settings)).Message);
         Assert.Contains("index build", Assert.Throws<DinoSharpException>(() => ImageIndex.Open(_folder.Path)).Message);
@@ -219,5 +220,96 @@ public sealed class ImageIndexTests : IDisposable
             index.FindDuplicates();
             index.RankOutliers();
         });
+    }
+
+    [Fact]
+    public void AChangedFileIsFoundFromAnotherFolder()
+    {
+        string path = Picture("photos/a", 1, 0), other = _folder.File("elsewhere"), before = Environment.CurrentDirectory;
+        Directory.CreateDirectory(other);
+        try
+        {
+            Environment.CurrentDirectory = _folder.Path;
+            Update(Path.Combine("photos", "a"));
+            Picture("photos/a", 0, 12); // changed
+            Environment.CurrentDirectory = other;
+            Update(path);
+        }
+        finally
+        {
+            Environment.CurrentDirectory = before;
+        }
+
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Equal(path, Assert.Single(index.Items).FullPath);
+        Assert.Equal(path, index.Items[0].Path);
+    }
+
+    [Fact]
+    public void TheSameContentIsComputedOnce()
+    {
+        string[] files = [.. Enumerable.Range(0, 8).Select(i => Picture($"{i}", i % 2, 1)), Picture("last", 5, 5)];
+        IndexUpdate update = Update(files);
+        Assert.Equal((3, 6), (update.Embedded, update.Reused));
+        Assert.Equal(3, _computed);
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Equal(files.Order(), index.Items.Select(i => i.Path).Order());
+        string[] broken = [.. new[] { "x", "y" }.Select(name => _folder.File(name))];
+        foreach (string file in broken) File.WriteAllText(file, "!");
+        Assert.Equal(broken, Update(broken).Skipped.Select(s => s.Name));
+    }
+
+    [Fact]
+    public void AMovedFolderKeepsItsVectorsThoughTheUpdateIsStopped()
+    {
+        Directory.CreateDirectory(_folder.File("old"));
+        string[] names = [.. Enumerable.Range(0, 12).Select(i => $"{i}")];
+        foreach (string name in names) Picture($"old/{name}", int.Parse(name), 1);
+        Update(names.Select(name => _folder.File($"old/{name}")));
+        Directory.Move(_folder.File("old"), _folder.File("new"));
+        using var stop = new CancellationTokenSource();
+        string[] moved = [.. names.Select(name => _folder.File($"new/{name}"))];
+        using (IndexWriter writer = IndexWriter.Open(Index, Settings))
+            Assert.Throws<OperationCanceledException>(() => writer.Update(moved.Select((file, i) => i < 4 ? file : throw new OperationCanceledException()), 3, Embed, [_folder.File("new")], null, stop.Token));
+        using (IndexWriter writer = IndexWriter.Open(Index, Settings))
+            Assert.Equal((0, 8, 4, 12), Counts(writer.Update(moved, 3, Embed, [_folder.File("new")], null, default)));
+        Assert.Equal(12, _computed);
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Equal(moved.Order(), index.Items.Select(i => i.Path).Order());
+
+        static (int, int, int, int) Counts(IndexUpdate u) => (u.Embedded, u.Reused, u.Unchanged, u.Removed);
+    }
+
+    [Fact]
+    public void WhatIsGoneElsewhereStays()
+    {
+        string a = Picture("disk/a", 1, 0), b = Picture("here/b", 0, 1), c = Picture("here/c", 1, 1);
+        Update(a, b, c);
+        File.Delete(a);
+        File.Delete(b);
+        using (IndexWriter writer = IndexWriter.Open(Index, Settings)) Assert.Equal(0, writer.Update([c], 3, Embed, null, null, default).Removed);
+        using (IndexWriter writer = IndexWriter.Open(Index, Settings)) Assert.Equal(1, writer.Update([c], 3, Embed, [_folder.File("here")], null, default).Removed);
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Equal([a, c], index.Items.Select(i => i.Path));
+    }
+
+    [Fact]
+    public void AListThatWasHalfWrittenDoesNotBlockANewIndex()
+    {
+        Directory.CreateDirectory(Index);
+        string half = Path.Combine(Index, "index.json.0123.tmp");
+        File.WriteAllText(half, "{");
+        Update(Picture("a", 1, 0));
+        Assert.False(File.Exists(half));
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Single(index.Items);
+    }
+
+    [Fact]
+    public void WeightsUnderAnotherNameAreTheSameWeights()
+    {
+        Update(Picture("a", 1, 0));
+        using (IndexWriter.Open(Index, Settings with { Model = "moved.safetensors" })) { }
+        Assert.Contains("BFloat16", Assert.Throws<DinoSharpException>(() => IndexWriter.Open(Index, Settings with { Compute = "BFloat16" })).Message);
     }
 }
