@@ -25,16 +25,19 @@ public sealed record ChangeThreshold(float Threshold, double F1, double Iou)
 
         long positives = changed.Sum(), hits = 0, alarms = 0;
         if (positives == 0) throw new DinoSharpException("the labels show no change, so no threshold can be found on them");
-        var best = new ChangeThreshold(2, 0, 0);
+        (int Bin, double F1, double Iou) best = (Bins, 0, 0);
         for (int bin = Bins - 1; bin >= 0; bin--)
         {
             hits += changed[bin];
             alarms += unchanged[bin];
             double f1 = 2.0 * hits / (hits + alarms + positives);
-            if (f1 > best.F1) best = new ChangeThreshold(2f * bin / Bins, f1, (double)hits / (positives + alarms));
+            if (f1 > best.F1) best = (bin, f1, (double)hits / (positives + alarms));
         }
 
-        return best;
+        // In the middle of the empty bins below, farthest from both sides; just below an edge, because what lies on it counts as change.
+        int below = best.Bin - 1;
+        while (below >= 0 && changed[below] + unchanged[below] == 0) below--;
+        return new ChangeThreshold(MathF.BitDecrement((best.Bin + below + 1f) / Bins), best.F1, best.Iou);
     }
 
     /// <summary>The changed pixels of a pair: 1 where the distance is above the threshold.</summary>

@@ -21,6 +21,9 @@ internal static class NetworkMemory
     // Code that is compiled on first use, decoders, the garbage of a first run.
     private const long Overhead = 28 << 20;
 
+    // What allocators round up and keep of what was given back, seen on large pictures.
+    private const double Slack = 1.05;
+
     /// <summary>Bytes that are added at the peak when the features of a picture are computed, by whatever part of the work needs most.</summary>
     /// <param name="network">The network.</param>
     /// <param name="imageSamples">Width · height · channels of the decoded picture.</param>
@@ -29,11 +32,11 @@ internal static class NetworkMemory
     /// <param name="layers">Layers that are kept.</param>
     public static long Extraction(Backbone network, long imageSamples, (int Height, int Width) input, (int Height, int Width) tile, IReadOnlyList<int> layers)
     {
-        long results = Results(network.Config, input.Height, input.Width, layers), around = Overhead + (2 * imageSamples); // decoding holds the picture twice
-        long sums = tile == input ? 0 : results;
+        long results = Results(network.Config, input.Height, input.Width, layers);
+        long sums = tile == input ? 0 : results + Results(network.Config, tile.Height, tile.Width, layers) + ((long)tile.Height * tile.Width * network.Config.InputChannels * sizeof(float)); // and of a tile its pixels and its weighted results
         long computing = Input(network.Config, input.Height, input.Width) + sums + Pass(network, tile.Height, tile.Width, layers);
         long handingOver = KeptBuffers(network, tile.Height, tile.Width) + (3 * results); // tensor, managed copy, and one for whoever works on it
-        return around + Math.Max(computing, handingOver);
+        return Reading(imageSamples, network.Config, input.Height, input.Width) + (long)(Slack * Math.Max(computing, handingOver));
     }
 
     /// <summary>The same for the attention maps of a layer.</summary>
@@ -45,8 +48,12 @@ internal static class NetworkMemory
     public static long Attention(Backbone network, long imageSamples, int height, int width, int layer)
     {
         long scores = (long)(AttentionActivations * Activation(network.Config, height, width)) + KeptBuffers(network, height, width);
-        return Overhead + (2 * imageSamples) + Input(network.Config, height, width) + Math.Max(scores, layer == 0 ? 0 : Pass(network, height, width, [layer - 1]));
+        return Reading(imageSamples, network.Config, height, width) + Input(network.Config, height, width) + Math.Max(scores, layer == 0 ? 0 : Pass(network, height, width, [layer - 1]));
     }
+
+    // Decoding holds the picture twice. Resizing goes through a picture of the new width and the old height, whose size is the geometric mean of the two.
+    private static long Reading(long imageSamples, BackboneConfig config, int height, int width) =>
+        Overhead + (2 * imageSamples) + (long)Math.Sqrt((double)imageSamples * height * width * config.InputChannels);
 
     /// <summary>Bytes that one pass over one picture or tile adds at its peak, its results included.</summary>
     /// <param name="network">The network.</param>

@@ -9,6 +9,9 @@ public static class VideoTracking
     /// <summary>The shorter side at which the original example sees the frames.</summary>
     public const int DefaultShorterSidePixels = 960;
 
+    // Operations that only following needs, the animation, and what frames leave on the managed heap until it is collected; measured, see docs/log.md.
+    private const long Overhead = 64 << 20;
+
     /// <summary>The mask of every frame after the first, each in the size of its frame. Lazy: a frame is read when its mask is asked for.</summary>
     /// <param name="model">The backbone.</param>
     /// <param name="frames">The frames; all of one size. The first is the one of which the mask is known.</param>
@@ -56,7 +59,7 @@ public static class VideoTracking
         options ??= new PropagationOptions();
         (int width, int height) = InputSize(model, frameWidth, frameHeight, shorterSidePixels, options);
         int w = width / model.Preprocessing.PatchSizePixels, h = height / model.Preprocessing.PatchSizePixels;
-        long frame = (long)w * h * model.Backbone.Config.EmbedDim * sizeof(float), context = (options.ContextLength + 2) * frame;
+        long frame = (long)w * h * model.Backbone.Config.EmbedDim * sizeof(float), context = Overhead + ((options.ContextLength + 2) * frame);
         ExtractionPlan plan = model.Plan(width, height, new ExtractOptions { ImageSizePixels = null, MaxMemoryBytes = maxMemoryBytes - context });
         long step = (3 * frame) + LabelPropagation.StepBytes(h, w, model.Backbone.Config.EmbedDim, options) + model.ResidentBytes;
         return plan with { PeakBytes = context + Math.Max(plan.PeakBytes, step), WholePeakBytes = context + Math.Max(plan.WholePeakBytes, step) };
