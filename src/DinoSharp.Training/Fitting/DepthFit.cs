@@ -51,6 +51,9 @@ public sealed record DepthFitResult : IDisposable
     /// <summary>A few validation pictures.</summary>
     public required IReadOnlyList<DepthExample> Examples { get; init; }
 
+    /// <summary>The score that is compared when ways of looking are, on any of the validation pictures.</summary>
+    internal Func<IReadOnlyList<int>, double> Resample { get; init; } = _ => double.NaN;
+
     /// <inheritdoc/>
     public void Dispose() => Head.Dispose();
 }
@@ -59,6 +62,7 @@ public sealed record DepthFitResult : IDisposable
 public static class DepthFit
 {
     private const int Examples = 6, Bins = 256, MostStepsWithoutVariance = 100;
+    private const int DptBins = 64; // its scores have the size of the picture: 256 of them would take gigabytes in a step
     private const double GradientWeight = 0.5;
 
     /// <summary>Fits and scores.</summary>
@@ -87,7 +91,7 @@ public static class DepthFit
         Device device = model.Backbone.parameters().First().device;
         DepthEstimator head = options.Decoder == DenseDecoder.Linear
             ? new DepthEstimator(model.Backbone, input, new LinearDepthHead([.. input.Layers.Select(model.Backbone.Config.LayerWidth)], Bins, device: device).Kept(), bins)
-            : new DepthEstimator(model.Backbone, input, new DptHead(DenseTraining.Dpt(model, input, Bins), device).Kept(), bins);
+            : new DepthEstimator(model.Backbone, input, new DptHead(DenseTraining.Dpt(model, input, DptBins), device).Kept(), bins);
         try
         {
             head.BackboneName = model.Name;
@@ -173,6 +177,7 @@ public static class DepthFit
             ConstantAbsoluteRelative = constant.Average(),
             FinalLoss = 0,
             Counts = (data.Train.Count, scores.Count),
+            Resample = items => items.Average(i => scores[i].Delta1),
             Groups = groups?.Distinct().Count(),
             Computed = store.Computed,
             Unreadable = data.Unreadable,

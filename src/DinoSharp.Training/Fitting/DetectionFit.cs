@@ -47,6 +47,9 @@ public sealed record DetectionFitResult : IDisposable
     /// <summary>A few validation pictures.</summary>
     public required IReadOnlyList<DetectedExample> Examples { get; init; }
 
+    /// <summary>The score that is compared when ways of looking are, on any of the validation pictures.</summary>
+    internal Func<IReadOnlyList<int>, double> Resample { get; init; } = _ => double.NaN;
+
     /// <inheritdoc/>
     public void Dispose() => Head.Dispose();
 }
@@ -158,6 +161,6 @@ public static class DetectionFit
         DetectionScores scores = evaluation.Score();
         ConfidenceInterval ap = Bootstrap.Interval(images.Length, evaluation.AveragePrecision, set.Groups, Resamples);
         head.Metrics = new Dictionary<string, double> { ["ap"] = ap.Value, ["ap_low"] = ap.Low, ["ap_high"] = ap.High, ["ap50"] = scores.Ap50, ["n"] = images.Length };
-        return new DetectionFitResult { Head = head, Ap = ap, Scores = scores, FinalLoss = 0, Counts = (0, images.Length), Groups = set.Groups?.Distinct().Count(), Computed = store.Computed, Unreadable = [], Unseen = [], Examples = examples };
+        return new DetectionFitResult { Head = head, Ap = ap, Scores = scores, FinalLoss = 0, Counts = (0, images.Length), Resample = evaluation.AveragePrecision, Groups = set.Groups?.Distinct().Count(), Computed = store.Computed, Unreadable = [], Unseen = [], Examples = examples };
     }
 }

@@ -13,7 +13,7 @@ namespace DinoSharp.Training.Fitting;
 /// <summary>What to try on which sample.</summary>
 public sealed record AdvisorOptions
 {
-    /// <summary>Sides of the square input to try; null: the model's own and half as much again.</summary>
+    /// <summary>Sides of the input to try; null: the model's own and half as much again, or for dense tasks 384 and 512.</summary>
     public IReadOnlyList<int>? Sizes { get; init; }
 
     /// <summary>Most pictures of each class.</summary>
@@ -21,6 +21,12 @@ public sealed record AdvisorOptions
 
     /// <summary>Neighbours that vote.</summary>
     public int Neighbors { get; init; } = 5;
+
+    /// <summary>Most pictures in the sample of a dense task, of which two fifths judge.</summary>
+    public int MaxPictures { get; init; } = 60;
+
+    /// <summary>Steps of each fit of a dense task.</summary>
+    public int Steps { get; init; } = 150;
 
     /// <summary>Of the choice of the sample.</summary>
     public int Seed { get; init; }
@@ -32,10 +38,10 @@ public sealed record AdvisorOptions
 /// <summary>A way of looking that was tried.</summary>
 /// <param name="ImageSizePixels">Side of the input.</param>
 /// <param name="Layers">Layers whose class tokens stand side by side.</param>
-/// <param name="MeanPatch">Whether the mean patch of the last of them follows.</param>
-/// <param name="Accuracy">Of the nearest neighbours on the sample, each picture left out in turn (with its group).</param>
+/// <param name="MeanPatch">Whether the mean patch of the last of them follows; null where patches are not pooled.</param>
+/// <param name="Score">What the task is judged by, higher being better. Of classes: the share that the nearest neighbours name right, each picture left out in turn (with its group).</param>
 /// <param name="Gain">Difference to the default on the same pictures.</param>
-public sealed record AdvisedLook(int ImageSizePixels, IReadOnlyList<int> Layers, bool MeanPatch, ConfidenceInterval Accuracy, ConfidenceInterval Gain);
+public sealed record AdvisedLook(int ImageSizePixels, IReadOnlyList<int> Layers, bool? MeanPatch, ConfidenceInterval Score, ConfidenceInterval Gain);
 
 /// <summary>What the advisor found.</summary>
 /// <param name="Tried">Everything that was tried, the best first; the default among it.</param>
@@ -95,7 +101,9 @@ public static class LayerAdvisor
             }
         }
 
-        return Advise(hits, usual, count, images.Groups, images.Count, computed);
+        int standard = hits.FindIndex(h => h.Size == usual && h.Mean && h.Layers is [int only] && only == count - 1);
+        AdviceTrial[] trials = [.. hits.Select(h => new AdviceTrial(h.Size, h.Layers, h.Mean, items => items.Average(i => h.Hits[i])))];
+        return AdviceChoice.Choose(trials, standard, images.Count, images.Groups, computed);
     }
 
     // Every layer of the upper half by itself, and the last four together.
@@ -138,29 +146,4 @@ public static class LayerAdvisor
     private static LabelledImages Keep(LabelledImages images, IReadOnlyList<StoredImage?> stored, List<(int, int[], bool, double[])> hits) => hits.Count == 0
         ? images.Select([.. Enumerable.Range(0, images.Count).Where(i => stored[i] is not null)])
         : throw new DinoSharpException($"{images.Paths[stored.TakeWhile(s => s is not null).Count()]}: could be read at one size and not at another");
-
-    private static Advice Advise(List<(int Size, int[] Layers, bool Mean, double[] Hits)> hits, int usual, int layerCount, IReadOnlyList<string>? groups, int count, int computed)
-    {
-        double[] basis = hits.Single(h => h.Size == usual && h.Mean && h.Layers is [int only] && only == layerCount - 1).Hits;
-        AdvisedLook[] looks = [.. hits.Select(h => new AdvisedLook(h.Size, h.Layers, h.Mean, Bootstrap.Mean(h.Hits, groups), Bootstrap.Mean(Difference(h.Hits, basis), groups)))];
-        int standard = hits.FindIndex(h => ReferenceEquals(h.Hits, basis));
-        // Chosen on one half and judged on the other: the best of many is always better on the pictures that chose it.
-        bool[] judges = Judges(basis.Length, groups);
-        int best = Enumerable.Range(0, hits.Count).MaxBy(i => (hits[i].Hits.Where((_, n) => !judges[n]).Average(), i == standard));
-        ConfidenceInterval gain = Bootstrap.Mean([.. Difference(hits[best].Hits, basis).Where((_, n) => judges[n])], groups is null ? null : [.. groups.Where((_, n) => judges[n])]);
-        return new Advice([.. looks.OrderByDescending(l => l.Accuracy.Value)], looks[standard], looks[best], gain, count, computed);
-    }
-
-    private static double[] Difference(double[] a, double[] b) => [.. a.Zip(b).Select(p => p.First - p.Second)];
-
-    // Half of the pictures, drawn at random because neighbours in a folder are alike; of groups, whole ones.
-    private static bool[] Judges(int count, IReadOnlyList<string>? groups)
-    {
-        string[] units = [.. Enumerable.Range(0, count).Select(i => groups?[i] ?? i.ToString(System.Globalization.CultureInfo.InvariantCulture))];
-        string[] distinct = [.. units.Distinct()];
-        if (distinct.Length < 2) throw new DinoSharpException($"advice needs two {(groups is null ? "pictures" : "groups")} at least: one half chooses, the other judges");
-        new Random(0).Shuffle(distinct);
-        HashSet<string> judging = [.. distinct.Take(distinct.Length / 2)];
-        return [.. units.Select(judging.Contains)];
-    }
 }

@@ -49,6 +49,9 @@ public sealed record SegmentationFitResult : IDisposable
     /// <summary>A few validation pictures.</summary>
     public required IReadOnlyList<SegmentedExample> Examples { get; init; }
 
+    /// <summary>The score that is compared when ways of looking are, on any of the validation pictures.</summary>
+    internal Func<IReadOnlyList<int>, double> Resample { get; init; } = _ => double.NaN;
+
     /// <inheritdoc/>
     public void Dispose() => Head.Dispose();
 }
@@ -157,7 +160,8 @@ public static class SegmentationFit
 
         SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
         if (double.IsNaN(scores.MeanIou)) throw new DinoSharpException($"{data.Validation.Name}: no pixel of the {areas.Count} held-out pictures has a class that counts, so the head cannot be judged; look at the label maps, or hold out others");
-        ConfidenceInterval miou = Bootstrap.Interval(areas.Count, items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou, data.Validation.Groups);
+        Func<IReadOnlyList<int>, double> resample = items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou;
+        ConfidenceInterval miou = Bootstrap.Interval(areas.Count, resample, data.Validation.Groups);
         head.Metrics = new Dictionary<string, double> { ["miou"] = miou.Value, ["miou_low"] = miou.Low, ["miou_high"] = miou.High, ["pixel_accuracy"] = scores.PixelAccuracy, ["n"] = areas.Count };
         return new SegmentationFitResult
         {
@@ -169,6 +173,7 @@ public static class SegmentationFit
             Computed = store.Computed,
             Unreadable = data.Unreadable,
             Unseen = [],
+            Resample = resample,
             Groups = data.Validation.Groups?.Distinct().Count(),
             Examples = examples,
         };

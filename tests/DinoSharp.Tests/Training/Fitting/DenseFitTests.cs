@@ -193,6 +193,32 @@ public sealed class DenseFitTests(FourLayers scenes) : IClassFixture<FourLayers>
     }
 
     [Fact]
+    public void AdviceIsGivenForDenseTasks()
+    {
+        using DinoModel model = DinoModel.Load(scenes.Model);
+        var options = new AdvisorOptions { Sizes = [48, 64], MaxPictures = 10, Steps = 4, CacheFolder = scenes.File("advice") };
+        BoxAnnotations boxes = BoxAnnotations.ReadCoco(Path.Combine(scenes.Train, "boxes.json"), Path.Combine(scenes.Train, "images"));
+        Advice segment = DenseAdvisor.Segment(model, Train("labels"), ClassTable.Read(scenes.File("classes.csv")), options);
+        Assert.Equal(20, segment.Computed); // each of ten pictures once at each size, whatever is tried
+        AdvisorOptions oneSize = options with { Sizes = [64] };
+        Advice depth = DenseAdvisor.Depth(model, Train("depth"), 0.001, oneSize), detect = DenseAdvisor.Detect(model, boxes, oneSize);
+        Assert.Equal((0, 0), (depth.Computed, detect.Computed));
+        foreach (Advice advice in (Advice[])[segment, depth, detect])
+        {
+            Assert.Equal(4, advice.Count);
+            Assert.Equal(advice == segment ? 6 : 3, advice.Tried.Count); // layers 3, 2 and all four, at each size
+            Assert.Contains(advice.Default, advice.Tried);
+            Assert.Contains(advice.Best, advice.Tried);
+            Assert.Equal(64, advice.Default.ImageSizePixels);
+            Assert.Equal(0, advice.Default.Gain.Value);
+            Assert.All(advice.Tried, l => Assert.True(double.IsNaN(l.Score.Value) || Math.Abs(l.Score.Value - advice.Default.Score.Value - l.Gain.Value) < 1e-9));
+            Assert.True(advice.BestGain.Low <= advice.BestGain.High);
+        }
+
+        Assert.Throws<DinoSharpException>(() => DenseAdvisor.Depth(model, Train("depth"), 0.001, options with { MaxPictures = 2 }));
+    }
+
+    [Fact]
     public void GroupsAreHeldOutAsAWhole()
     {
         using DinoModel model = DinoModel.Load(scenes.Model);

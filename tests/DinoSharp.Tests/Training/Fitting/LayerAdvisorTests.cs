@@ -33,7 +33,7 @@ public sealed class LayerAdvisorTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal(3 * 12, advice.Computed); // two sizes and the model's own
         Assert.Equal(3 * 2 * 2, advice.Tried.Count); // sizes, layers 1 and 2, with and without the mean patch
         Assert.Equal((0, 0), (advice.Default.Gain.Value, advice.Default.Gain.High));
-        Assert.All(advice.Tried, l => Assert.Equal(l.Accuracy.Value - advice.Default.Accuracy.Value, l.Gain.Value, 10));
+        Assert.All(advice.Tried, l => Assert.Equal(l.Score.Value - advice.Default.Score.Value, l.Gain.Value, 10));
         Assert.Equal(0, LayerAdvisor.Run(model, images, options).Computed);
     }
 }
