@@ -1,5 +1,4 @@
 using System.CommandLine;
-using DinoSharp.Backbones;
 using DinoSharp.Cli.Fitting;
 using DinoSharp.Evaluation;
 using DinoSharp.Training.Data.Annotations;
