@@ -45,7 +45,7 @@ internal sealed class AttentionVerb : Verb
         int layer = LayerSelection.Create([arguments.GetValue(_layer)]).Resolve(model.Backbone.Config.LayerCount)[0];
         var options = new ExtractOptions { ImageSizePixels = arguments.GetValue(_size)!.Height, MaxMemoryBytes = arguments.GetValue(_maxMemory) };
         var memory = new MemoryNotes(output);
-        memory.Announce(model.PlanAttention(photo.Pixels.Width, photo.Pixels.Height, layer, options), options);
+        memory.Announce(model.PlanAttention(photo.Path, photo.Pixels.Width, photo.Pixels.Height, layer, options), options);
         HeatMap[] heads = await Task.Run(() => model.Attention(photo.Pixels, layer, options, cancel), CancellationToken.None);
         int? only = arguments.GetValue(_head);
         if (only is { } head && (head < 0 || head >= heads.Length)) throw new DinoSharpException($"there is no head {head}; layer {layer} has {heads.Length}, counted from 0");

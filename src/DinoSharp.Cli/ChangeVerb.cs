@@ -58,18 +58,37 @@ internal sealed class ChangeVerb : Verb
             for (int i = 0; i < pairs.Count; i++)
             {
                 cancel.ThrowIfCancellationRequested();
-                pairs[i] = pairs[i] with { Distance = Distance(features, pairs[i], arguments.GetValue(_tolerance), cancel) };
+                try
+                {
+                    pairs[i] = pairs[i] with { Distance = Distance(features, pairs[i], arguments.GetValue(_tolerance), cancel) };
+                }
+                catch (ImageException e) when (many)
+                {
+                    output.Warn($"skipped {e.Message}");
+                    features.Skipped.Add(new SkippedInput(pairs[i].Before, e.Message));
+                }
+
                 progress.Report(i + 1);
             }
 
             return 0;
         }, CancellationToken.None));
+        pairs.RemoveAll(pair => pair.Distance is null);
+        if (pairs.Count == 0) throw new DinoSharpException("none of the pairs can be compared, see above");
         bool labelled = pairs[0].Label is not null;
         double? given = arguments.GetValue(_threshold);
         ChangeThreshold? best = labelled && given is null ? ChangeThreshold.Calibrate(pairs.Select(p => (p.Distance!, LabelMap.Read(p.Label!)))) : null;
-        Result[] results = [.. pairs.Select(pair => Finish(pair, (float)(given ?? best?.Threshold ?? ChangeDetection.OutlierThreshold(pair.Distance!)), masks?[pair.Before]))];
+        var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
+        Result[] results = await output.WithProgressAsync("painting", pairs.Count, progress => Task.Run(
+            () => pairs.Select((pair, i) =>
+            {
+                cancel.ThrowIfCancellationRequested();
+                Result result = Finish(pair, (float)(given ?? best?.Threshold ?? ChangeDetection.OutlierThreshold(pair.Distance!)), masks?[pair.Before], rows);
+                progress.Report(i + 1);
+                return result;
+            }).ToArray(), CancellationToken.None));
         SegmentationScores? scores = labelled ? SegmentationAreas.Sum(results.Select(r => r.Areas!)).Score() : null;
-        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose([.. results.Where(r => r.Row is not null).Take(MostPanels).Select(r => r.Row!)]), arguments.GetValue(_common.Out) ?? new OutputNames(inputs).For(before.TrimEnd('/', '\\'), "change.png"));
+        SavedPicture saved = SavedPicture.Save(PictureSheet.Compose(rows), arguments.GetValue(_common.Out) ?? new OutputNames(inputs).For(before.TrimEnd('/', '\\'), "change.png"));
         output.Show(
             new
             {
@@ -79,6 +98,7 @@ internal sealed class ChangeVerb : Verb
                 calibrated = best?.Threshold,
                 scores = scores is null ? null : new { f1 = scores.FScore[1], iou = scores.Iou[1], precision = scores.Precision[1], recall = scores.Recall[1] },
                 pairs = results.Select(r => new { before = r.Pair.Before, after = r.Pair.After, score = r.Score, changed = r.Changed, threshold = r.Threshold, mask = r.Mask }),
+                skipped = features.Skipped,
             },
             [
                 .. results.Select(r => $"{r.Pair.Before}: {100 * r.Changed:0.0} % changed, mean distance {r.Score:0.000}, threshold {r.Threshold:0.000}"),
@@ -86,38 +106,43 @@ internal sealed class ChangeVerb : Verb
                 .. scores is null ? [] : (string[])[$"F1 {100 * scores.FScore[1]:0.0}  IoU {100 * scores.Iou[1]:0.0}  precision {100 * scores.Precision[1]:0.0}  recall {100 * scores.Recall[1]:0.0}"],
                 saved.ToString(),
             ]);
-        return ExitCode.Ok;
+        return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
     }
 
     private static HeatMap Distance(PhotoFeatures features, Pair pair, int tolerance, CancellationToken cancel)
     {
-        (Photo before, PatchMap a) = features.Extract(pair.Before, cancel);
-        (Photo after, PatchMap b) = features.Extract(pair.After, cancel);
-        if ((before.Pixels.Width, before.Pixels.Height) != (after.Pixels.Width, after.Pixels.Height))
-            throw new DinoSharpException($"{pair.Before} has {before.Pixels.Width}x{before.Pixels.Height} pixels, {pair.After} {after.Pixels.Width}x{after.Pixels.Height}; the two must show the same area in the same size");
-        return ChangeDetection.Distance(a, b, tolerance);
+        Photo[] photos = Photo.Read([pair.Before, pair.After]);
+        (int Width, int Height)[] sizes = [.. photos.Select(photo => (photo.Pixels.Width, photo.Pixels.Height))];
+        if (sizes[0] != sizes[1])
+            throw new ImageException(pair.Before, $"it has {sizes[0].Width}x{sizes[0].Height} pixels, {pair.After} {sizes[1].Width}x{sizes[1].Height}; the two must show the same area in the same size");
+        if (pair.Label is not null && LabelMap.Read(pair.Label) is var truth && (truth.Width, truth.Height) != sizes[0])
+            throw new ImageException(pair.Label, $"it has {truth.Width}x{truth.Height} pixels, the pictures {sizes[0].Width}x{sizes[0].Height}");
+        return ChangeDetection.Distance(features.Extract(photos[0], cancel), features.Extract(photos[1], cancel), tolerance);
     }
 
-    private static Result Finish(Pair pair, float threshold, string? file)
+    private static Result Finish(Pair pair, float threshold, string? file, List<IReadOnlyList<PictureSheet.Panel>> rows)
     {
-        Photo before = Photo.Read([pair.Before])[0], after = Photo.Read([pair.After])[0];
+        Photo before = Photo.Read([pair.Before])[0];
         LabelMap mask = ChangeThreshold.Mask(pair.Distance!, threshold, before.Pixels.Width, before.Pixels.Height);
         if (file is not null) mask.Save(file);
         SegmentationAreas? areas = null;
         if (pair.Label is not null)
         {
             LabelMap truth = LabelMap.Read(pair.Label);
-            if ((truth.Width, truth.Height) != (mask.Width, mask.Height)) throw new DinoSharpException($"{pair.Label} has {truth.Width}x{truth.Height} pixels, the pictures {mask.Width}x{mask.Height}");
             areas = SegmentationAreas.Measure<byte, byte>(mask.Values, Array.ConvertAll(truth.Array, v => v == 0 ? (byte)0 : (byte)1), 2, ignoreIndex: null);
         }
 
-        ImageBuffer left = before.Panel(512), right = after.Panel(512);
-        PictureSheet.Panel[] row =
-        [
-            new(left), new(right), new(PictureSheet.Overlay(right, pair.Distance!.ToImage(right.Width, right.Height, new ValueRange(0, Math.Max(1e-6, 2 * threshold))))),
-            new(mask.ResizeNearestExact(right.Width, right.Height).Overlay(right)),
-        ];
-        return new Result(pair, pair.Distance!.Values.ToArray().Average(), mask.Values.ToArray().Average(v => (double)v), threshold, file, areas, row);
+        if (rows.Count < MostPanels)
+        {
+            ImageBuffer left = before.Panel(512), right = Photo.Read([pair.After])[0].Panel(512);
+            rows.Add(
+            [
+                new(left), new(right), new(PictureSheet.Overlay(right, pair.Distance!.ToImage(right.Width, right.Height, new ValueRange(0, Math.Max(1e-6, 2 * threshold))))),
+                new(mask.ResizeNearestExact(right.Width, right.Height).Overlay(right)),
+            ]);
+        }
+
+        return new Result(pair, pair.Distance!.Values.ToArray().Average(), mask.Values.ToArray().Average(v => (double)v), threshold, file, areas);
     }
 
     private static List<Pair> Pairs(string before, string after, string? labels)
@@ -138,5 +163,5 @@ internal sealed class ChangeVerb : Verb
 
     private sealed record Pair(string Before, string After, string? Label, HeatMap? Distance);
 
-    private sealed record Result(Pair Pair, double Score, double Changed, float Threshold, string? Mask, SegmentationAreas? Areas, PictureSheet.Panel[] Row);
+    private sealed record Result(Pair Pair, double Score, double Changed, float Threshold, string? Mask, SegmentationAreas? Areas);
 }

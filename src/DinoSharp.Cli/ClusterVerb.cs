@@ -10,8 +10,8 @@ namespace DinoSharp.Cli;
 /// <summary><c>dino cluster</c>: segments without labels, alike in all pictures.</summary>
 internal sealed class ClusterVerb : Verb
 {
-    // Centres hardly move with more samples, and this many fit into half a gigabyte.
-    private const int MostSamples = 100_000;
+    // Centres hardly move with more samples. Of long vectors fewer, so that the three copies that are held for a moment stay below a gigabyte.
+    private const int MostSamples = 100_000, MostNumbers = 1 << 26;
 
     // Pictures of a sheet; a folder of thousands still gives its masks.
     private const int MostPanels = 24;
@@ -57,7 +57,7 @@ internal sealed class ClusterVerb : Verb
         KMeans clusters = await output.WithProgressAsync("looking", files.Length, progress => Task.Run(() =>
         {
             var samples = new List<float[]>();
-            int perPicture = Math.Max(1, MostSamples / files.Length);
+            int perPicture = Math.Max(1, Math.Min(MostSamples, MostNumbers / model.Backbone.Config.EmbedDim) / files.Length);
             foreach ((Photo photo, PatchMap map) in features.ExtractAll(files, progress, cancel))
             {
                 if (files.Length == 1) only = (photo.Path, map);

@@ -116,7 +116,7 @@ public sealed class DinoModel : IDisposable
     public ImageFeatures Extract(ImageBuffer image, ExtractOptions? options = null, CancellationToken cancel = default)
     {
         options ??= new ExtractOptions();
-        Plan(image.Width, image.Height, options); // what cannot work is told before anything is computed
+        PlanFor(image.Info.Name, image.Width, image.Height, options); // what cannot work is told before anything is computed
         using ImageTensor input = DensePreprocessing(image.Width, image.Height, options).Apply(image);
         cancel.ThrowIfCancellationRequested();
         return Extract(input, options, cancel);
@@ -149,10 +149,12 @@ public sealed class DinoModel : IDisposable
     /// <remarks>The estimate counts what the process held when the model was loaded; what the caller allocates since then comes on top.</remarks>
     /// <exception cref="ImageException">No legal size results.</exception>
     /// <exception cref="DinoSharpException">There is no such layer, an impossible tile, or no tile is small enough for the ceiling.</exception>
-    public ExtractionPlan Plan(int imageWidth, int imageHeight, ExtractOptions? options = null)
+    public ExtractionPlan Plan(int imageWidth, int imageHeight, ExtractOptions? options = null) => PlanFor("the picture", imageWidth, imageHeight, options ?? new ExtractOptions());
+
+    /// <summary>The same for a picture with a name.</summary>
+    internal ExtractionPlan PlanFor(string image, int imageWidth, int imageHeight, ExtractOptions options)
     {
-        options ??= new ExtractOptions();
-        PixelWindow input = DensePreprocessing(imageWidth, imageHeight, options).Plan(imageWidth, imageHeight, Name).Cut;
+        PixelWindow input = DensePreprocessing(imageWidth, imageHeight, options).Plan(imageWidth, imageHeight, image).Cut;
         return ExtractionPlanner.Plan(Backbone, ResidentBytes, (long)imageWidth * imageHeight * 3, input.Height, input.Width, options, out _);
     }
 
@@ -177,7 +179,7 @@ public sealed class DinoModel : IDisposable
     {
         if (Backbone is not VisionTransformer vit) throw new DinoSharpException($"{Name} is a ConvNeXt, which has no attention; take a vision transformer such as dinov3-vits16");
         options ??= new ExtractOptions();
-        PlanAttention(image.Width, image.Height, layer, options);
+        PlanAttention(image.Info.Name, image.Width, image.Height, layer, options);
         using ImageTensor input = DensePreprocessing(image.Width, image.Height, options).Apply(image);
         cancel.ThrowIfCancellationRequested();
         using var scope = NewDisposeScope();
@@ -190,9 +192,9 @@ public sealed class DinoModel : IDisposable
     }
 
     /// <summary>The same as <see cref="Plan"/> for attention maps, which know no tiles.</summary>
-    internal ExtractionPlan PlanAttention(int imageWidth, int imageHeight, int layer, ExtractOptions options)
+    internal ExtractionPlan PlanAttention(string image, int imageWidth, int imageHeight, int layer, ExtractOptions options)
     {
-        PixelWindow input = DensePreprocessing(imageWidth, imageHeight, options).Plan(imageWidth, imageHeight, Name).Cut;
+        PixelWindow input = DensePreprocessing(imageWidth, imageHeight, options).Plan(imageWidth, imageHeight, image).Cut;
         int index = LayerSelection.Create([layer]).Resolve(Backbone.Config.LayerCount)[0];
         long peak = ResidentBytes + NetworkMemory.Attention(Backbone, (long)imageWidth * imageHeight * 3, input.Height, input.Width, index);
         if (options.MaxMemoryBytes < peak)
@@ -252,12 +254,16 @@ public sealed class DinoModel : IDisposable
     // Dense features are computed as in the official notebooks, whatever the weights say about pictures to classify.
     private Preprocessing DensePreprocessing(int width, int height, ExtractOptions options)
     {
-        if (options.Square) return Square(options.ImageSizePixels);
         int patch = Preprocessing.PatchSizePixels;
+        if (options.ImageSizePixels is int asked && asked % patch != 0) // no fault of the picture
+            throw new DinoSharpException($"a size of {asked} pixels is no multiple of the patch size {patch}; the nearest are {(asked < patch ? "" : $"{asked / patch * patch} and ")}{((asked / patch) + 1) * patch}");
+        if (options.Square) return Square(options.ImageSizePixels);
         SizePolicy size = options.ImageSizePixels switch
         {
             null => SizePolicy.Native,
             int side when (long)width * side < (long)height * patch => SizePolicy.Exact(patch, side), // a strip: one column, not none
+            int side when SizePolicy.FixedHeight(side).Target(width, height, patch) is var (w, _) && (w > Preprocessing.MaxSide || w * side > Preprocessing.MaxInputPixels) =>
+                SizePolicy.Exact(Math.Max(patch, width / patch * patch), patch), // lying: one row, as no network sees so many pixels
             int side => SizePolicy.FixedHeight(side),
         };
         return Preprocessing.Notebook with { Normalization = Preprocessing.Normalization, PatchSizePixels = patch, Size = size };

@@ -30,7 +30,8 @@ internal static class MatchPicture
     private static IEnumerable<PatchMatch> Spread(IReadOnlyList<PatchMatch> matches, ImageBuffer picture)
     {
         double spacing = Math.Sqrt((double)picture.Width * picture.Height / MostLines);
-        return PointSpacing.Select([.. matches.Select(m => m.A)], spacing).Select(i => matches[i]);
+        PatchMatch[] best = [.. matches.GroupBy(m => ((int)(m.A.X * 2 / spacing), (int)(m.A.Y * 2 / spacing))).Select(cell => cell.MaxBy(m => m.Similarity)!)]; // of tens of thousands, those that can be seen
+        return PointSpacing.Select([.. best.Select(m => m.A)], spacing).Select(i => best[i]);
     }
 
     // Around the colour circle from left to right, darker downwards.

@@ -50,7 +50,7 @@ internal sealed record Photo(string Path, ImageBuffer Pixels)
         foreach ((Photo photo, long own) in photos.Zip(maps))
         {
             long others = maps.Sum() - own;
-            ExtractionPlan plan = model.Plan(photo.Pixels.Width, photo.Pixels.Height, options with { MaxMemoryBytes = options.MaxMemoryBytes - others });
+            ExtractionPlan plan = model.PlanFor(photo.Path, photo.Pixels.Width, photo.Pixels.Height, options with { MaxMemoryBytes = options.MaxMemoryBytes - others });
             memory.Announce(plan with { PeakBytes = plan.PeakBytes + others, WholePeakBytes = plan.WholePeakBytes + others }, options);
         }
 
@@ -66,7 +66,7 @@ internal sealed record Photo(string Path, ImageBuffer Pixels)
 
     private static long MapBytes(DinoModel model, Photo photo, ExtractOptions options)
     {
-        ExtractionPlan plan = model.Plan(photo.Pixels.Width, photo.Pixels.Height, options with { TileSizePixels = null, MaxMemoryBytes = null });
+        ExtractionPlan plan = model.PlanFor(photo.Path, photo.Pixels.Width, photo.Pixels.Height, options with { TileSizePixels = null, MaxMemoryBytes = null });
         return NetworkMemory.Results(model.Backbone.Config, plan.InputHeight, plan.InputWidth, options.Layers.Resolve(model.Backbone.Config.LayerCount));
     }
 }

@@ -37,7 +37,7 @@ internal sealed class PhotoFeatures(DinoModel model, ExtractOptions size, int la
     {
         LayerSelection wanted = [layer];
         ExtractOptions options = size with { Layers = wanted };
-        Memory.Announce(model.Plan(photo.Pixels.Width, photo.Pixels.Height, options), options);
+        Memory.Announce(model.PlanFor(photo.Path, photo.Pixels.Width, photo.Pixels.Height, options), options);
         using ImageFeatures features = model.Extract(photo.Pixels, options, cancel);
         return features.PatchMap(wanted.Resolve(model.Backbone.Config.LayerCount)[0]);
     }

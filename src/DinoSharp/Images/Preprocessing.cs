@@ -19,7 +19,7 @@ public enum ResizeOrder
 /// </summary>
 public sealed record Preprocessing
 {
-    private const int MaxSide = 65536;
+    internal const int MaxSide = 65536;
 
     /// <summary>What Hugging Face's processor does for DINOv3 (LVD weights): 224 × 224, bilinear, in float.</summary>
     public static Preprocessing HuggingFace { get; } = new();

@@ -1,4 +1,7 @@
 using System.Text.Json;
+using DinoSharp.Cli.Demo;
+using DinoSharp.Cli.Pictures;
+using DinoSharp.Features;
 using DinoSharp.Images;
 using Xunit;
 
@@ -54,5 +57,16 @@ public sealed class DemoVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.InRange(track.GetProperty("scores").GetProperty("j").GetDouble(), 0.05, 1);
         JsonElement change = (await Dino.RunAsync(["change", Path.Combine(folder, "change/before.png"), Path.Combine(folder, "change/after.png"), "--labels", Path.Combine(folder, "change/mask.png"), "--size", "288", "--out", tiny.File("change.png"), .. model])).Json();
         Assert.InRange(change.GetProperty("scores").GetProperty("f1").GetDouble(), 0.05, 1);
+    }
+
+    [Fact]
+    public void UnderACeilingThatForcesTilesThereIsNoAttention()
+    {
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        var photo = new Photo("drawn", TinyModel.Picture(1024, 1024));
+        var options = new ExtractOptions { ImageSizePixels = 1024 };
+        long attention = model.PlanAttention("drawn", 1024, 1024, -1, options).PeakBytes;
+        Assert.NotNull(DemoPicture.Look(model, photo, options with { MaxMemoryBytes = attention * 2 }, default).Attention);
+        Assert.Null(DemoPicture.Look(model, photo, options with { MaxMemoryBytes = attention - 1 }, default).Attention);
     }
 }

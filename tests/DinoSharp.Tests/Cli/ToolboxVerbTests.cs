@@ -1,4 +1,6 @@
 using System.Text.Json;
+using DinoSharp.Features;
+using DinoSharp.Features.HighResolution;
 using DinoSharp.Images;
 using Xunit;
 
@@ -253,5 +255,47 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         string html = File.ReadAllText(page);
         Assert.Contains("400 more pictures are not shown", html);
         Assert.Equal(1000, html.Split("<figure>").Length - 1);
+    }
+
+    [Fact]
+    public async Task AnImpossibleSizeIsToldOnceAndAStripIsOneRow()
+    {
+        string strip = tiny.Draw("strip.png", 3000, 7);
+        tiny.Draw("sizes/a.png");
+        tiny.Draw("sizes/b.png");
+        Dino.Outcome outcome = await Dino.RunAsync("discover", tiny.File("sizes"), "--model", tiny.Path, "--size", "100", "--out", tiny.File("sizes.png"));
+        Assert.Equal("error: a size of 100 pixels is no multiple of the patch size 16; the nearest are 96 and 112", outcome.Error.Trim());
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        ExtractionPlan plan = model.Plan(3000, 7, new ExtractOptions());
+        Assert.Equal((2992, 16), (plan.InputWidth, plan.InputHeight));
+        Assert.Contains("strip.png: 3000×7 is smaller than one patch", (await Dino.RunAsync("match", strip, strip, "--model", tiny.Path, "--size", "native", "--out", tiny.File("m.png"))).Error);
+    }
+
+    [Fact]
+    public void AWideOverlapGivesWayToTheCeiling()
+    {
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        var options = new ExtractOptions { ImageSizePixels = 2048, TileOverlapPixels = 512 };
+        long whole = model.Plan(2048, 2048, options).PeakBytes, smallest = model.Plan(2048, 2048, options with { TileOverlapPixels = null, TileSizePixels = 256 }).PeakBytes;
+        ExtractionPlan plan = model.Plan(2048, 2048, options with { MaxMemoryBytes = smallest + ((whole - smallest) / 8) });
+        Assert.InRange(plan.OverlapPixels, 16, plan.TileWidth / 2);
+    }
+
+    [Fact]
+    public async Task ChangeGoesOnBehindABrokenPair()
+    {
+        foreach (string name in (string[])["a", "b", "c"])
+        {
+            tiny.Draw($"pairs.a/{name}.png");
+            tiny.Draw($"pairs.b/{name}.png", seed: 1);
+        }
+
+        File.WriteAllText(tiny.File("pairs.b/a.png"), "nothing");
+        tiny.Draw("pairs.b/b.png", 96, 96);
+        Dino.Outcome outcome = await Run("change", tiny.File("pairs.a"), tiny.File("pairs.b"), "--masks", tiny.File("pairs.masks"), "--out", tiny.File("pairs.png"));
+        Assert.Equal(1, outcome.Code);
+        Assert.Equal(2, outcome.Json().GetProperty("skipped").GetArrayLength());
+        Assert.EndsWith("c.png", Assert.Single(outcome.Json().GetProperty("pairs").EnumerateArray()).GetProperty("before").GetString());
+        Assert.Contains("same area", outcome.Error);
     }
 }

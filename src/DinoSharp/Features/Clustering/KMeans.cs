@@ -112,8 +112,10 @@ public sealed class KMeans
         Tensor distance = full(units.shape[0], Num(double.PositiveInfinity), dtype: ScalarType.Float64); // [N]
         while (chosen.Count < clusters)
         {
-            Tensor here = (-(Num(2) * units.mv(units[chosen[^1]]).to(ScalarType.Float64))).Plus(Num(2)); // [N]
-            distance = minimum(distance, here.clamp(min: Num(0)));
+            using var round = NewDisposeScope();
+            Tensor before = distance, here = (-(Num(2) * units.mv(units[chosen[^1]]).to(ScalarType.Float64))).Plus(Num(2)); // [N]
+            distance = minimum(before, here.clamp(min: Num(0))).MoveToOuterDisposeScope(); // [N]
+            before.Dispose();
             double[] cumulative = distance.cumsum(0).data<double>().ToArray();
             int next = Array.BinarySearch(cumulative, random.NextDouble() * cumulative[^1]);
             chosen.Add(Math.Min(next < 0 ? ~next : next, cumulative.Length - 1));

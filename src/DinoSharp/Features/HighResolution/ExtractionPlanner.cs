@@ -25,7 +25,7 @@ internal static class ExtractionPlanner
         long whole = Peak(height, width);
         (grid, long peak) = options switch
         {
-            { TileSizePixels: int side } when side < Math.Max(height, width) => Tiled(side),
+            { TileSizePixels: int side } when side < Math.Max(height, width) => Tiled(side, options.TileOverlapPixels),
             { TileSizePixels: null, MaxMemoryBytes: long most } when most < whole => Largest(most),
             _ => (null, whole),
         };
@@ -37,9 +37,9 @@ internal static class ExtractionPlanner
 
         long Peak(int tileHeight, int tileWidth) => residentBytes + NetworkMemory.Extraction(network, imageSamples, (height, width), (tileHeight, tileWidth), layers);
 
-        (TileGrid Grid, long Peak) Tiled(int side)
+        (TileGrid Grid, long Peak) Tiled(int side, int? wanted)
         {
-            int overlap = options.TileOverlapPixels ?? Math.Max(unit, side / 4 / unit * unit);
+            int overlap = wanted ?? Math.Max(unit, side / 4 / unit * unit);
             if (side < unit || side % unit != 0) throw new DinoSharpException($"a tile of {side} pixels is not possible: expected a multiple of {unit}, the patch size of the network");
             if (overlap < 0 || overlap % unit != 0 || overlap > side / 2) throw new DinoSharpException($"tiles of {side} pixels cannot overlap by {overlap}: expected a multiple of {unit} up to {side / 2 / unit * unit}");
             TileGrid tiles = TileGrid.Create(height, width, side, overlap, unit);
@@ -54,7 +54,7 @@ internal static class ExtractionPlanner
             do
             {
                 side = Math.Max(SmallestTile / unit * unit, side * 3 / 4 / unit * unit);
-                (tiles, peak) = Tiled(side);
+                (tiles, peak) = Tiled(side, options.TileOverlapPixels is int overlap ? Math.Min(overlap, side / 2 / unit * unit) : null); // tiles become smaller than the overlap was meant for
             }
             while (peak > most && side > SmallestTile);
             return peak <= most ? (tiles, peak) : throw new DinoSharpException(
