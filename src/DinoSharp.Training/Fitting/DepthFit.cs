@@ -61,7 +61,7 @@ public sealed record DepthFitResult : IDisposable
 /// <summary>Fits a depth estimator on pictures with measured depth: one pass of the frozen backbone for each picture, then a small decoder on the stored features.</summary>
 public static class DepthFit
 {
-    private const int Examples = 6, Bins = 256, MostStepsWithoutVariance = 100;
+    private const int Examples = 6, Bins = 256;
     private const int DptBins = 64; // its scores have the size of the picture: 256 of them would take gigabytes in a step
     private const double GradientWeight = 0.5;
 
@@ -111,15 +111,13 @@ public static class DepthFit
         using var training = new DenseTraining(store, data.TrainImages, i => targets[i].alias(), options, head.Network.parameters().First().device);
         if (head.Network is LinearDepthHead linear) linear.Initialize(random);
         else DenseTraining.Initialize(head.Network, options.Seed);
-        // The protocol leaves the variance out for its first 100 steps of tens of thousands; a short fit would learn nothing but the mean in that time.
-        int stepsWithoutVariance = Math.Min(MostStepsWithoutVariance, options.Steps / 20);
         return training.Run(
             head.Network,
             (features, depth, step) =>
             {
                 Tensor scores = head.Network is LinearDepthHead l ? l.ForwardTraining(features, random) : ((DptHead)head.Network).Forward(features, training: true); // [B, bins, h', w']
                 Tensor meters = DenseTraining.AtCells(head.Bins.ToMeters(scores), depth), valid = depth.gt(Num(0)); // [B, 1, 4h, 4w]
-                Tensor loss = DepthLosses.ScaleInvariantLog(meters, depth, valid, variance: step >= stepsWithoutVariance);
+                Tensor loss = DepthLosses.ScaleInvariantLog(meters, depth, valid, variance: step >= DepthLosses.StepsWithoutVariance(options.Steps));
                 return loss.Plus(Num(GradientWeight) * DepthLosses.Gradient(meters, depth, valid, logarithm: true));
             },
             step => progress?.Report(data.Pictures + step),

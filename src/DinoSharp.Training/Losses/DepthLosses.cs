@@ -8,6 +8,10 @@ public static class DepthLosses
 {
     private const double LogShift = 1e-3;
 
+    /// <summary>Steps at the start of a training that leave the variance out of <see cref="ScaleInvariantLog"/>: 100 of the published 38,400; in a short one they would teach little but the mean.</summary>
+    /// <param name="steps">Length of the training.</param>
+    internal static int StepsWithoutVariance(int steps) => Math.Min(100, steps / 20);
+
     /// <summary>Scale-invariant logarithmic loss √(Var g + 0.15·mean(g)²) of g = ln(predicted + 0.001) - ln(true + 0.001) over all known pixels of the batch.</summary>
     /// <param name="predicted">Predicted depth.</param>
     /// <param name="target">True depth.</param>

@@ -15,7 +15,7 @@ namespace DinoSharp.Training.Protocols;
 /// <summary>Linear depth (paper, appendix D.2): batch norm and one linear layer to 256 depth bins on the patches of the last block; the mean over pictures of each figure.</summary>
 public static class DepthProtocol
 {
-    private const int Bins = 256, MostStepsWithoutVariance = 100;
+    private const int Bins = 256;
     private const double WeightDecay = 1e-4, Clip = 35, WarmupShare = 12_800.0 / 38_400;
 
     /// <summary>The published length: 38,400 steps of 16 fresh views.</summary>
@@ -49,8 +49,6 @@ public static class DepthProtocol
         using var estimator = new DepthEstimator(model.Backbone, input, head, bins);
         var augmentation = new DepthAugmentation { NyuFrameCrop = train.Region == DepthRegion.NyuEigen, Normalization = model.Preprocessing.Normalization };
         augmentation = augmentation with { HeightPixels = augmentation.HeightPixels / patch * patch, WidthPixels = augmentation.WidthPixels / patch * patch };
-        // The published 100 steps are a four-hundredth of the published length; in a short run they would teach it little but the mean.
-        int stepsWithoutVariance = Math.Min(MostStepsWithoutVariance, options.Steps / 20);
         var schedule = new OneCycleSchedule { BaseRate = options.RateInUse, WarmupSteps = (long)(WarmupShare * options.Steps) };
         new DenseProbe(model.Backbone, head, options).Train(train.Images.Count, View, Loss, schedule, (WeightDecay, 0.9, 0.99, Clip), late: false, progress, cancel);
         var scores = new List<DepthScores>();
@@ -101,7 +99,7 @@ public static class DepthProtocol
             using var loss = NewDisposeScope();
             Tensor meters = MapResize.Bilinear(bins.ToMeters(scoresOfBins), truth.shape[2], truth.shape[3]); // [B, 1, H, W]
             Tensor valid = truth.gt(Num(0)) & truth.le(Num(maxMeters));
-            return DepthLosses.ScaleInvariantLog(meters, truth, valid, variance: step >= stepsWithoutVariance).MoveToOuterDisposeScope();
+            return DepthLosses.ScaleInvariantLog(meters, truth, valid, variance: step >= DepthLosses.StepsWithoutVariance(options.Steps)).MoveToOuterDisposeScope();
         }
 
         (Tensor Image, Tensor Truth) View(int index, ulong seed)

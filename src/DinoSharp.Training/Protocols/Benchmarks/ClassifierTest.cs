@@ -20,13 +20,13 @@ public sealed record ClassifierTest
           a file real.json: a list of labels for each validation picture ILSVRC2012_val_NNNNNNNN.JPEG (ImageNet-ReaL)
         """;
 
-    private ClassifierTest(string name, string path, IReadOnlyList<TestPart> parts) => (Name, Path, Parts) = (name, path, parts);
+    private ClassifierTest(string name, string path, IReadOnlyList<TestPart> parts) => (Name, Source, Parts) = (name, path, parts);
 
     /// <summary>What the user calls it; for example the name of a benchmark.</summary>
     public string Name { get; }
 
     /// <summary>Folder or file.</summary>
-    public string Path { get; }
+    public string Source { get; }
 
     /// <summary>The pictures: one part, or one for each corruption and level.</summary>
     internal IReadOnlyList<TestPart> Parts { get; }
@@ -42,17 +42,17 @@ public sealed record ClassifierTest
     public static ClassifierTest Open(string description, ImageDataset train, ImageDataset val)
     {
         int equals = description.IndexOf('=', StringComparison.Ordinal);
-        (string? name, string path) = equals > 0 && !System.IO.Path.Exists(description) ? (description[..equals], description[(equals + 1)..]) : (null, description);
-        if (File.Exists(path)) return new ClassifierTest(name ?? System.IO.Path.GetFileNameWithoutExtension(path), path, [new TestPart(val)]) { RealLabels = ReadReal(path, train, val) };
+        (string? name, string path) = equals > 0 && !Path.Exists(description) ? (description[..equals], description[(equals + 1)..]) : (null, description);
+        if (File.Exists(path)) return new ClassifierTest(name ?? Path.GetFileNameWithoutExtension(path), path, [new TestPart(val)]) { RealLabels = ReadReal(path, train, val) };
         if (!Directory.Exists(path)) throw new DinoSharpException($"test set {description}: there is no {path}; expected is {Layouts}");
-        name ??= System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path)));
-        string[] corrupted = [.. Folders(path).Concat(Folders(path).SelectMany(Folders)).Where(f => ImageNetC.Corruptions.Contains(System.IO.Path.GetFileName(f)))];
+        name ??= Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+        string[] corrupted = [.. Folders(path).Concat(Folders(path).SelectMany(Folders)).Where(f => ImageNetC.Corruptions.Contains(Path.GetFileName(f)))];
         return new ClassifierTest(name, path, corrupted.Length == 0 ? [new TestPart(OfClasses(path, train))] : [.. corrupted.SelectMany(Damaged)]);
 
         IEnumerable<TestPart> Damaged(string folder) => Enumerable.Range(1, Levels).Select(level =>
         {
-            string part = System.IO.Path.Combine(folder, level.ToString(CultureInfo.InvariantCulture));
-            return Directory.Exists(part) ? new TestPart(OfClasses(part, train), System.IO.Path.GetFileName(folder), level) : throw new DinoSharpException($"there is no folder {part}, which holds level {level} of 5; expected is {Layouts}");
+            string part = Path.Combine(folder, level.ToString(CultureInfo.InvariantCulture));
+            return Directory.Exists(part) ? new TestPart(OfClasses(part, train), Path.GetFileName(folder), level) : throw new DinoSharpException($"there is no folder {part}, which holds level {level} of 5; expected is {Layouts}");
         });
     }
 
@@ -84,7 +84,7 @@ public sealed record ClassifierTest
             items.AddRange(Enumerable.Range(0, hits.Length).Where(i => right[i].Count > 0).Select(i => (set.Paths[i], part, hits[i], five[i]))); // ReaL leaves pictures without a label out
         }
 
-        if (items.Count == 0) throw new DinoSharpException($"test set {Path}: no picture has a label");
+        if (items.Count == 0) throw new DinoSharpException($"test set {Source}: no picture has a label");
         double[] hit = [.. items.Select(i => i.Hit ? 1.0 : 0)];
         var metrics = new Dictionary<string, double> { ["top1"] = hit.Average() };
         bool corrupted = Parts[0].Corruption is not null;
@@ -103,7 +103,7 @@ public sealed record ClassifierTest
         {
             Task = task,
             Model = model,
-            Data = new Dictionary<string, string> { ["test"] = Path },
+            Data = new Dictionary<string, string> { ["test"] = Source },
             Settings = new Dictionary<string, string> { ["classes"] = classes.Length == 0 ? "all" : classes.Length.ToString(CultureInfo.InvariantCulture) },
             Metrics = metrics,
             Headline = corrupted ? "mce" : "top1",
@@ -146,7 +146,7 @@ public sealed record ClassifierTest
         // Classes of ImageNet carry words; their folders are in the paths.
         Dictionary<string, int> known = [];
         for (int c = 0; c < train.Classes.Count; c++) known.TryAdd(train.Classes[c], c);
-        for (int i = 0; i < train.Count; i++) known.TryAdd(System.IO.Path.GetFileName(System.IO.Path.GetDirectoryName(train.PathOf(i))!), train.LabelOf(i)!.Value);
+        for (int i = 0; i < train.Count; i++) known.TryAdd(Path.GetFileName(Path.GetDirectoryName(train.PathOf(i))!), train.LabelOf(i)!.Value);
         return [.. folders.Select(f => known.TryGetValue(f, out int c) ? c : throw new DinoSharpException(
             $"test set {where}: the folder {f} is no class of {train.Name}, which has {train.Classes.Count}{(NearestName.Find(f, known.Keys) is { } near ? $" (the nearest is '{near}')" : "")}; expected is {Layouts}"))];
     }
@@ -176,11 +176,11 @@ public sealed record ClassifierTest
 
     private static int? NumberOf(string path)
     {
-        string bare = System.IO.Path.GetFileNameWithoutExtension(path);
+        string bare = Path.GetFileNameWithoutExtension(path);
         return int.TryParse(bare[(bare.LastIndexOf('_') + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= 1 ? number - 1 : null;
     }
 
-    private static string Picture(string path) => System.IO.Path.Combine(System.IO.Path.GetFileName(System.IO.Path.GetDirectoryName(path))!, System.IO.Path.GetFileName(path));
+    private static string Picture(string path) => Path.Combine(Path.GetFileName(Path.GetDirectoryName(path))!, Path.GetFileName(path));
 
     private static IEnumerable<string> Folders(string path) => Directory.EnumerateDirectories(path).Order(StringComparer.Ordinal);
 }

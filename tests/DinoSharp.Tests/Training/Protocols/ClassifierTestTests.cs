@@ -43,7 +43,7 @@ public sealed class ClassifierTestTests : IDisposable
         (ImageDataset train, ImageDataset val) = ImageNet();
         Pictures("a/n01/x.jpg", "a/n03/y.jpg", "a/n03/z.jpg");
         ClassifierTest test = ClassifierTest.Open($"ImageNet-A={_folder.File("a")}", train, val);
-        Assert.Equal(("ImageNet-A", _folder.File("a")), (test.Name, test.Path));
+        Assert.Equal(("ImageNet-A", _folder.File("a")), (test.Name, test.Source));
         EvaluationResult result = Score(test);
         Assert.Equal(1.0 / 3, result.Metrics["top1"], 12); // class 1 has no picture here, so class 0 wins
         Assert.Equal(("2", 3), (result.Settings["classes"], result.Items.Count));
