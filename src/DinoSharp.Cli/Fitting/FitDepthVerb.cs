@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
+using DinoSharp.Heads.Depth;
 using DinoSharp.Images;
 using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Fitting;
@@ -62,7 +63,7 @@ internal sealed class FitDepthVerb : Verb
                 FormattableString.Invariant($"RMSE {result.Rmse.Value:0.000} m [{result.Rmse.Low:0.000}, {result.Rmse.High:0.000}] on {result.Counts.Validation} pictures not seen in training ({result.Counts.Training} pictures)"),
                 $"within a factor of 1.25: {FitOptions.Percent(result.Delta1)}; relative error {FitOptions.Percent(result.AbsoluteRelative)}",
                 FormattableString.Invariant($"(saying the median depth everywhere has a relative error of {100 * result.ConstantAbsoluteRelative:0.0} %)"),
-                $"{sheet} (picture, truth, prediction; dark is near)",
+                $"{sheet} (picture, truth, prediction; dark is near, gray was not measured)",
                 FitOptions.Saved(headPath, result.Computed, seconds),
             ]);
         return code;
@@ -72,6 +73,19 @@ internal sealed class FitDepthVerb : Verb
     {
         float[] known = [.. example.Truth.Meters.ToArray().Where(m => m > 0)];
         var range = new ValueRange(known.Min(), known.Max());
-        return [new(Photo.Read([example.Image])[0].Pixels, "picture"), new(example.Truth.ToImage(range), "truth"), new(example.Predicted.ToImage(range), "prediction")];
+        return [new(Photo.Read([example.Image])[0].Pixels, "picture"), new(Measured(example.Truth, range), FormattableString.Invariant($"truth, {range.Low:0.00} to {range.High:0.00} m")), new(example.Predicted.ToImage(range), "prediction")];
+    }
+
+    // What was not measured is gray: in the colours of the map it would look nearest of all.
+    private static ImageBuffer Measured(DepthMap truth, ValueRange range)
+    {
+        byte[] pixels = truth.ToImage(range).Samples<byte>().ToArray();
+        float[] meters = truth.Meters.ToArray();
+        for (int i = 0; i < meters.Length; i++)
+        {
+            if (!(meters[i] > 0)) pixels.AsSpan(i * 3, 3).Fill(160);
+        }
+
+        return ImageBuffer.FromSamples<byte>(truth.Width, truth.Height, 3, pixels);
     }
 }
