@@ -5,7 +5,7 @@ namespace DinoSharp.Cli.Pictures;
 
 /// <summary>A place that was asked for, and what resembles it.</summary>
 /// <param name="Place">The pixel.</param>
-/// <param name="Id">Its number from 1; its colour is that of the same id in label maps.</param>
+/// <param name="Id">Its number from 1; its colour is that of the same id in overlays.</param>
 /// <param name="Row">Its patch row.</param>
 /// <param name="Column">Its patch column.</param>
 /// <param name="Heats">The cosine similarities of each picture with it.</param>
@@ -56,7 +56,7 @@ internal static class SimilaritySheet
             foreach (Query query in shown)
             {
                 (double x, double y) = ((query.Place.X + 0.5) * panel.Width / photos[0].Pixels.Width, (query.Place.Y + 0.5) * panel.Height / photos[0].Pixels.Height);
-                canvas.Ring(x, y, Radius, Thickness, queries.Length > 1 ? LabelMap.Color(query.Id) : null);
+                canvas.Ring(x, y, Radius, Thickness, queries.Length > 1 ? LabelMap.Bright(query.Id) : null);
             }
 
             return canvas.ToPicture();

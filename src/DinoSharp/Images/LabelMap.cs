@@ -121,8 +121,8 @@ public sealed class LabelMap
         return ImageBuffer.FromSamples<byte>(Width, Height, 3, pixels);
     }
 
-    // Hues a golden section apart, so that neighbouring ids differ most; the palette of the files is too dark to lay over a picture.
-    private static (byte Red, byte Green, byte Blue) Bright(byte id)
+    /// <summary>The colour that <see cref="Overlay"/> gives an id: hues a golden section apart, so that neighbouring ids differ most. The palette of the files is too dark to lay over a picture.</summary>
+    internal static (byte Red, byte Green, byte Blue) Bright(byte id)
     {
         double hue = (0.58 + (id * 0.618034)) % 1 * 6;
         return (Channel(5), Channel(3), Channel(1));
