@@ -63,6 +63,7 @@ internal sealed class ClusterVerb : Verb
                 if (files.Length == 1) only = (photo.Path, map);
                 var random = new Random(unchecked((arguments.GetValue(_seed) * 397) + samples.Count));
                 int[] chosen = map.Count <= perPicture ? [.. Enumerable.Range(0, map.Count)] : [.. Enumerable.Range(0, perPicture).Select(_ => random.Next(map.Count))];
+                features.Hold(5L * chosen.Length * map.Dim * sizeof(float)); // the samples, three copies on the way to unit vectors, and their similarities with the centres
                 samples.AddRange(chosen.Select(i => map[i / map.Width, i % map.Width].ToArray()));
             }
 
@@ -108,7 +109,7 @@ internal sealed class ClusterVerb : Verb
     private static LabelMap Labels(KMeans clusters, PatchMap map, Photo photo, bool guided)
     {
         PatchMap scores = clusters.Similarities(map);
-        LabelMap labels = PatchClasses.Paint(guided ? scores.UpsampleGuided(photo.Pixels) : scores, photo.Pixels.Width, photo.Pixels.Height);
+        LabelMap labels = guided ? scores.ClassesGuided(photo.Pixels) : PatchClasses.Paint(scores, photo.Pixels.Width, photo.Pixels.Height);
         return new LabelMap(labels.Width, labels.Height, Array.ConvertAll(labels.Array, c => (byte)(c + 1))); // 0 stays free for "none"
     }
 }

@@ -28,7 +28,7 @@ internal sealed class DiscoverVerb : Verb
         string[] files = PhotoFeatures.Files(arguments.GetValue(_images)!);
         _common.RequireOut(arguments, files);
         using DinoModel model = _common.Load(arguments, cancel);
-        var features = _common.Features(arguments, model, output);
+        var features = _common.Features(arguments, model, output, TokenCut.WorkBytes);
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
         var found = new List<(string Path, DiscoveredObject Object)>();
         await output.WithProgressAsync("discovering", files.Length, progress => Task.Run(() =>

@@ -38,7 +38,7 @@ internal sealed class MatchVerb : Verb
         _common.RequireOut(arguments, inputs);
         Photo[] photos = Photo.Read(inputs[..2]);
         ImageBuffer? maskA = Read(arguments.GetValue(_maskA)), maskB = Read(arguments.GetValue(_maskB));
-        (PatchMap[] maps, int layer, MemoryNotes memory) = await _common.ExtractAsync(arguments, photos, output, cancel);
+        (PatchMap[] maps, int layer, MemoryNotes memory) = await _common.ExtractAsync(arguments, photos, output, cancel, NearestNeighbors.WorkBytes);
         IReadOnlyList<PatchMatch> matches = PatchMatcher.Match(maps[0], maps[1], new()
         {
             ForegroundA = Mask(maskA, maps[0]),

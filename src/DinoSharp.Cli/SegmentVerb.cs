@@ -53,11 +53,14 @@ internal sealed class SegmentVerb : Verb
             MaskExample[] examples = [.. pairs.Select((pair, i) =>
             {
                 PatchMap map = features.Extract(pair.Image, cancel).Map;
+                features.Hold(PatchClassifier.FitBytes(map));
                 map.Geometry.RequireShape(pair.Mask, painted[i].Width, painted[i].Height);
                 progress.Report(i + 1);
                 return new MaskExample(map, painted[i]);
             })];
-            return PatchClassifier.Fit(examples, new PatchClassifierOptions { UnlabelledId = unlabelled }, cancel);
+            PatchClassifier learnt = PatchClassifier.Fit(examples, new PatchClassifierOptions { UnlabelledId = unlabelled }, cancel);
+            features.Hold(-examples.Sum(example => PatchClassifier.FitBytes(example.Patches)));
+            return learnt;
         }, CancellationToken.None));
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
         var results = new List<(string Path, string Mask, double[] Shares)>();

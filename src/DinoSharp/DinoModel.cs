@@ -134,7 +134,7 @@ public sealed class DinoModel : IDisposable
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
         Tensor pixels = Batch([RequireOwnNormalization(input)]); // [1, C, H, W]
-        ExtractionPlanner.Plan(Backbone, ResidentBytes, imageSamples: (long)input.Geometry.OriginalWidth * input.Geometry.OriginalHeight * 3, (int)pixels.shape[2], (int)pixels.shape[3], options, out TileGrid? grid);
+        ExtractionPlanner.Plan(Backbone, ResidentBytes + options.ReservedBytes, imageSamples: (long)input.Geometry.OriginalWidth * input.Geometry.OriginalHeight * 3, (int)pixels.shape[2], (int)pixels.shape[3], options, out TileGrid? grid);
         LayerFeatures[] layers = grid is null
             ? Backbone.GetLayers(pixels, options.Layers, options.Normalize)
             : TiledExtraction.Run(tile => Backbone.GetLayers(tile, options.Layers, options.Normalize), pixels, grid, cancel);
@@ -155,7 +155,7 @@ public sealed class DinoModel : IDisposable
     internal ExtractionPlan PlanFor(string image, int imageWidth, int imageHeight, ExtractOptions options)
     {
         PixelWindow input = DensePreprocessing(imageWidth, imageHeight, options).Plan(imageWidth, imageHeight, image).Cut;
-        return ExtractionPlanner.Plan(Backbone, ResidentBytes, (long)imageWidth * imageHeight * 3, input.Height, input.Width, options, out _);
+        return ExtractionPlanner.Plan(Backbone, ResidentBytes + options.ReservedBytes, (long)imageWidth * imageHeight * 3, input.Height, input.Width, options, out _);
     }
 
     /// <summary>How much the class token looks at each patch, for every attention head of a layer.</summary>
@@ -196,7 +196,7 @@ public sealed class DinoModel : IDisposable
     {
         PixelWindow input = DensePreprocessing(imageWidth, imageHeight, options).Plan(imageWidth, imageHeight, image).Cut;
         int index = LayerSelection.Create([layer]).Resolve(Backbone.Config.LayerCount)[0];
-        long peak = ResidentBytes + NetworkMemory.Attention(Backbone, (long)imageWidth * imageHeight * 3, input.Height, input.Width, index);
+        long peak = ResidentBytes + options.ReservedBytes + NetworkMemory.Attention(Backbone, (long)imageWidth * imageHeight * 3, input.Height, input.Width, index);
         if (options.MaxMemoryBytes < peak)
             throw new DinoSharpException($"attention maps at {input.Width}x{input.Height} pixels take about {ExtractionPlan.Words(peak)}, the limit is {ExtractionPlan.Words(options.MaxMemoryBytes.Value)}; use a smaller size or a higher limit");
         return new ExtractionPlan(input.Width, input.Height, input.Width, input.Height, 0, 1, 1, peak, peak);

@@ -16,8 +16,13 @@ internal sealed class MemoryNotes(Output output)
     /// <summary>Tells of a plan if it needs more than those before.</summary>
     /// <param name="plan">How a picture will be computed.</param>
     /// <param name="options">What was asked for.</param>
-    public void Announce(ExtractionPlan plan, ExtractOptions options)
+    /// <param name="working">Bytes that the process holds when the patches are there and are worked on.</param>
+    /// <exception cref="DinoSharpException">Working on the patches takes more than was allowed; that computing them does not is certain.</exception>
+    public void Announce(ExtractionPlan plan, ExtractOptions options, long working = 0)
     {
+        if (working > options.MaxMemoryBytes)
+            throw new DinoSharpException($"working on the patches of {plan.InputWidth}x{plan.InputHeight} pixels takes about {ExtractionPlan.Words(working)}, the limit is {ExtractionPlan.Words(options.MaxMemoryBytes.Value)}; use a smaller --size, fewer pictures or a higher limit");
+        plan = plan with { PeakBytes = Math.Max(plan.PeakBytes, working), WholePeakBytes = Math.Max(plan.WholePeakBytes, working) };
         _limit = options.MaxMemoryBytes ?? 0;
         if (_largest is not null && plan.PeakBytes <= _largest.PeakBytes) return;
         _largest = plan;

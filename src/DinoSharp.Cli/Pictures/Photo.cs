@@ -14,6 +14,8 @@ internal sealed record Photo(string Path, ImageBuffer Pixels)
     private const int LongestPanelSide = 768;
     private const int ShortestPanelSide = 512;
 
+    private const long Working = 32 << 20; // what is found, and the sheet
+
     /// <summary>Reads the files.</summary>
     public static Photo[] Read(IEnumerable<string> paths) => [.. paths.Select(path => new Photo(path, ImageFile.Read(path).ToRgb8()))];
 
@@ -36,9 +38,10 @@ internal sealed record Photo(string Path, ImageBuffer Pixels)
     /// <param name="layer">Index of the layer, negative from the end.</param>
     /// <param name="output">Shows the progress.</param>
     /// <param name="cancel">Stops between pictures.</param>
+    /// <param name="work">Bytes that the verb's own work on so many patches takes; null: little.</param>
     /// <returns>One map per picture, the layer counted from 0, and what was said about memory.</returns>
     public static async Task<(PatchMap[] Maps, int Layer, MemoryNotes Memory)> ExtractAsync(
-        DinoModel model, IReadOnlyList<Photo> photos, ExtractOptions options, int layer, Output output, CancellationToken cancel)
+        DinoModel model, IReadOnlyList<Photo> photos, ExtractOptions options, int layer, Output output, CancellationToken cancel, Func<int, long>? work = null)
     {
         LayerSelection wanted = [layer];
         int index = wanted.Resolve(model.Backbone.Config.LayerCount)[0];
@@ -47,17 +50,16 @@ internal sealed record Photo(string Path, ImageBuffer Pixels)
         // The maps of all pictures are held to the end, so each picture has what the others leave.
         long[] maps = [.. photos.Select(photo => MapBytes(model, photo, options))];
         var memory = new MemoryNotes(output);
-        foreach ((Photo photo, long own) in photos.Zip(maps))
-        {
-            long others = maps.Sum() - own;
-            ExtractionPlan plan = model.PlanFor(photo.Path, photo.Pixels.Width, photo.Pixels.Height, options with { MaxMemoryBytes = options.MaxMemoryBytes - others });
-            memory.Announce(plan with { PeakBytes = plan.PeakBytes + others, WholePeakBytes = plan.WholePeakBytes + others }, options);
-        }
+        ExtractOptions[] shares = [.. maps.Select(own => options with { ReservedBytes = maps.Sum() - own })];
+
+        // Whoever looks at all of them makes a tensor of each map and unit vectors of that, and something of his own.
+        long working = model.ResidentBytes + (3 * maps.Sum()) + Working + (work?.Invoke((int)(maps.Max() / sizeof(float) / model.Backbone.Config.EmbedDim)) ?? 0);
+        for (int i = 0; i < photos.Count; i++) memory.Announce(model.PlanFor(photos[i].Path, photos[i].Pixels.Width, photos[i].Pixels.Height, shares[i]), options, working);
 
         PatchMap[] result = await output.WithProgressAsync("extracting", photos.Count, progress => Task.Run(
             () => photos.Select((photo, i) =>
             {
-                using ImageFeatures features = model.Extract(photo.Pixels, options with { MaxMemoryBytes = options.MaxMemoryBytes - maps.Sum() + maps[i] }, cancel);
+                using ImageFeatures features = model.Extract(photo.Pixels, shares[i], cancel);
                 progress.Report(i + 1);
                 return features.PatchMap(index);
             }).ToArray(), CancellationToken.None));

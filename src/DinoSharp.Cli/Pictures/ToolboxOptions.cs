@@ -36,12 +36,16 @@ internal sealed class ToolboxOptions(string picture)
         DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
 
     /// <summary>For pictures that are looked at one by one.</summary>
-    public PhotoFeatures Features(ParseResult arguments, DinoModel model, Output output) => new(model, _resolution.Read(arguments), arguments.GetValue(_layer), output);
+    /// <param name="arguments">The command line.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="output">Warnings go there.</param>
+    /// <param name="work">Bytes that the verb's own work on so many patches takes; null: little.</param>
+    public PhotoFeatures Features(ParseResult arguments, DinoModel model, Output output, Func<int, long>? work = null) => new(model, _resolution.Read(arguments), arguments.GetValue(_layer), output, work);
 
     /// <summary>The patches of a few pictures that are needed together, see <see cref="Photo.ExtractAsync"/>.</summary>
-    public async Task<(PatchMap[] Maps, int Layer, MemoryNotes Memory)> ExtractAsync(ParseResult arguments, IReadOnlyList<Photo> photos, Output output, CancellationToken cancel)
+    public async Task<(PatchMap[] Maps, int Layer, MemoryNotes Memory)> ExtractAsync(ParseResult arguments, IReadOnlyList<Photo> photos, Output output, CancellationToken cancel, Func<int, long>? work = null)
     {
         using DinoModel model = Load(arguments, cancel);
-        return await Photo.ExtractAsync(model, photos, _resolution.Read(arguments), arguments.GetValue(_layer), output, cancel);
+        return await Photo.ExtractAsync(model, photos, _resolution.Read(arguments), arguments.GetValue(_layer), output, cancel, work);
     }
 }

@@ -35,4 +35,7 @@ public sealed record ExtractOptions
     /// <see cref="DinoModel.Plan"/> says which. Null: no limit.
     /// </summary>
     public long? MaxMemoryBytes { get; init; }
+
+    /// <summary>What the caller holds besides, now or until then; part of every estimate.</summary>
+    internal long ReservedBytes { get; init; }
 }

@@ -30,6 +30,9 @@ internal static class NearestNeighbors
         return (cat(similarities).MoveToOuterDisposeScope(), cat(indices).MoveToOuterDisposeScope()); // [Q, k]
     }
 
+    /// <summary>Bytes that a search among so many vectors, for as many queries, takes at its peak beside them.</summary>
+    internal static long WorkBytes(int vectors) => (long)Math.Min(QueryRows, vectors) * Math.Min(KeyRows, vectors) * sizeof(float);
+
     private static (Tensor Similarities, Tensor Indices) FindForPiece(Tensor queries, Tensor keys, int k)
     {
         Tensor? best = null, bestIndices = null;

@@ -96,11 +96,16 @@ public sealed class PatchMap
     /// <param name="options">How; null: defaults.</param>
     /// <returns>A map with a cell for each pixel. [H, W, D]</returns>
     /// <exception cref="ArgumentOutOfRangeException">A deviation is not above 0.</exception>
-    public PatchMap UpsampleGuided(ImageBuffer picture, GuidedUpsamplingOptions? options = null)
+    public PatchMap UpsampleGuided(ImageBuffer picture, GuidedUpsamplingOptions? options = null) => GuidedUpsampling.Run(this, picture.ToRgb8(), Valid(options));
+
+    /// <summary>For each pixel the largest of its numbers after <see cref="UpsampleGuided"/>, of which no more than one pixel is held at a time.</summary>
+    internal LabelMap ClassesGuided(ImageBuffer picture, GuidedUpsamplingOptions? options = null) => GuidedUpsampling.Classes(this, picture.ToRgb8(), Valid(options));
+
+    private static GuidedUpsamplingOptions Valid(GuidedUpsamplingOptions? options)
     {
         options ??= new GuidedUpsamplingOptions();
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.SpatialSigmaPatches);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.ColorSigma);
-        return GuidedUpsampling.Run(this, picture.ToRgb8(), options);
+        return options;
     }
 }

@@ -66,6 +66,9 @@ public sealed class PatchClassifier : IDisposable
         return new PatchClassifier(regression, ids, c, iou);
     }
 
+    /// <summary>Bytes that an example takes while all are learnt from: its patches, those that are labelled, these beside those of the others, and twice in float64.</summary>
+    internal static long FitBytes(PatchMap example) => (long)example.Count * example.Dim * ((3 * sizeof(float)) + (2 * sizeof(double)));
+
     /// <summary>The probability of each class for each patch, smoothed by a 3×3 median. A single class on background 0 fades at the rim as in the original example; among several classes the rim goes on. [h, w, K]</summary>
     /// <param name="patches">Patches of the same model.</param>
     public PatchMap Probabilities(PatchMap patches)
@@ -89,7 +92,7 @@ public sealed class PatchClassifier : IDisposable
     /// <param name="picture">The picture that they were computed from; the result has its size.</param>
     /// <param name="options">How; null: defaults.</param>
     public LabelMap Segment(PatchMap patches, ImageBuffer picture, GuidedUpsamplingOptions? options = null) =>
-        Named(PatchClasses.Paint(Probabilities(patches).UpsampleGuided(picture, options), picture.Width, picture.Height));
+        Named(Probabilities(patches).ClassesGuided(picture, options));
 
     /// <summary>Frees the tensors.</summary>
     public void Dispose() => _regression.Dispose();

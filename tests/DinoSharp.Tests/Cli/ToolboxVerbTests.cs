@@ -298,4 +298,21 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.EndsWith("c.png", Assert.Single(outcome.Json().GetProperty("pairs").EnumerateArray()).GetProperty("before").GetString());
         Assert.Contains("same area", outcome.Error);
     }
+
+    [Fact]
+    public async Task WhatTheVerbsHoldThemselvesCountsToo()
+    {
+        string picture = tiny.Draw("ceiling.png", 512, 512);
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        long patches = 64 * 64, pairs = DinoSharp.Features.Discovery.TokenCut.WorkBytes((int)patches);
+        Assert.Equal(5 * patches * patches, pairs);
+        string[] line = ["discover", picture, "--model", tiny.Path, "--size", "1024", "--out", tiny.File("ceiling.sheet.png"), "--json"];
+        long estimate = Success(await Dino.RunAsync(line)).GetProperty("memory").GetProperty("estimatedBytes").GetInt64();
+        Assert.InRange(estimate, pairs + (16 << 20), long.MaxValue);
+
+        // The patches of 1536x1536 pixels fit in tiles, all pairs of them do not.
+        long tiles = model.Plan(512, 512, new ExtractOptions { ImageSizePixels = 1536, TileSizePixels = 256 }).PeakBytes;
+        long limit = tiles + (DinoSharp.Features.Discovery.TokenCut.WorkBytes(8192) / 2);
+        Assert.Contains("working on the patches", (await Dino.RunAsync("discover", picture, "--model", tiny.Path, "--size", "1536", "--max-memory", $"{limit >> 20}MB", "--out", tiny.File("ceiling.sheet.png"))).Error);
+    }
 }

@@ -154,4 +154,13 @@ public sealed class TrackVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Contains("square.png: a mask of 96x96", (await Run(Frames("squared", 2), mask, "--out", masks)).Error);
         Assert.False(Directory.Exists(masks));
     }
+
+    [Fact]
+    public async Task TheContextCountsAgainstTheLimit()
+    {
+        string error = (await Run(Frames("limited", 2), Mask("limited.png"), "--context", "200000", "--max-memory", "2GB", "--out", tiny.File("limited.masks"))).Error;
+        Assert.Contains("the limit is 2", error);
+        Assert.DoesNotContain("limit is -", error);
+        Assert.DoesNotContain("limit is −", error);
+    }
 }

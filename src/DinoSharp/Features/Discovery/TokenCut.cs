@@ -37,9 +37,16 @@ public static class TokenCut
         float[] cut;
         using (NewDisposeScope())
         {
-            Tensor units = nn.functional.normalize(map.ToTensor()); // [P, D]
+            Tensor one = tensor(1f), unjoined = tensor((float)Unjoined), units = nn.functional.normalize(map.ToTensor()); // [P, D]
             if (!units.isfinite().all().item<bool>()) throw new DinoSharpException("the features hold numbers that are not finite (NaN or infinity); the weights may be damaged: try 'dino info' on them");
-            Tensor joined = units.matmul(units.t()).gt(Num(options.Threshold)).to(ScalarType.Float32).clamp_(min: Num(Unjoined)); // [P, P]
+            Tensor joined; // [P, P]
+            using (NewDisposeScope())
+            {
+                Tensor products = units.matmul(units.t()), above = products.gt(Num(options.Threshold)); // [P, P]
+                products.Dispose(); // as large as what follows
+                joined = where(above, one, unjoined).MoveToOuterDisposeScope(); // [P, P]
+            }
+
             cut = SecondEigenvector.Find(joined).data<float>().ToArray(); // [P]
         }
 
@@ -50,6 +57,10 @@ public static class TokenCut
         bool[] part = Connected(Array.ConvertAll(cut, v => v > mean), map.Width, seed);
         return new DiscoveredObject(new PatchMask(map.Height, map.Width, part), Around(part, map), new HeatMap(map.Height, map.Width, cut, map.Geometry));
     }
+
+    /// <summary>Bytes that a picture takes at the peak: the similarities of all pairs of patches, and which of them are joined.</summary>
+    /// <param name="patches">How many.</param>
+    internal static long WorkBytes(int patches) => (long)Math.Pow(Math.Min(patches, new TokenCutOptions().MaxPatches), 2) * (sizeof(float) + sizeof(bool));
 
     // Averages squares of patches until there are few enough.
     private static PatchMap Shrink(PatchMap map, int maxPatches)

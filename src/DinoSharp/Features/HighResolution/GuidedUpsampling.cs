@@ -28,6 +28,25 @@ internal static class GuidedUpsampling
     {
         (int width, int height, int dim) = (guide.Width, guide.Height, map.Dim);
         float[] result = GC.AllocateUninitializedArray<float>(checked(width * height * dim));
+        ForEachPixel(map, guide, options, (pixel, vector) => vector.CopyTo(result.AsSpan(pixel * dim, dim)));
+        return new PatchMap(height, width, dim, result, PatchGeometry.Whole(map.Geometry.ImageWidth, map.Geometry.ImageHeight));
+    }
+
+    /// <summary>The largest of the numbers of each pixel; without holding them all.</summary>
+    /// <param name="map">Scores of classes, at most 256.</param>
+    /// <param name="guide">8-bit RGB.</param>
+    /// <param name="options">Weights.</param>
+    public static LabelMap Classes(PatchMap map, ImageBuffer guide, GuidedUpsamplingOptions options)
+    {
+        PatchClasses.CheckCount(map.Dim);
+        byte[] classes = new byte[checked(guide.Width * guide.Height)];
+        ForEachPixel(map, guide, options, (pixel, scores) => classes[pixel] = PatchClasses.Largest(scores));
+        return new LabelMap(guide.Width, guide.Height, classes);
+    }
+
+    private static void ForEachPixel(PatchMap map, ImageBuffer guide, GuidedUpsamplingOptions options, Action<int, ReadOnlySpan<float>> take)
+    {
+        (int width, int height, int dim) = (guide.Width, guide.Height, map.Dim);
         float[] colors = PatchColors(map, guide);
         byte[] pixels = guide.Samples<byte>().ToArray();
         PatchGeometry g = map.Geometry;
@@ -66,11 +85,10 @@ internal static class GuidedUpsampling
                     }
                 }
 
-                Span<float> target = result.AsSpan(((y * width) + x) * dim, dim);
-                for (int d = 0; d < dim; d++) target[d] = (float)(sum[d] / total);
+                for (int d = 0; d < dim; d++) sum[d] = (float)(sum[d] / total);
+                take((y * width) + x, sum);
             }
         });
-        return new PatchMap(height, width, dim, result, PatchGeometry.Whole(g.ImageWidth, g.ImageHeight));
     }
 
     // Mean colour of the pixels under each patch; a patch beyond the picture has that of the nearest pixel. [h, w, 3]

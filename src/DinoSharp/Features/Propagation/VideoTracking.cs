@@ -60,9 +60,11 @@ public static class VideoTracking
         (int width, int height) = InputSize(model, frameWidth, frameHeight, shorterSidePixels, options);
         int w = width / model.Preprocessing.PatchSizePixels, h = height / model.Preprocessing.PatchSizePixels;
         long frame = (long)w * h * model.Backbone.Config.EmbedDim * sizeof(float), context = Overhead + ((options.ContextLength + 2) * frame);
-        ExtractionPlan plan = model.Plan(width, height, new ExtractOptions { ImageSizePixels = null, MaxMemoryBytes = maxMemoryBytes - context });
+        ExtractionPlan plan = model.Plan(width, height, new ExtractOptions { ImageSizePixels = null, MaxMemoryBytes = maxMemoryBytes, ReservedBytes = context });
         long step = (3 * frame) + LabelPropagation.StepBytes(h, w, model.Backbone.Config.EmbedDim, options) + model.ResidentBytes;
-        return plan with { PeakBytes = context + Math.Max(plan.PeakBytes, step), WholePeakBytes = context + Math.Max(plan.WholePeakBytes, step) };
+        if (context + step > maxMemoryBytes)
+            throw new DinoSharpException($"following masks at {width}x{height} pixels with {options.ContextLength} recent frames takes about {ExtractionPlan.Words(context + step)}, the limit is {ExtractionPlan.Words(maxMemoryBytes.Value)}; use a smaller size, a shorter context or a higher limit");
+        return plan with { PeakBytes = Math.Max(plan.PeakBytes, context + step), WholePeakBytes = Math.Max(plan.WholePeakBytes, context + step) };
     }
 
     // Shorter side given, both in whole patches; bicubic as Pillow does it.

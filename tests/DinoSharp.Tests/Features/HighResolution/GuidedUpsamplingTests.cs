@@ -51,4 +51,14 @@ public sealed class GuidedUpsamplingTests
         Assert.True(pixels[0, 0][0] < 0.2 && pixels[0, 7][0] > 0.7);
         Assert.Throws<ArgumentOutOfRangeException>(() => map.UpsampleGuided(HalfAndHalf(5), new() { ColorSigma = 0 }));
     }
+
+    [Fact]
+    public void ClassesAreTheLargestNumbersOfEachPixel()
+    {
+        var random = new Random(0);
+        var map = new PatchMap(4, 8, 5, [.. Enumerable.Range(0, 4 * 8 * 5).Select(_ => (float)random.NextDouble())], PatchGeometry.Whole(64, 32));
+        ImageBuffer picture = ImageBuffer.FromSamples<byte>(64, 32, 3, [.. Enumerable.Range(0, 64 * 32 * 3).Select(_ => (byte)random.Next(256))]);
+        PatchMap pixels = map.UpsampleGuided(picture);
+        Assert.Equal(Enumerable.Range(0, 64 * 32).Select(i => PatchClasses.Largest(pixels[i / 64, i % 64])), map.ClassesGuided(picture).Values.ToArray());
+    }
 }
