@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using DinoSharp.Images;
 using DinoSharp.Training.Data;
 using DinoSharp.Training.Data.Synthetic;
 using DinoSharp.Training.Views;
