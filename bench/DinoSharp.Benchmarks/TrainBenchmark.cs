@@ -12,13 +12,12 @@ namespace DinoSharp.Benchmarks;
 /// <summary>The training step with everything around it: images from files through the loader, teacher, student, clipping, optimizer, moving average.</summary>
 internal static class TrainBenchmark
 {
-    // So long for each line; DINOSHARP_BENCHMARK_SECONDS says otherwise, for a look.
-    private static readonly double Seconds = double.TryParse(Environment.GetEnvironmentVariable("DINOSHARP_BENCHMARK_SECONDS"), CultureInfo.InvariantCulture, out double seconds) ? seconds : 30;
+    private const double ProcessorSeconds = 10; // for each line
 
     private static readonly (string Name, VisionTransformerConfig Backbone, ViewOptions Views, int Batch)[] Work =
     [
         ("tiny (D 192), 2×96 + 4×48", new VisionTransformerConfig { Width = 192, Depth = 12, Heads = 3, FeedForwardWidth = 768 }, new ViewOptions { GlobalSizePixels = 96, LocalSizePixels = 48, LocalCrops = 4 }, 32),
-        ("ViT-S (D 384), 2×224 + 8×96", (VisionTransformerConfig)Presets.Find("dinov3-vits16").Config, new ViewOptions(), 8),
+        ("ViT-S (D 384), 2×224 + 8×96", (VisionTransformerConfig)Presets.Find("dinov3-vits16").Config, new ViewOptions(), 4),
     ];
 
     public static void Run(Report report)
@@ -27,11 +26,11 @@ internal static class TrainBenchmark
         int threads = get_num_threads();
         report.Section(
             "Training step",
-            $"Images from {source}, one thread of the loader beside {threads} of libtorch; heads of 1024 prototypes; {Seconds:0} s a line after two steps. Shares are of the time of a step; \"waiting\" is what "
-            + "the training waits for images. \"Loader idle\" is the share of the time in which the loader's thread has nothing to do, from the images per second it makes alone with the machine to itself: "
-            + "it is an upper bound where there are fewer cores than threads.");
+            $"Images from {source}, one thread of the loader beside {threads} of libtorch; heads of 1024 prototypes; {ProcessorSeconds:0} processor seconds a line or two steps, whichever is more, after a first step. "
+            + "Images for each processor second are what one core does, loader and all, whatever else runs; images/s are those of the clock, under the load above. Shares are of the time of a step; \"waiting\" is what the "
+            + "training waits for images. \"Loader idle\": the share of the time in which a loader thread with a core of its own has nothing to do, from the processor time of loading alone and of all of the step.");
         report.Table(
-            ["network", "compute", "images a step", "images/s", "ms a step", "waiting", "teacher", "student, both passes", "clipping", "optimizer", "moving average", "loader alone, images/s", "loader idle", "MiB"],
+            ["network", "compute", "images a step", "images for each processor second", "images/s", "waiting", "teacher", "student, both passes", "clipping", "optimizer", "moving average", "loading alone, images for each processor second", "loader idle", "MiB"],
             Work.SelectMany(work => new[] { TrainingComputeType.Float32, TrainingComputeType.BFloat16 }.Select(compute => Row(work.Name, work.Backbone, work.Views, work.Batch, compute, data))));
     }
 
@@ -43,14 +42,15 @@ internal static class TrainBenchmark
         using var loader = new PretrainLoader(data, views, new MaskOptions(), new LoaderOptions { BatchSize = batch, Workers = 1 });
         double[] parts = new double[6];
         long step = 0;
-        for (; step < 2; step++) Step(learner, loader, step, new double[6]);
+        Step(learner, loader, step++, new double[6]);
         var clock = Stopwatch.StartNew();
-        for (; clock.Elapsed.TotalSeconds < Seconds; step++) Step(learner, loader, step, parts);
-        double elapsed = clock.Elapsed.TotalSeconds, speed = (step - 2) * batch / elapsed, alone = Alone(data, views, batch);
+        double before = Processor();
+        while (step < 3 || Processor() - before < ProcessorSeconds) Step(learner, loader, step++, parts);
+        double elapsed = clock.Elapsed.TotalSeconds, images = (step - 1) * batch, work = (Processor() - before) / images, loading = Alone(data, views, batch);
         return
         [
-            name, compute.ToString(), $"{batch}", Report.Number(speed), Report.Number(1000 * elapsed / (step - 2)), .. parts.Select(part => Share(part / elapsed)),
-            Report.Number(alone), Share(Math.Max(0, 1 - (speed / alone))), $"{Environment.WorkingSet >> 20}",
+            name, compute.ToString(), $"{batch}", Report.Number(1 / work), Report.Number(images / elapsed), .. parts.Select(part => Share(part / elapsed)),
+            Report.Number(1 / loading), Share(Math.Max(0, 1 - (loading / (work - loading)))), $"{Environment.WorkingSet >> 20}",
         ];
     }
 
@@ -82,15 +82,18 @@ internal static class TrainBenchmark
         Lap(5);
     }
 
+    // Processor seconds for each image.
     private static double Alone(ImageDataset data, ViewOptions views, int batch)
     {
         using var loader = new PretrainLoader(data, views, new MaskOptions(), new LoaderOptions { BatchSize = batch, Workers = 1 });
-        for (int i = 0; i < 4; i++) loader.Next().Dispose(); // those made ahead
-        var clock = Stopwatch.StartNew();
+        loader.Next().Dispose();
+        double before = Processor();
         int images = 0;
-        for (; clock.Elapsed.TotalSeconds < Seconds / 4; images += batch) loader.Next().Dispose();
-        return images / clock.Elapsed.TotalSeconds;
+        for (; Processor() - before < ProcessorSeconds / 5; images += batch) loader.Next().Dispose();
+        return (Processor() - before) / images;
     }
+
+    private static double Processor() => Environment.CpuUsage.TotalTime.TotalSeconds;
 
     private static (string, ImageDataset) Source()
     {
