@@ -18,7 +18,7 @@ internal static class RunReport
     private static readonly (string Title, (string Key, string Name)[] Curves)[] Charts =
     [
         ("total loss", [("total_loss", "total")]),
-        ("loss terms", [("dino_global_crops_loss", "dino global"), ("dino_local_crops_loss", "dino local"), ("ibot_loss", "ibot"), ("koleo_loss", "koleo")]),
+        ("loss terms", [("dino_global_crops_loss", "dino global"), ("dino_local_crops_loss", "dino local"), ("ibot_loss", "ibot"), ("koleo_loss", "koleo"), ("feature_class_loss", "class token"), ("feature_patch_loss", "patches")]),
         ("gram loss", [("gram_loss", "gram")]),
         ("gram distance to the reference", [("patch_gram_distance", "distance")]),
         ("k-nn top-1", [("knn_top1", "knn")]),
@@ -80,7 +80,7 @@ internal static class RunReport
             .. wanted.SelectMany(w => students.Select(student => new Curve(
                 student is null ? w.Name : $"{student} {w.Name}",
                 [.. lines.Where(line => (string?)line["student"] == student && line[w.Key]?.GetValueKind() == JsonValueKind.Number).Select(line => ((double)RunFigures.StepOf(line), (double)line[w.Key]! / (w.Key == "memory_bytes" ? 1 << 30 : 1)))])))
-            .Where(curve => curve.Points.Count > 0),
+            .Where(curve => curve.Points.Any(p => p.Value != 0)), // a loss that a run has not is zero throughout
         ];
     }
 
