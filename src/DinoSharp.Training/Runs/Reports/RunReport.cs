@@ -20,7 +20,7 @@ internal static class RunReport
         ("total loss", [("total_loss", "total")]),
         ("loss terms", [("dino_global_crops_loss", "dino global"), ("dino_local_crops_loss", "dino local"), ("ibot_loss", "ibot"), ("koleo_loss", "koleo"), ("feature_class_loss", "class token"), ("feature_patch_loss", "patches")]),
         ("gram loss", [("gram_loss", "gram")]),
-        ("gram distance to the reference", [("patch_gram_distance", "distance")]),
+        ("gram distance", [("patch_gram_distance", "distance")]),
         ("k-nn top-1", [("knn_top1", "knn")]),
         ("similarity of patches", [("patch_locality", "locality"), ("patch_similarity_near", "near"), ("patch_similarity_far", "far"), ("class_patch_similarity", "class token")]),
         ("half distance of patch similarity", [("patch_half_distance", "patches")]),
