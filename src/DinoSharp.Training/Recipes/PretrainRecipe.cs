@@ -85,14 +85,20 @@ public sealed record PretrainRecipe
     /// <exception cref="DinoSharpException">The message names phase, value and reason.</exception>
     public void Validate(int worldSize = 1)
     {
-        Require(Name.Length > 0 && Name.IndexOfAny(Path.GetInvalidFileNameChars()) < 0, $"name '{Name}' cannot be a folder name");
+        Require(IsFolderName(Name), $"name '{Name}' cannot be a folder name");
         Require(Phases.Count > 0, "there must be at least one phase");
         Require(About.Processes >= 1, $"about.processes must be at least 1, found {About.Processes}");
         Monitor.Validate(Backbone);
         Require(StopAfterRefusedSteps >= 1, $"stopAfterRefusedSteps must be at least 1, found {StopAfterRefusedSteps}");
         Require(LoaderThreads is null or >= 1, $"loaderThreads must be at least 1, found {LoaderThreads}");
         Require(Students.Count == 0 || Distillation is not null, "students side by side need a frozen teacher (distillation)");
-        Require(Students.Select(s => s.Name).Distinct().Count() == Students.Count, "every student needs a name of its own");
+        Require(Students.Select(s => s.Name).Distinct(StringComparer.OrdinalIgnoreCase).Count() == Students.Count, "every student needs a name of its own");
+        foreach (StudentRecipe student in Students)
+        {
+            Require(IsFolderName(student.Name), $"students: name '{student.Name}' cannot be a folder name");
+            Require(!Runs.RunFolder.Names.Contains(student.Name, StringComparer.OrdinalIgnoreCase), $"students: name '{student.Name}' is taken: the output folder of a run has {string.Join(", ", Runs.RunFolder.Names)}");
+        }
+
         Checkpoints.Validate();
         Retention?.Validate(this);
         foreach ((PhaseRecipe phase, int i) in Phases.Select((p, i) => (p, i)))
@@ -112,6 +118,9 @@ public sealed record PretrainRecipe
         {
             if (!condition) throw new DinoSharpException("recipe: " + problem);
         }
+
+        // On any system: a recipe may be sent on.
+        static bool IsFolderName(string name) => name.Length > 0 && name.Trim('.', ' ') == name && name.IndexOfAny([.. Path.GetInvalidFileNameChars(), '/', '\\', ':']) < 0;
     }
 
     /// <summary>What the learners of a phase compute: one, or one for each student.</summary>

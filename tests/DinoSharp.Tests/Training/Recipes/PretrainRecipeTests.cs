@@ -121,6 +121,19 @@ public sealed class PretrainRecipeTests
     public void WhatContradictsItselfIsRefusedBeforeTheRun(string change, string message, params string[] more) =>
         Assert.Contains(message, Assert.Throws<DinoSharpException>(() => Read(Small, [change, .. more]).Validate()).Message);
 
+    [Theory]
+    [InlineData("a/b", "name 'a/b' cannot be a folder name")]
+    [InlineData("..", "name '..' cannot be a folder name")]
+    [InlineData("Monitor", "name 'Monitor' is taken: the output folder of a run has checkpoints, monitor,")]
+    [InlineData("recipe.yaml", "name 'recipe.yaml' is taken")]
+    [InlineData("TWIN", "every student needs a name of its own")]
+    public void NamesOfStudentsAreThoseOfFoldersThatAreFree(string name, string message)
+    {
+        const string Backbone = "backbone: {family: visionTransformer, width: 64, depth: 2, heads: 2}";
+        string students = $"students=[{{name: twin, {Backbone}}}, {{name: '{name}', {Backbone}}}]";
+        Assert.Contains(message, Assert.Throws<DinoSharpException>(() => Read(Small, "distillation={teacher: a.safetensors, targets: features}", students).Validate()).Message);
+    }
+
     [Fact]
     public void ATextThatEndsWithAColonStaysAText() => Assert.Equal("Synthetic:", Read(Small, "data=Synthetic:").Data);
 
