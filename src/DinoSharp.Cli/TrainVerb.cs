@@ -15,7 +15,7 @@ internal sealed class TrainVerb : Verb
     private readonly Argument<string?> _recipe = new("RECIPE") { Description = "A recipe (.yaml); see recipes/", Arity = ArgumentArity.ZeroOrOne };
     private readonly Argument<string[]> _changes = new("key=value") { Description = "Changes of the recipe, such as batchImages=16 or phases.gram.steps=500", Arity = ArgumentArity.ZeroOrMore };
     private readonly Option<bool> _dryRun = new("--dry-run") { Description = "Show the recipe in full and what it needs of this machine; train nothing" };
-    private readonly Option<bool> _resume = new("--resume") { Description = "Go on from the newest checkpoint in the output folder, as if the run had never stopped" };
+    private readonly Option<bool> _resume = new("--resume") { Description = "Go on from the newest checkpoint in the output folder, as if the run had never stopped; refused if the recipe, the images or the weights it began with are others now" };
     private readonly Option<string?> _official = new("--official-config") { Description = "Train by a configuration of the original instead of a recipe, and say what became of each of its keys; changes use its keys too", HelpName = "FILE" };
     private readonly Option<string?> _save = new("--save-recipe") { Description = "Write the recipe in full to a file, comments gone; train nothing", HelpName = "FILE" };
     private readonly Option<string?> _report = new("--report") { Description = "Write report.html and report.png of a run, finished or still going on; train nothing", HelpName = "FOLDER" };

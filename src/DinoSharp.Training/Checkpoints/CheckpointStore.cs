@@ -27,7 +27,9 @@ public sealed record CheckpointConfig
 /// <summary>The checkpoints of one run: folders named by their step, written under another name and renamed when they are complete.</summary>
 /// <param name="folder">The folder that holds them.</param>
 /// <param name="config">Which of them stay.</param>
-internal sealed class CheckpointStore(string folder, CheckpointConfig config)
+/// <param name="needed">Steps of those that stay in any case.</param>
+/// <param name="warn">Told what could not be removed.</param>
+internal sealed class CheckpointStore(string folder, CheckpointConfig config, IReadOnlyList<long>? needed = null, Action<string>? warn = null)
 {
     private const string Prefix = "step-", Unfinished = ".unfinished";
 
@@ -39,8 +41,8 @@ internal sealed class CheckpointStore(string folder, CheckpointConfig config)
     [
         .. Directory.EnumerateDirectories(folder, Prefix + "*")
             .Where(path => File.Exists(Path.Combine(path, StateFile)))
-            .Select(path => long.TryParse(Path.GetFileName(path)[Prefix.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long step) ? step : -1)
-            .Where(step => step >= 0)
+            .Select(path => StepOf(path, folder))
+            .OfType<long>()
             .Order(),
     ];
 
@@ -63,10 +65,20 @@ internal sealed class CheckpointStore(string folder, CheckpointConfig config)
     /// <exception cref="DinoSharpException">The disk is full or may not be written.</exception>
     public void Write(long step, Action<string> write)
     {
-        string final = PathOf(step), temporary = final + Unfinished;
+        WriteFolder(PathOf(step), write);
+        RemoveOld();
+    }
+
+    /// <summary>Writes a folder under another name and renames it when it is complete; an earlier one is replaced.</summary>
+    /// <param name="final">The folder.</param>
+    /// <param name="write">Writes all files into the folder that it is given.</param>
+    /// <exception cref="DinoSharpException">The disk is full or may not be written.</exception>
+    public static void WriteFolder(string final, Action<string> write)
+    {
+        string temporary = final + Unfinished;
         try
         {
-            RemoveUnfinished();
+            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
             Directory.CreateDirectory(temporary);
             write(temporary);
             if (Directory.Exists(final)) Directory.Delete(final, recursive: true);
@@ -75,27 +87,36 @@ internal sealed class CheckpointStore(string folder, CheckpointConfig config)
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or DinoSharpException)
         {
             TryRemove(temporary);
-            throw new DinoSharpException($"the checkpoint {final} cannot be written: {error.Message}", error);
+            throw new DinoSharpException($"the folder {final} cannot be written: {error.Message}", error);
         }
-
-        RemoveOld();
     }
 
-    /// <summary>Removes what an interrupted write left behind.</summary>
+    /// <summary>Removes what an interrupted write or removal left behind.</summary>
     public void RemoveUnfinished()
     {
         if (!Directory.Exists(folder)) return;
-        foreach (string path in Directory.EnumerateDirectories(folder, Prefix + "*" + Unfinished)) Directory.Delete(path, recursive: true);
+        foreach (string path in Directory.GetDirectories(folder, Prefix + "*"))
+        {
+            if (path.EndsWith(Unfinished, StringComparison.Ordinal) || (StepOf(path, folder) is not null && !File.Exists(Path.Combine(path, StateFile)))) Directory.Delete(path, recursive: true);
+        }
     }
 
+    // The newest is written: what cannot be removed is no reason to stop.
     private void RemoveOld()
     {
         foreach (long step in Steps.SkipLast(config.KeepLast))
         {
-            if (config.KeepEverySteps is long every && step % every == 0) continue;
-            // Without its last file it is no checkpoint any more, even if the removal is interrupted.
-            File.Delete(Path.Combine(PathOf(step), StateFile));
-            Directory.Delete(PathOf(step), recursive: true);
+            if ((config.KeepEverySteps is long every && step % every == 0) || needed?.Contains(step) == true) continue;
+            try
+            {
+                // Without its last file it is no checkpoint any more, even if the removal is interrupted.
+                File.Delete(Path.Combine(PathOf(step), StateFile));
+                Directory.Delete(PathOf(step), recursive: true);
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                warn?.Invoke($"the old checkpoint {PathOf(step)} cannot be removed: {error.Message}");
+            }
         }
     }
 

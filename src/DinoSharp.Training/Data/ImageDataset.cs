@@ -30,6 +30,9 @@ public abstract class ImageDataset
     /// <summary>The file behind an image, for who goes by its content; null if there is none (drawn scenes), or if it is read in a special way.</summary>
     internal virtual ImageSource? FileOf(int index) => null;
 
+    /// <summary>What tells this data set from one of other images, or of the same in another order: the names of all, or less where less is enough.</summary>
+    internal virtual IEnumerable<string> Identity => Enumerable.Range(0, Count).Select(PathOf);
+
     /// <summary>The images among which a substitute for one that cannot be read is chosen: those of the same source, so that a mixture keeps its shares.</summary>
     internal virtual Range SourceOf(int index) => 0..Count;
 

@@ -8,12 +8,19 @@ namespace DinoSharp.Training.Runs;
 /// <summary>Whether the file of a Gram anchor will do, before the run begins.</summary>
 internal static class AnchorFiles
 {
+    /// <summary>Steps of the checkpoints of this run to which a phase is anchored; they stay, whichever others go.</summary>
+    /// <param name="recipe">The run.</param>
+    /// <param name="checkpoints">Where it keeps its checkpoints.</param>
+    public static long[] OwnSteps(PretrainRecipe recipe, string checkpoints) =>
+        [.. recipe.Phases.Select(p => p.Losses.Gram?.Checkpoint).OfType<string>().Select(path => CheckpointStore.StepOf(Path.GetFullPath(path), checkpoints)).OfType<long>()];
+
     /// <summary>What is wrong with the file of a phase's anchor; null: nothing.</summary>
     /// <param name="path">The file: of another run, or one that this run will have written by then.</param>
     /// <param name="phase">Index of the phase.</param>
+    /// <param name="done">Complete steps of the run: an own file of these is there, or will never be.</param>
     /// <param name="recipe">The run.</param>
     /// <param name="checkpoints">Where this run keeps its checkpoints.</param>
-    public static string? ProblemOf(string path, int phase, PretrainRecipe recipe, string checkpoints)
+    public static string? ProblemOf(string path, int phase, long done, PretrainRecipe recipe, string checkpoints)
     {
         string full = Path.GetFullPath(path);
         if (Path.Exists(full))
@@ -24,14 +31,11 @@ internal static class AnchorFiles
                 : $"is a network of {found.LayerCount} layers of width {found.EmbedDim}, the student has {wanted.LayerCount} of width {wanted.EmbedDim}; the anchor must be built like the student";
         }
 
-        if (CheckpointStore.StepOf(full, checkpoints) is not long step) return "is not there";
+        if (CheckpointStore.StepOf(full, checkpoints) is not long step || step <= done) return "is not there";
         long[] ends = [.. recipe.Phases.Select((_, i) => recipe.Phases.Take(i + 1).Sum(p => p.Steps))];
         long start = phase == 0 ? 0 : ends[phase - 1];
         if (step > start) return $"will not be there yet: the phase begins after step {start}, the file is of step {step}";
-        CheckpointConfig kept = recipe.Checkpoints;
-        if (step % kept.EverySteps != 0 && !ends.Contains(step)) return $"will not be written: checkpoints are written every {kept.EverySteps} steps and at the end of a phase";
-        long[] written = [.. Enumerable.Range(1, (int)Math.Min(int.MaxValue, start / kept.EverySteps)).Select(i => i * kept.EverySteps).Concat(ends.Where(end => end <= start)).Distinct().Order()];
-        bool stays = kept.KeepEverySteps is long every && step % every == 0;
-        return stays || written.TakeLast(kept.KeepLast).Contains(step) ? null : $"will be gone by then: only the last {kept.KeepLast} checkpoints stay; set checkpoints.keepEverySteps={step}";
+        long every = recipe.Checkpoints.EverySteps;
+        return step % every == 0 || ends.Contains(step) ? null : $"will not be written: checkpoints are written every {every} steps and at the end of a phase";
     }
 }

@@ -8,7 +8,7 @@ namespace DinoSharp.Training.Runs;
 /// <summary>Options of a run that are no part of its recipe.</summary>
 public sealed record PretrainOptions
 {
-    /// <summary>Go on from the newest checkpoint in the output folder, if there is one.</summary>
+    /// <summary>Go on from the newest checkpoint in the output folder, if there is one, bit for bit as if the run had never stopped; refused if recipe, images or weights are others now.</summary>
     public bool Resume { get; init; }
 
     /// <summary>Where to compute; null: CPU.</summary>

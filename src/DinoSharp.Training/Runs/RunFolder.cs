@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using DinoSharp.Backbones;
 using DinoSharp.Training.Checkpoints;
@@ -13,21 +14,29 @@ namespace DinoSharp.Training.Runs;
 /// <param name="Phase">Index of the phase.</param>
 /// <param name="PhaseStep">Complete steps of the phase: also the position in the data, the schedules and the random numbers, which depend on nothing else.</param>
 /// <param name="RefusedInARow">Refused steps since the last one that was made.</param>
-internal sealed record RunState(int Phase, long PhaseStep, int RefusedInARow);
+internal sealed record RunState(int Phase, long PhaseStep, int RefusedInARow)
+{
+    /// <summary>What the run reads; null in checkpoints from before this was written down.</summary>
+    public RunInputs? Inputs { get; init; }
+}
 
 /// <summary>The output folder of a run: recipe, figures, checkpoints, refused batches, the exported teacher. One process at a time.</summary>
 internal sealed class RunFolder : IDisposable
 {
+    private const string Best = "best-";
+
     private readonly FileStream _lock;
+    private readonly Action<string>? _warn;
 
     /// <summary>Opens or creates the folder.</summary>
     /// <param name="path">The folder.</param>
     /// <param name="recipe">The recipe of the run.</param>
     /// <param name="resume">Whether a run that is there goes on; otherwise there must be none.</param>
+    /// <param name="warn">Told what went wrong without harm to the run.</param>
     /// <exception cref="DinoSharpException">Another process is at work there, the recipes differ, or a new run would overwrite an old one.</exception>
-    public RunFolder(string path, PretrainRecipe recipe, bool resume)
+    public RunFolder(string path, PretrainRecipe recipe, bool resume, Action<string>? warn = null)
     {
-        Path = path;
+        (Path, _warn) = (path, warn);
         try
         {
             Directory.CreateDirectory(path);
@@ -40,8 +49,8 @@ internal sealed class RunFolder : IDisposable
 
         try
         {
-            Store = new CheckpointStore(In("checkpoints"), recipe.Checkpoints);
-            Store.RemoveUnfinished();
+            Store = new CheckpointStore(In("checkpoints"), recipe.Checkpoints, AnchorFiles.OwnSteps(recipe, In("checkpoints")), warn);
+            RemoveUnfinished();
             CheckRecipe(recipe, resume);
         }
         catch
@@ -55,16 +64,14 @@ internal sealed class RunFolder : IDisposable
 
     public CheckpointStore Store { get; }
 
+    /// <summary>Names inside the folder that a student cannot have.</summary>
+    public static IReadOnlyList<string> Names { get; } = ["checkpoints", "monitor", "refused", "run.lock", "recipe.yaml", CheckpointStore.StateFile, RunFigures.FileName, EventLog.FileName, "report.html", "report.png"];
+
     /// <summary>A path inside the folder.</summary>
     public string In(string name) => System.IO.Path.Combine(Path, name);
 
     /// <summary>Writes everything that is needed to go on.</summary>
-    public void Save(RunState state, long totalStep, PretrainRecipe recipe, IReadOnlyList<StudentTeacher> learners) => Store.Write(totalStep, folder =>
-    {
-        for (int i = 0; i < learners.Count; i++) LearnerFiles.Save(learners[i], Directory.CreateDirectory(FolderOf(folder, recipe, i)).FullName);
-        YamlText.Save(System.IO.Path.Combine(folder, "recipe.yaml"), recipe.ToYaml());
-        YamlText.Save(System.IO.Path.Combine(folder, CheckpointStore.StateFile), JsonSerializer.Serialize(state));
-    });
+    public void Save(RunState state, long totalStep, PretrainRecipe recipe, IReadOnlyList<StudentTeacher> learners) => Store.Write(totalStep, folder => WriteState(folder, state, recipe, learners));
 
     /// <summary>The newest checkpoint; null if there is none.</summary>
     public (RunState State, string Folder)? Latest() => Store.Steps is [.., var step] ? (Read<RunState>(System.IO.Path.Combine(Store.PathOf(step), CheckpointStore.StateFile)), Store.PathOf(step)) : null;
@@ -82,20 +89,40 @@ internal sealed class RunFolder : IDisposable
         return weights.CreateBackbone();
     }
 
+    /// <summary>The file of the best weights, if they are those after a step.</summary>
+    public string BestOf(long step) => In($"{Best}{step:D8}.safetensors");
+
+    /// <summary>Removes the best weights of some steps.</summary>
+    public void RemoveBest(Predicate<long> gone)
+    {
+        foreach (string file in Directory.GetFiles(Path, Best + "*.safetensors"))
+        {
+            if (!long.TryParse(System.IO.Path.GetFileNameWithoutExtension(file)[Best.Length..], NumberStyles.None, CultureInfo.InvariantCulture, out long step) || !gone(step)) continue;
+            try
+            {
+                File.Delete(file);
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                _warn?.Invoke($"the file {file} cannot be removed: {error.Message}");
+            }
+        }
+    }
+
     /// <summary>Keeps the batch of a refused step and the weights it met, to look at them later; earlier ones are removed.</summary>
     /// <returns>The file of the batch.</returns>
+    /// <exception cref="DinoSharpException">The disk is full or may not be written.</exception>
     public string SaveRefused(PretrainBatch batch, RunState state, long totalStep, PretrainRecipe recipe, IReadOnlyList<StudentTeacher> learners)
     {
-        string folder = In("refused");
-        if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
-        for (int i = 0; i < learners.Count; i++) LearnerFiles.Save(learners[i], Directory.CreateDirectory(FolderOf(folder, recipe, i)).FullName);
-        YamlText.Save(System.IO.Path.Combine(folder, "recipe.yaml"), recipe.ToYaml());
-        YamlText.Save(System.IO.Path.Combine(folder, CheckpointStore.StateFile), JsonSerializer.Serialize(state));
-        string file = System.IO.Path.Combine(folder, $"batch-{totalStep:D8}.safetensors");
+        string name = $"batch-{totalStep:D8}.safetensors";
         List<KeyValuePair<string, Tensor>> tensors = [new("global", batch.GlobalCrops), new("local", batch.LocalCrops), new("masks", batch.Masks)];
         if (batch.GramCrops is not null) tensors.Add(new("gram", batch.GramCrops));
-        SafetensorsWriter.Write(file, tensors);
-        return file;
+        CheckpointStore.WriteFolder(In("refused"), folder =>
+        {
+            WriteState(folder, state, recipe, learners);
+            SafetensorsWriter.Write(System.IO.Path.Combine(folder, name), tensors);
+        });
+        return System.IO.Path.Combine(In("refused"), name);
     }
 
     /// <summary>Reads a kept batch and what belongs to it.</summary>
@@ -119,6 +146,31 @@ internal sealed class RunFolder : IDisposable
 
     /// <summary>The folder of a learner inside another one: the folder itself, or one by the student's name.</summary>
     public static string FolderOf(string folder, PretrainRecipe recipe, int learner) => recipe.Students.Count == 0 ? folder : System.IO.Path.Combine(folder, recipe.Students[learner].Name);
+
+    private static void WriteState(string folder, RunState state, PretrainRecipe recipe, IReadOnlyList<StudentTeacher> learners)
+    {
+        for (int i = 0; i < learners.Count; i++) LearnerFiles.Save(learners[i], Directory.CreateDirectory(FolderOf(folder, recipe, i)).FullName);
+        YamlText.Save(System.IO.Path.Combine(folder, "recipe.yaml"), recipe.ToYaml());
+        YamlText.Save(System.IO.Path.Combine(folder, CheckpointStore.StateFile), JsonSerializer.Serialize(state));
+    }
+
+    // What a killed process left: folders and files under the names they had while they were written.
+    private void RemoveUnfinished()
+    {
+        try
+        {
+            Store.RemoveUnfinished();
+            var options = new EnumerationOptions { RecurseSubdirectories = true, MaxRecursionDepth = 1, AttributesToSkip = FileAttributes.ReparsePoint };
+            foreach (string file in Directory.GetFiles(Path, "*.tmp", options))
+            {
+                if (file.Split('.') is [.., var id, _] && Guid.TryParseExact(id, "N", out _)) File.Delete(file);
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new DinoSharpException($"what an interrupted run left in {Path} cannot be removed: {error.Message}", error);
+        }
+    }
 
     private void CheckRecipe(PretrainRecipe recipe, bool resume)
     {

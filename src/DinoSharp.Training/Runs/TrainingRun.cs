@@ -24,21 +24,24 @@ internal sealed class TrainingRun : IDisposable
     private readonly FrozenTeacher? _frozen;
     private readonly FeatureMonitor? _monitor;
     private StudentTeacher[] _learners = [];
-    private RunState _state = new(0, 0, 0);
+    private RunState _state;
     private long _refused;
     private long _unreadable;
     private readonly List<JsonObject> _looks = [];
     private Retention? _retention;
     private StepReport? _last;
+    private string _refusal = "";
 
     public TrainingRun(PretrainRecipe recipe, PretrainOptions options, IProgress<PretrainProgress>? progress, IProgress<string>? log)
     {
         (_recipe, _options, _progress, _log) = (recipe, options, progress, log);
         RequireNormalizationOfWeights(recipe);
         _data = ImageDataset.Open(recipe.Data);
-        _folder = new RunFolder(recipe.Output ?? Path.Combine("runs", recipe.Name), recipe, options.Resume);
+        _folder = new RunFolder(recipe.Output ?? Path.Combine("runs", recipe.Name), recipe, options.Resume, Say);
         try
         {
+            _state = new RunState(0, 0, 0) { Inputs = RunInputs.Of(recipe, _data, _folder.In("checkpoints")) };
+            if (options.Resume) RequireSameInputs();
             _frozen = LoadFrozen(recipe, options.Device);
             _monitor = recipe.Monitor.EverySteps is null ? null : FeatureMonitor.Open(recipe, _data, options.Device);
         }
@@ -50,17 +53,17 @@ internal sealed class TrainingRun : IDisposable
         }
     }
 
-    private string BestFile => _folder.In("best.safetensors");
-
     // The look after the last step stops nothing, it only decides what is kept.
-    private bool HasGotWorse => _retention?.Worse is not null && StepsBefore + _state.PhaseStep < _recipe.TotalSteps();
+    private bool HasGotWorse => _retention?.Worse is not null && Total < _recipe.TotalSteps();
+
+    private long Total => StepsBefore + _state.PhaseStep;
 
     private long StepsBefore => _recipe.Phases.Take(_state.Phase).Sum(p => p.Steps);
 
     public PretrainResult Run(CancellationToken cancel)
     {
         Begin();
-        using (var figures = new RunFigures(_folder.Path, StepsBefore + _state.PhaseStep))
+        using (var figures = new RunFigures(_folder.Path, Total))
         {
             while (true)
             {
@@ -73,14 +76,14 @@ internal sealed class TrainingRun : IDisposable
         }
 
         if (_retention is not null) Say($"the result is the teacher after step {_retention.BestStep}{(_retention.Worse is null ? "" : ": " + _retention.Worse)}");
-        long steps = StepsBefore + _state.PhaseStep;
+        long steps = Total;
 
         LookAtCheckpoints();
 
         string[] teachers = [.. _learners.Select((learner, i) =>
         {
             string file = Path.Combine(Directory.CreateDirectory(RunFolder.FolderOf(_folder.Path, _recipe, i)).FullName, "teacher.safetensors");
-            if (_retention is not null) Copy(BestFile, file);
+            if (_retention is not null) Copy(RequireBest(_retention.BestStep), file);
             else LearnerFiles.Export(learner, file, _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {_recipe.TotalSteps()} steps, seed {_recipe.Seed}");
             return file;
         })];
@@ -145,15 +148,20 @@ internal sealed class TrainingRun : IDisposable
     {
         if (_options.Resume && _folder.Latest() is var (state, folder))
         {
-            _state = state;
+            _state = state with { Inputs = _state.Inputs };
             _learners = Build(state.Phase);
             RunFolder.Load(folder, _recipe, _learners);
-            _looks.AddRange(RunFigures.Read(_folder.Path).Where(line => line.ContainsKey(RunFigures.Locality) && RunFigures.StepOf(line) < StepsBefore + state.PhaseStep));
+            _looks.AddRange(RunFigures.Read(_folder.Path).Where(line => line.ContainsKey(RunFigures.Locality) && RunFigures.StepOf(line) < Total));
+            // Later ones belong to steps that are made again.
+            _folder.RemoveBest(step => step >= Total);
+            if (BestBefore(Total) is long best) RequireBest(best);
             CheckAnchors(state.Phase + 1);
-            Say($"going on after step {StepsBefore + state.PhaseStep} of {_recipe.TotalSteps()}, in phase {_recipe.Phases[state.Phase].Name}");
+            Say($"going on after step {Total} of {_recipe.TotalSteps()}, in phase {_recipe.Phases[state.Phase].Name}");
             return;
         }
 
+        if (_options.Resume) Say($"{_folder.Path} holds no checkpoint to go on from, so the run starts at its beginning");
+        _folder.RemoveBest(_ => true);
         CheckAnchors(0);
         _learners = Build(0);
         if (_recipe.InitialWeights is { } initial)
@@ -168,10 +176,17 @@ internal sealed class TrainingRun : IDisposable
         LoadAnchors();
     }
 
+    private void RequireSameInputs()
+    {
+        if (_folder.Latest() is not { State: var saved }) return;
+        if (saved.Inputs is null) Say($"the checkpoints in {_folder.Path} do not say which images the run began with, so whether they are the same cannot be checked");
+        else if (_state.Inputs!.DifferenceTo(saved.Inputs) is { } difference) throw new DinoSharpException($"{difference}. Going on would not be the same run: bring back what there was, or start a new run elsewhere (output=FOLDER), with initialWeights if you like");
+    }
+
     private void EnterNextPhase()
     {
         StudentTeacher[] before = _learners;
-        _state = new RunState(_state.Phase + 1, 0, 0);
+        _state = _state with { Phase = _state.Phase + 1, PhaseStep = 0, RefusedInARow = 0 };
         _learners = Build(_state.Phase);
         for (int i = 0; i < before.Length; i++)
         {
@@ -192,7 +207,7 @@ internal sealed class TrainingRun : IDisposable
         for (int i = firstPhase; i < _recipe.Phases.Count; i++)
         {
             if (_recipe.Phases[i].Losses.Gram?.Checkpoint is not { } path) continue;
-            string? problem = AnchorFiles.ProblemOf(path, i, _recipe, _folder.In("checkpoints"));
+            string? problem = AnchorFiles.ProblemOf(path, i, Total, _recipe, _folder.In("checkpoints"));
             if (problem is not null) throw new DinoSharpException($"recipe {_recipe.Name}, phase {_recipe.Phases[i].Name}: Gram anchoring: the checkpoint {path} {problem}");
         }
     }
@@ -222,33 +237,33 @@ internal sealed class TrainingRun : IDisposable
             if (cancel.IsCancellationRequested) Stop(cancel);
             if (phase.Losses.Gram is { } gram && (gram.IsWorthALine(_state.PhaseStep) || resumed))
             {
-                Say($"step {StepsBefore + _state.PhaseStep}: the Gram teacher is {gram.Describe(_state.PhaseStep)}, in use since step {StepsBefore + gram.AnchoredSince(_state.PhaseStep)}");
+                Say($"step {Total}: the Gram teacher is {gram.Describe(_state.PhaseStep)}, in use since step {StepsBefore + gram.AnchoredSince(_state.PhaseStep)}");
             }
 
             resumed = false;
-            if (_state.PhaseStep == 0 || (StepsBefore + _state.PhaseStep) % _recipe.Monitor.EverySteps == 0)
+            if (_state.PhaseStep == 0 || Total % _recipe.Monitor.EverySteps == 0)
             {
                 clock.Stop(); // the pace is that of the steps
-                LookAtFeatures(figures, StepsBefore + _state.PhaseStep);
+                SavingOnFailure(() => LookAtFeatures(figures, Total));
                 clock.Start();
                 if (HasGotWorse)
                 {
-                    long worse = StepsBefore + _state.PhaseStep;
-                    if (!_folder.Store.Steps.Contains(worse)) _folder.Save(_state, worse, _recipe, _learners);
-                    Say($"stopped after step {worse}: the features are worse than those of the starting weights; {_retention!.Worse}");
+                    Save();
+                    Say($"stopped after step {Total}: the features are worse than those of the starting weights; {_retention!.Worse}");
                     break;
                 }
             }
 
             StepReport[] reports = Step(loader, cancel);
             _last = reports[0];
-            long total = StepsBefore + _state.PhaseStep;
+            long total = Total;
             double perSecond = (_state.PhaseStep - first) * phase.BatchImages / clock.Elapsed.TotalSeconds;
             double left = (_recipe.TotalSteps() - total) * clock.Elapsed.TotalSeconds / (_state.PhaseStep - first);
             var progress = new PretrainProgress(phase.Name, total, _recipe.TotalSteps(), reports[0], perSecond, loader.Report().WaitedShare, TimeSpan.FromSeconds(left), Environment.WorkingSet);
             if (_state.PhaseStep % _recipe.Monitor.LogEverySteps == 0 || _state.PhaseStep == phase.Steps) Write(figures, phase, progress, reports);
             _progress?.Report(progress);
-            if (total % _recipe.Checkpoints.EverySteps == 0 || _state.PhaseStep == phase.Steps) _folder.Save(_state, total, _recipe, _learners);
+            if (total % _recipe.Checkpoints.EverySteps == 0 || _state.PhaseStep == phase.Steps) Save();
+            if (_state.RefusedInARow >= _recipe.StopAfterRefusedSteps) SavingOnFailure(() => throw new DinoSharpException($"{_state.RefusedInARow} steps in a row were refused, so the run stopped. {_refusal}"));
         }
 
         LoaderReport loaded = loader.Report();
@@ -258,10 +273,10 @@ internal sealed class TrainingRun : IDisposable
 
     private StepReport[] Step(PretrainLoader loader, CancellationToken cancel)
     {
-        PretrainBatch batch;
+        PretrainBatch batch = null!;
         try
         {
-            batch = loader.Next(cancel);
+            SavingOnFailure(() => batch = loader.Next(cancel));
         }
         catch (OperationCanceledException)
         {
@@ -273,7 +288,7 @@ internal sealed class TrainingRun : IDisposable
         {
             StepReport[] reports = StudentTeacher.StepTogether(_learners, batch, _state.PhaseStep);
             bool refused = reports.Any(r => r.NonFinite is not null);
-            long total = StepsBefore + _state.PhaseStep;
+            long total = Total;
             if (refused) Refuse(batch, total, reports.First(r => r.NonFinite is not null).NonFinite!);
             _state = _state with { PhaseStep = _state.PhaseStep + 1, RefusedInARow = refused ? _state.RefusedInARow + 1 : 0 };
             return reports;
@@ -283,18 +298,63 @@ internal sealed class TrainingRun : IDisposable
     private void Refuse(PretrainBatch batch, long total, string problem)
     {
         _refused++;
-        string file = _folder.SaveRefused(batch, _state, total, _recipe, _learners);
-        string message = $"step {total} was refused: {problem} is not finite; no weight was changed. Look at it again with: dino train --replay {file}";
-        Say(message);
-        int row = _state.RefusedInARow + 1;
-        if (row >= _recipe.StopAfterRefusedSteps) throw new DinoSharpException($"{row} steps in a row were refused, so the run stopped. {message}");
+        string kept;
+        try
+        {
+            kept = $"Look at it again with: dino train --replay {_folder.SaveRefused(batch, _state, total, _recipe, _learners)}";
+        }
+        catch (DinoSharpException error)
+        {
+            kept = $"Its batch could not be kept: {error.Message}";
+        }
+
+        _refusal = $"step {total} was refused: {problem} is not finite; no weight was changed. {kept}";
+        Say(_refusal);
     }
+
+    // Between two steps all weights are whole, so what the steps since the last checkpoint have learnt need not be lost with what comes next.
+    private void SavingOnFailure(Action work)
+    {
+        try
+        {
+            work();
+        }
+        catch (Exception error) when (error is not OperationCanceledException)
+        {
+            try
+            {
+                if (Total > 0) Save();
+            }
+            catch (DinoSharpException second)
+            {
+                Say($"the steps since the last checkpoint are lost: {second.Message}");
+            }
+
+            throw;
+        }
+    }
+
+    private void Save()
+    {
+        if (_folder.Store.Steps.Contains(Total)) return;
+        _folder.Save(_state, Total, _recipe, _learners);
+        if (BestBefore(Total) is long best) _folder.RemoveBest(step => step < best);
+    }
+
+    // The best weights among those that a run going on from a step knows of.
+    private long? BestBefore(long step)
+    {
+        JsonObject[] looks = [.. _looks.Where(look => RunFigures.StepOf(look) < step)];
+        return _recipe.Retention is { } retention && looks.Length > 0 ? Retention.Of(looks, retention.Tolerance).BestStep : null;
+    }
+
+    private string RequireBest(long step) => File.Exists(_folder.BestOf(step)) ? _folder.BestOf(step)
+        : throw new DinoSharpException($"{_folder.BestOf(step)} is not there: it holds the best weights so far, which would be the result of the run. Bring it back, or start a new run elsewhere (output=FOLDER)");
 
     private void Stop(CancellationToken cancel)
     {
-        long total = StepsBefore + _state.PhaseStep;
-        if (!_folder.Store.Steps.Contains(total)) _folder.Save(_state, total, _recipe, _learners);
-        Say($"stopped after step {total}; --resume goes on from there");
+        Save();
+        Say($"stopped after step {Total}; --resume goes on from there");
         cancel.ThrowIfCancellationRequested();
     }
 
@@ -328,7 +388,7 @@ internal sealed class TrainingRun : IDisposable
             if (_recipe.Retention is not { } retention) continue;
             _looks.Add(look);
             _retention = Retention.Of(_looks, retention.Tolerance);
-            if (_retention.BestStep == step) LearnerFiles.Export(_learners[i], BestFile, _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {step} steps, seed {_recipe.Seed}");
+            if (_retention.BestStep == step) LearnerFiles.Export(_learners[i], _folder.BestOf(step), _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {step} steps, seed {_recipe.Seed}");
         }
     }
 

@@ -39,4 +39,6 @@ public sealed class SyntheticDataset : ImageDataset
 
     /// <inheritdoc/>
     public override ImageBuffer Read(int index) => _world.DrawPicture(index);
+
+    internal override IEnumerable<string> Identity => [Name];
 }

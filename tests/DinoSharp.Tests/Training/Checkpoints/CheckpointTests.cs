@@ -67,11 +67,27 @@ public sealed class CheckpointTests : IDisposable
         store.Write(10, Touch);
         Directory.CreateDirectory(store.PathOf(20) + ".unfinished"); // as a killed process leaves it
         Directory.CreateDirectory(store.PathOf(30)); // as an interrupted removal leaves it
+        Directory.CreateDirectory(_folder.File("step-notes")); // of somebody else
         Assert.Equal([10], store.Steps);
+        store.RemoveUnfinished();
+        Assert.Equal(["step-00000010", "step-notes"], Directory.GetDirectories(_folder.Path).Select(Path.GetFileName).Order());
         var error = Assert.Throws<DinoSharpException>(() => store.Write(40, _ => throw new IOException("No space left on device")));
         Assert.Contains("No space left on device", error.Message);
         Assert.Equal([10], store.Steps);
         Assert.Empty(Directory.GetDirectories(_folder.Path, "*.unfinished"));
+    }
+
+    [Fact]
+    public void WhatIsNeededStaysAndWhatCannotBeRemovedIsSaid()
+    {
+        var said = new List<string>();
+        var store = new CheckpointStore(_folder.Path, new CheckpointConfig { KeepLast = 1 }, [20], said.Add);
+        foreach (long step in (long[])[10, 20, 30, 40]) store.Write(step, Touch);
+        Assert.Equal([20, 40], store.Steps);
+        Touch(Directory.CreateDirectory(_folder.File("step-5")).FullName); // not where the one of step 5 would be
+        store.Write(50, Touch);
+        Assert.Equal([5, 20, 50], store.Steps);
+        Assert.Contains("step-00000005 cannot be removed", Assert.Single(said));
     }
 
     [Theory]

@@ -50,7 +50,6 @@ public sealed class GramAnchorTests : IDisposable
         Assert.Contains("phase gram: Gram anchoring: the checkpoint nowhere.safetensors is not there", Refusal("nowhere.safetensors"));
         Assert.Contains("will not be there yet: the phase begins after step 6, the file is of step 8", Refusal(Own(8)));
         Assert.Contains("will not be written: checkpoints are written every 2 steps", Refusal(Own(3)));
-        Assert.Contains("will be gone by then: only the last 1 checkpoints stay; set checkpoints.keepEverySteps=2", Refusal(Own(2)));
         Assert.False(Directory.Exists(_folder.File("run", "checkpoints")));
     }
 
@@ -88,16 +87,40 @@ public sealed class GramAnchorTests : IDisposable
     public void AMapOfLargerCropsIsSmoothedInBFloat16Too() =>
         Assert.Equal(9, Run("run", [], "compute=bfloat16", "phases.gram.views.gramSizePixels=96", "phases.gram.losses.gram={mode: start, resizeAntialias: true}").Steps);
 
+    [Fact]
+    public void AnAnchorIsNotRemovedByLaterCheckpointsAndIsMissedWhenItIsGone()
+    {
+        string anchor = "phases.gram.losses.gram={mode: checkpoint, checkpoint: " + Own(2) + "}";
+        foreach (int at in (int[])[3, 5])
+        {
+            using var stop = new CancellationTokenSource(); // writes a checkpoint of its own
+            Assert.Throws<OperationCanceledException>(() => Run("run", [], at > 3, new Watch(p => { if (p.TotalStep == at) stop.Cancel(); }), stop.Token, anchor));
+        }
+
+        string kept = Path.GetDirectoryName(Own(2))!, aside = _folder.File("aside");
+        Directory.Move(kept, aside);
+        Assert.Contains($"the checkpoint {Own(2)} is not there", Assert.Throws<DinoSharpException>(() => Run("run", [], true, null, default, anchor)).Message);
+        Directory.Move(aside, kept);
+        Assert.Equal(9, Run("run", [], true, null, default, anchor).Steps);
+    }
+
     private string Own(long step) => _folder.File("run", "checkpoints", $"step-{step:D8}", "teacher.safetensors");
 
     private string Refusal(string file) => Assert.Throws<DinoSharpException>(() => Run("run", [], "phases.gram.losses.gram={mode: checkpoint, checkpoint: " + file + "}")).Message;
 
     private PretrainRecipe Recipe(string output, params string[] changes) => PretrainRecipe.FromTree("trial.yaml", YamlText.Parse("trial.yaml", Trial), [.. changes, $"output={_folder.File(output)}"]);
 
-    private PretrainResult Run(string output, List<string> said, params string[] changes)
+    private PretrainResult Run(string output, List<string> said, params string[] changes) => Run(output, said, false, null, default, changes);
+
+    private PretrainResult Run(string output, List<string> said, bool resume, IProgress<PretrainProgress>? progress, CancellationToken cancel, params string[] changes)
     {
         using var scope = NewDisposeScope();
-        return Pretrainer.Run(Recipe(output, changes), log: new Said(said));
+        return Pretrainer.Run(Recipe(output, changes), new PretrainOptions { Resume = resume }, progress, new Said(said), cancel);
+    }
+
+    private sealed class Watch(Action<PretrainProgress> action) : IProgress<PretrainProgress>
+    {
+        public void Report(PretrainProgress value) => action(value);
     }
 
     private sealed class Said(List<string> lines) : IProgress<string>

@@ -189,6 +189,75 @@ public sealed class PretrainerTests : IDisposable
         string? again = Assert.Single(Pretrainer.Replay(batch)).NonFinite;
         Assert.NotNull(again);
         Assert.Contains(again, message);
+        Assert.Single(Directory.GetDirectories(_folder.File("run", "checkpoints"))); // the steps before are not lost
+    }
+
+    [Fact]
+    public void ARefusedBatchThatCannotBeKeptDoesNotStopTheRun()
+    {
+        Directory.CreateDirectory(_folder.File("run"));
+        File.WriteAllText(_folder.File("run", "refused.unfinished"), "in the way, like a full disk");
+        string message = Assert.Throws<DinoSharpException>(() => Run("run", ["optimizer={learningRate: 1e30, scaling: none, clipNorm: null}", "stopAfterRefusedSteps=2"])).Message;
+        Assert.StartsWith("2 steps in a row were refused", message);
+        Assert.Contains("Its batch could not be kept: the folder " + _folder.File("run", "refused"), message);
+    }
+
+    [Fact]
+    public void OtherImagesOrOtherWeightsAreNotGoneOnWith()
+    {
+        string images = Unlabelled(), start = Run("start", ["phases=[{steps: 1}]"]).Teachers[0];
+        string[] changes = ["phases=[{steps: 1}]", "monitor.everySteps=null", $"data=0.5 * {images} + 0.5 * Synthetic:size=64:count=9", $"initialWeights={start}"];
+        Run("run", changes);
+        string first = Path.Combine(images, "0.png"), further = Path.Combine(images, "3.png");
+        File.Copy(first, further);
+        Assert.Contains($"{images} had 3 images when the run began and has 4 now. Going on would not be the same run", Refusal());
+        File.Delete(first);
+        Assert.Contains($"{images} has 3 images as when the run began, but other ones: their names differ", Refusal());
+        File.Move(further, first);
+        Run("run", changes, resume: true);
+
+        byte[] bytes = File.ReadAllBytes(start);
+        bytes[^1] ^= 1;
+        File.WriteAllBytes(start, bytes);
+        Assert.Contains($"{start} (initialWeights) is another file than when the run began", Refusal());
+
+        // A checkpoint from before these things were written down.
+        string state = Directory.GetFiles(_folder.File("run", "checkpoints"), "state.json", SearchOption.AllDirectories).Single();
+        File.WriteAllText(state, "{\"Phase\":0,\"PhaseStep\":1,\"RefusedInARow\":0}");
+        var said = new List<string>();
+        Run("run", changes, log: said, resume: true);
+        Assert.Contains(said, s => s.EndsWith("whether they are the same cannot be checked", StringComparison.Ordinal));
+
+        string Refusal() => Assert.Throws<DinoSharpException>(() => Run("run", changes, resume: true)).Message;
+    }
+
+    [Fact]
+    public void AHealthyRunWhoseImagesAreLostKeepsItsSteps()
+    {
+        string images = Unlabelled();
+        string[] files = Directory.GetFiles(images), changes = [$"data={images}", "phases=[{steps: 12}]", "checkpoints.everySteps=100", "monitor.everySteps=null"];
+        PretrainResult whole = Run("whole", changes);
+        byte[][] contents = [.. files.Select(File.ReadAllBytes)];
+        string message = Assert.Throws<DinoSharpException>(() => Run("run", changes, progress: new Watch(p =>
+        {
+            foreach (string file in p.TotalStep == 2 ? files : []) File.WriteAllText(file, "no picture");
+        }))).Message;
+        Assert.Contains($"none of 3 images of {images} could be read", message);
+        Assert.InRange(int.Parse(Path.GetFileName(Assert.Single(Directory.GetDirectories(_folder.File("run", "checkpoints"))))[5..], System.Globalization.CultureInfo.InvariantCulture), 2, 11);
+        foreach ((string file, byte[] content) in files.Zip(contents)) File.WriteAllBytes(file, content);
+        Assert.Equal(File.ReadAllBytes(whole.Teachers[0]), File.ReadAllBytes(Run("run", changes, resume: true).Teachers[0]));
+    }
+
+    [Fact]
+    public void WhatAKilledProcessLeftIsRemovedAndNothingToGoOnFromIsSaid()
+    {
+        string leftover = _folder.File("run", "teacher.safetensors.0123456789abcdef0123456789abcdef.tmp"), own = _folder.File("run", "notes.tmp");
+        Directory.CreateDirectory(_folder.File("run"));
+        foreach (string file in (string[])[leftover, own]) File.WriteAllText(file, "");
+        var said = new List<string>();
+        Run("run", ["phases=[{steps: 1}]"], log: said, resume: true);
+        Assert.Equal((false, true), (File.Exists(leftover), File.Exists(own)));
+        Assert.Contains($"{_folder.File("run")} holds no checkpoint to go on from, so the run starts at its beginning", said);
     }
 
     [Fact]
@@ -245,7 +314,7 @@ public sealed class PretrainerTests : IDisposable
     private string Unlabelled()
     {
         string folder = Directory.CreateDirectory(_folder.File("plain")).FullName;
-        for (int i = 0; i < 3; i++) DinoSharp.Images.ImageBuffer.FromSamples<byte>(8, 8, 3, new byte[192]).Save(Path.Combine(folder, $"{i}.png"));
+        for (int i = 0; i < 3; i++) DinoSharp.Images.ImageBuffer.FromSamples<byte>(8, 8, 3, [.. Enumerable.Range(0, 192).Select(p => (byte)(p * (i + 7)))]).Save(Path.Combine(folder, $"{i}.png"));
         return folder;
     }
 

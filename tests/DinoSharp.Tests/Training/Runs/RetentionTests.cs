@@ -63,6 +63,28 @@ public sealed class RetentionTests : IDisposable
     }
 
     [Fact]
+    public void TheBestWeightsAreThoseThatTheLooksBeforeACheckpointSpeakOf()
+    {
+        string start = Run("start", "phases=[{steps: 1}]").Teachers[0];
+        string[] harmless = [$"initialWeights={start}", "retention={tolerance: 0.9}", "optimizer={scaling: none, learningRate: 1e-4, momentum: 0.9}"];
+        Stopped(10, resume: false); // after the checkpoint of step 8 and the look before step 9
+        Assert.Equal([6, 9], Best());
+        Stopped(9, resume: true); // goes on from step 8, where nobody knows of step 9
+        Assert.Equal([6], Best());
+        File.Move(_folder.File("run", "best-00000006.safetensors"), _folder.File("aside"));
+        Assert.Contains("best-00000006.safetensors is not there", Assert.Throws<DinoSharpException>(() => Run("run", [], true, harmless)).Message);
+        File.Move(_folder.File("aside"), _folder.File("run", "best-00000006.safetensors"));
+        PretrainResult result = Run("run", [], true, harmless);
+        Assert.Equal(12, result.KeptStep);
+        Assert.Equal(File.ReadAllBytes(_folder.File("run", "best-00000012.safetensors")), File.ReadAllBytes(result.Teachers[0]));
+        Assert.Equal(12, Run("run", [], true, harmless).KeptStep); // once more, with nothing left to do
+
+        void Stopped(long at, bool resume) => Assert.Throws<InvalidOperationException>(() => Run("run", [], resume, harmless, new Watch(p => { if (p.TotalStep == at) throw new InvalidOperationException("as if killed"); })));
+
+        IEnumerable<int> Best() => Directory.GetFiles(_folder.File("run"), "best-*").Select(file => int.Parse(Path.GetFileNameWithoutExtension(file)[5..], System.Globalization.CultureInfo.InvariantCulture)).Order();
+    }
+
+    [Fact]
     public void WithLabelsTheHighestAccuracyIsKeptAndWithoutTheLatestThatIsNotWorse()
     {
         Assert.Equal(new Retention(100, null), Retention.Of([Look(0, 0.80), Look(100, 0.90), Look(200, 0.85)], 0.05));
