@@ -76,6 +76,7 @@ internal sealed class LoadPlan
     public LoadReport CopyInto(IReadOnlyDictionary<string, Tensor> state, CancellationToken cancel)
     {
         Require();
+        using var ahead = new ReadAhead(_path);
         foreach ((string name, TensorSource source) in _sources)
         {
             cancel.ThrowIfCancellationRequested();

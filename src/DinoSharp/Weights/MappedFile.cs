@@ -10,7 +10,7 @@ namespace DinoSharp.Weights;
 /// </summary>
 internal sealed class MappedFile : IDisposable
 {
-    /// <summary>Largest piece mapped while copying; a multiple of every element size.</summary>
+    /// <summary>Largest piece read at once while copying; a multiple of every element size.</summary>
     public const int WindowBytes = 32 << 20;
 
     private readonly SafeFileHandle _handle;
@@ -59,6 +59,27 @@ internal sealed class MappedFile : IDisposable
             if (RandomAccess.GetLength(_handle) < Length)
                 throw new TensorFileException(Path, $"was cut short while it was read: it had {Length} bytes and has {RandomAccess.GetLength(_handle)}");
             return new MappedRange(length == 0 ? null : _map.CreateViewAccessor(offset, length, MemoryMappedFileAccess.Read), length);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new TensorFileException(Path, $"cannot be read: {error.Message}", error);
+        }
+    }
+
+    /// <summary>Copies a range that lies inside the file. Reading costs less than faulting in the pages of a map.</summary>
+    public void ReadInto(long offset, Span<byte> target)
+    {
+        if (offset < 0 || offset > Length - target.Length)
+            throw new TensorFileException(Path, $"wanted bytes {offset} to {offset + target.Length} of a file of {Length}: it is truncated or damaged");
+        try
+        {
+            while (target.Length > 0)
+            {
+                int count = RandomAccess.Read(_handle, target, offset);
+                if (count == 0) throw new TensorFileException(Path, $"was cut short while it was read: it had {Length} bytes and has {RandomAccess.GetLength(_handle)}");
+                target = target[count..];
+                offset += count;
+            }
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

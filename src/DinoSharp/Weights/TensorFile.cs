@@ -136,7 +136,7 @@ public abstract class TensorFile : IDisposable
     /// <param name="disposing">False only from a finalizer.</param>
     protected abstract void Dispose(bool disposing);
 
-    /// <summary>Copies raw little-endian elements of the file into a contiguous CPU tensor, window by window.</summary>
+    /// <summary>Copies raw little-endian elements of the file into a contiguous CPU tensor, piece by piece.</summary>
     private protected static void CopyBytes(MappedFile file, long offset, Tensor target)
     {
         if (!BitConverter.IsLittleEndian) throw new PlatformNotSupportedException("tensor files are little-endian and this processor is not");
@@ -147,8 +147,7 @@ public abstract class TensorFile : IDisposable
         {
             using var inner = NewDisposeScope();
             Span<byte> part = flat.narrow(0, first, Math.Min(step, count - first)).bytes;
-            using MappedRange range = file.Map(offset, part.Length);
-            range.Bytes.CopyTo(part);
+            file.ReadInto(offset, part);
             offset += part.Length;
         }
     }
