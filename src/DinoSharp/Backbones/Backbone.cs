@@ -79,8 +79,14 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <param name="normalize">Apply the final norm to each layer (the published heads do); a ConvNeXt has one for its last stage only.</param>
     public abstract LayerFeatures[] GetLayers(Tensor images, LayerSelection layers, bool normalize = true);
 
+    /// <summary>Blocks of all stages.</summary>
+    internal abstract int BlockCount { get; }
+
     /// <summary>An engine of our own kernels, or null with the reason why there is none.</summary>
-    internal abstract InferenceEngine? TryCreateEngine(ComputeType type, out string reason);
+    /// <param name="type">Not <see cref="ComputeType.Auto"/>.</param>
+    /// <param name="reason">The kernels in words, or why there are none.</param>
+    /// <param name="exactBlocks">With <see cref="ComputeType.Int8"/>: so many blocks, spread evenly, multiply in bfloat16 in their feed-forward layers.</param>
+    internal abstract InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0);
 
     /// <summary>What layers give by the modules themselves, whatever engine there is; before the final norm.</summary>
     internal abstract Tensor[] RunLayers(Tensor images, int[] wanted);

@@ -79,7 +79,9 @@ public sealed class ConvNeXt : Backbone
         return new BackboneOutput(tokens.select(1, 0), tokens.narrow(1, 1, 0), tokens.narrow(1, 1, patches.shape[1]), patches).MoveToOuterDisposeScope();
     }
 
-    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason) => ConvNeXtEngine.TryCreate(this, type, out reason);
+    internal override int BlockCount => _stages.Sum(stage => stage.Count);
+
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0) => ConvNeXtEngine.TryCreate(this, type, out reason, exactBlocks);
 
     internal override Tensor[] RunLayers(Tensor images, int[] wanted)
     {

@@ -146,7 +146,9 @@ public sealed class VisionTransformer : Backbone
         }
     }
 
-    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason) => VisionTransformerEngine.TryCreate(this, type, out reason);
+    internal override int BlockCount => Blocks.Count;
+
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0) => VisionTransformerEngine.TryCreate(this, type, out reason, exactBlocks);
 
     internal override Tensor[] RunLayers(Tensor images, int[] wanted) => RunLayers(images, wanted, null, null);
 

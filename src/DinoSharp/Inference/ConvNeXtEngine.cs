@@ -12,11 +12,11 @@ namespace DinoSharp.Inference;
 internal static class ConvNeXtEngine
 {
     /// <summary>Packs the weights of a network, or returns null with the reason why this processor must use the general path.</summary>
-    public static InferenceEngine? TryCreate(ConvNeXt network, ComputeType type, out string reason)
+    public static InferenceEngine? TryCreate(ConvNeXt network, ComputeType type, out string reason, int exactBlocks = 0)
     {
         if (!Kernels.Has(type, out reason)) return null;
         if (network.parameters().All(p => p.dtype == ScalarType.Float32 && p.device_type == DeviceType.CPU))
-            return Kernels.AreWide(type) ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network, type) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network, type);
+            return Kernels.AreWide(type) ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network, type, exactBlocks) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network, type, exactBlocks);
         reason = "weights that are not float32 on the CPU";
         return null;
     }
@@ -33,14 +33,17 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 
     private readonly PackedStage[] _stages;
     private readonly int _channels;
-    private readonly ComputeType _type;
+    private readonly ComputeType _type, _widest;
     private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _packed = new();
 
-    public ConvNeXtEngine(ConvNeXt network, ComputeType type = ComputeType.Float32)
+    public ConvNeXtEngine(ConvNeXt network, ComputeType type = ComputeType.Float32, int exactBlocks = 0)
     {
         using var quiet = no_grad();
         (_type, _channels) = (type, network.Config.InputChannels);
-        _stages = [.. Enumerable.Range(0, 4).Select(s => new PackedStage(network.Downsample(s), network.Blocks(s), L.Rows, type))];
+        ComputeType[] ofBlocks = Kernels.OfBlocks(type, network.BlockCount, exactBlocks);
+        _widest = ofBlocks.Contains(ComputeType.BFloat16) ? ComputeType.BFloat16 : type; // of the types in use, that whose operands take the most room
+        int before = 0;
+        _stages = [.. Enumerable.Range(0, 4).Select(s => new PackedStage(network.Downsample(s), network.Blocks(s), L.Rows, type, () => ofBlocks[before++]))];
     }
 
     private static Workers Workers => Workers.Shared;
@@ -59,7 +62,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
         lock (Workers.Turn)
         {
             float* x = _x.Get(Room(s => _stages[s].Width)), narrow = _narrow.Get(Room(s => _stages[s].Width)), wide = _wide.Get(Room(s => Math.Max(4 * _stages[s].Width, _stages[s].Reduce.Inputs)));
-            float* packed = _packed.Get(Enumerable.Range(0, 4).Max(s => Operand<L, V>.FloatsFor(Math.Max(4 * _stages[s].Width, _stages[s].Reduce.Inputs), grids[s].AllVectors, _type)));
+            float* packed = _packed.Get(Enumerable.Range(0, 4).Max(s => Operand<L, V>.FloatsFor(Math.Max(4 * _stages[s].Width, _stages[s].Reduce.Inputs), grids[s].AllVectors, _widest)));
             int done = 0;
             for (int s = 0; s <= layers[^1]; s++)
             {
@@ -222,12 +225,12 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 /// <summary>The weights of a stage, packed.</summary>
 internal sealed unsafe class PackedStage : IDisposable
 {
-    public PackedStage((Convolution Convolution, Norm Norm) downsample, IEnumerable<ConvNeXtBlock> blocks, int rows, ComputeType type)
+    public PackedStage((Convolution Convolution, Norm Norm) downsample, IEnumerable<ConvNeXtBlock> blocks, int rows, ComputeType type, Func<ComputeType> ofNextBlock)
     {
         // Pixels go in with all their bits, as in the transformer; the later reductions are rounded as all else.
         Reduce = new PackedLinear(downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : type);
         Norm = new PackedNorm(downsample.Norm);
-        Blocks = [.. blocks.Select(block => new PackedConvNeXtBlock(block, rows, type))];
+        Blocks = [.. blocks.Select(block => new PackedConvNeXtBlock(block, rows, ofNextBlock()))];
     }
 
     public PackedLinear Reduce { get; }

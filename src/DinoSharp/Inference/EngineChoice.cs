@@ -13,6 +13,9 @@ internal static class EngineChoice
     // A gain below this is not worth less exact numbers, and timings differ by as much from one run to the next.
     private const double LeastGain = 1.15;
 
+    // Three quarters of the feed-forward layers carry about that share of the error.
+    private const double MostHope = 3;
+
     /// <summary>The engine for a precision; null where libtorch computes in float32.</summary>
     /// <param name="network">With its weights.</param>
     /// <param name="compute">What was asked for.</param>
@@ -21,6 +24,7 @@ internal static class EngineChoice
     public static (InferenceEngine? Engine, InferenceRoute Route) For(Backbone network, ComputeType compute, RouteMemory? memory)
     {
         if (compute == ComputeType.Auto) return Automatic(network, memory);
+        if (compute == ComputeType.Int8 && Bytes(network) is { } bytes) return bytes;
         if (network.TryCreateEngine(compute, out string words) is { } engine) return (engine, new(compute, words));
         return compute switch
         {
@@ -30,24 +34,60 @@ internal static class EngineChoice
         };
     }
 
+    // With as few blocks in more than eight bits as the limits ask for; all in bytes if nothing helps, because bytes were asked for.
+    private static (InferenceEngine? Engine, InferenceRoute Route)? Bytes(Backbone network)
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        Tensor probe = ProbeImage.Draw(network).to(network.parameters().First().device); // [1, C, H, W]
+        if (TryBytes(network, probe, FeatureError.Expected(network, probe)) is not { } trial) return null;
+        InferenceEngine engine = trial.Engine ?? network.TryCreateEngine(ComputeType.Int8, out _)!;
+        string words = $"{Kernels.Words(ComputeType.Int8)}{(trial.Engine is null ? "" : InWords(trial.ExactBlocks, network))}, relative error {Number(trial.Error.Relative, "E1")} on a probe picture{(trial.Engine is null ? ", over the limits" : "")}";
+        return (engine, new(ComputeType.Int8, words));
+    }
+
+    private static Trial? TryBytes(Backbone network, Tensor probe, Tensor expected)
+    {
+        FeatureError error = default;
+        for (int quarter = 0; quarter < 4; quarter++)
+        {
+            int exact = ((quarter * network.BlockCount) + 3) / 4;
+            InferenceEngine? engine = network.TryCreateEngine(ComputeType.Int8, out _, exact);
+            if (engine is null) return null;
+            error = FeatureError.Measure(network, engine, probe, expected);
+            if (error.IsWithinLimits) return new(ComputeType.Int8, false, engine, error, exact);
+            engine.Dispose();
+            if (error.Relative > MostHope * FeatureError.RelativeLimit) break;
+        }
+
+        return new(ComputeType.Int8, false, null, error, 0) { Milliseconds = double.PositiveInfinity };
+    }
+
     private static (InferenceEngine? Engine, InferenceRoute Route) Automatic(Backbone network, RouteMemory? memory)
     {
         string key = RouteMemory.KeyOf(network);
-        if (memory?.Find(key) is { } known && Create(network, known.Compute, known.Libtorch, out InferenceEngine? remembered)) return (remembered, known.ToRoute(" on an earlier load"));
+        if (memory?.Find(key) is { } known && Create(network, known.Compute, known.Libtorch, known.ExactBlocks, out InferenceEngine? remembered)) return (remembered, known.ToRoute(" on an earlier load"));
         var tried = new List<Trial>();
         try
         {
             using var scope = NewDisposeScope();
             using var quiet = no_grad();
             Tensor probe = ProbeImage.Draw(network).to(network.parameters().First().device); // [1, C, H, W]
+            Tensor expected = FeatureError.Expected(network, probe);
             foreach ((ComputeType type, bool libtorch) in Candidates(network))
             {
-                if (!Create(network, type, libtorch, out InferenceEngine? engine)) continue;
-                FeatureError error = engine is null ? new(0, 1) : FeatureError.Measure(network, engine, probe);
-                if (error.IsWithinLimits) tried.Add(new(type, libtorch, engine, error));
+                if (type == ComputeType.Int8)
+                {
+                    if (TryBytes(network, probe, expected) is { } trial) tried.Add(trial);
+                    continue;
+                }
+
+                if (!Create(network, type, libtorch, 0, out InferenceEngine? engine)) continue;
+                FeatureError error = engine is null ? new(0, 1) : FeatureError.Measure(network, engine, probe, expected);
+                if (error.IsWithinLimits) tried.Add(new(type, libtorch, engine, error, 0));
                 else
                 {
-                    tried.Add(new(type, libtorch, null, error) { Milliseconds = double.PositiveInfinity });
+                    tried.Add(new(type, libtorch, null, error, 0) { Milliseconds = double.PositiveInfinity });
                     engine?.Dispose();
                 }
             }
@@ -59,7 +99,7 @@ internal static class EngineChoice
                 if (best.Milliseconds > (trial.Type == best.Type ? 1 : LeastGain) * trial.Milliseconds) best = trial;
             }
 
-            var choice = new Choice(key, Describe(network), best.Type, best.Libtorch, Words(best, plain, tried));
+            var choice = new Choice(key, Describe(network), best.Type, best.Libtorch, Words(network, best, plain, tried), best.ExactBlocks);
             memory?.Keep(choice);
             tried.Remove(best);
             return (best.Engine, choice.ToRoute(""));
@@ -82,7 +122,7 @@ internal static class EngineChoice
         if (!onProcessor || Processor.Inspect().InstructionSets.Any(set => set is "amx_bf16" or "avx512_bf16")) yield return (ComputeType.BFloat16, true);
     }
 
-    private static bool Create(Backbone network, ComputeType type, bool libtorch, out InferenceEngine? engine)
+    private static bool Create(Backbone network, ComputeType type, bool libtorch, int exactBlocks, out InferenceEngine? engine)
     {
         engine = null;
         if (libtorch)
@@ -91,7 +131,7 @@ internal static class EngineChoice
             return true;
         }
 
-        engine = network.TryCreateEngine(type, out _);
+        engine = network.TryCreateEngine(type, out _, exactBlocks);
         return engine is not null;
     }
 
@@ -114,10 +154,14 @@ internal static class EngineChoice
         }
     }
 
-    private static string Words(Trial best, Trial plain, List<Trial> tried)
+    private static string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+
+    private static string InWords(int exactBlocks, Backbone network) =>
+        exactBlocks == 0 ? "" : $", feed-forward of {exactBlocks} of {network.BlockCount} blocks in {(Kernels.Has(ComputeType.BFloat16, out _) ? "bfloat16" : "float32")}";
+
+    private static string Words(Backbone network, Trial best, Trial plain, List<Trial> tried)
     {
-        string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
-        string kernels = best.Libtorch ? $"libtorch in {(best.Type == ComputeType.BFloat16 ? "bfloat16" : "float32")}" : Kernels.Words(best.Type);
+        string kernels = best.Libtorch ? $"libtorch in {(best.Type == ComputeType.BFloat16 ? "bfloat16" : "float32")}" : Kernels.Words(best.Type) + InWords(best.ExactBlocks, network);
         string why = best.Type == ComputeType.Float32
             ? "chosen by auto"
             : $"chosen by auto ({Number(plain.Milliseconds / best.Milliseconds, "F1")} times as fast as float32 on a probe picture, relative error {Number(best.Error.Relative, "E1")}, worst cosine {Number(best.Error.WorstCosine, "F5")})";
@@ -135,7 +179,7 @@ internal static class EngineChoice
             : $"ConvNeXt of {((ConvNeXtConfig)network.Config).Depths} blocks of widths {((ConvNeXtConfig)network.Config).Dims}";
     }
 
-    private sealed record Trial(ComputeType Type, bool Libtorch, InferenceEngine? Engine, FeatureError Error)
+    private sealed record Trial(ComputeType Type, bool Libtorch, InferenceEngine? Engine, FeatureError Error, int ExactBlocks)
     {
         public double Milliseconds { get; set; } = double.MaxValue;
 
@@ -149,7 +193,8 @@ internal static class EngineChoice
 /// <param name="Compute">The precision.</param>
 /// <param name="Libtorch">Whether libtorch computes.</param>
 /// <param name="Words">The kernels and the reason.</param>
-internal sealed record Choice(string Key, string Network, ComputeType Compute, bool Libtorch, string Words)
+/// <param name="ExactBlocks">In <see cref="ComputeType.Int8"/>: blocks whose feed-forward layers are more exact.</param>
+internal sealed record Choice(string Key, string Network, ComputeType Compute, bool Libtorch, string Words, int ExactBlocks = 0)
 {
     public InferenceRoute ToRoute(string when) => new(Compute, Words.Replace("chosen by auto", "chosen by auto" + when, StringComparison.Ordinal));
 }

@@ -18,12 +18,23 @@ internal readonly record struct FeatureError(double Relative, double WorstCosine
     public bool IsWithinLimits => Relative <= RelativeLimit && WorstCosine >= CosineLimit;
 
     /// <summary>Compares an engine with the network it was made from.</summary>
-    public static FeatureError Measure(Backbone network, InferenceEngine engine, Tensor images)
+    /// <param name="network">The network.</param>
+    /// <param name="engine">Made from it.</param>
+    /// <param name="images">[B, C, H, W]</param>
+    /// <param name="expected">From <see cref="Expected"/>; null: computed.</param>
+    public static FeatureError Measure(Backbone network, InferenceEngine engine, Tensor images, Tensor? expected = null)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
-        int last = network.Config.LayerCount - 1;
-        return Between(network.NormalizeTokens(network.RunLayers(images, [last])[0]), network.NormalizeTokens(engine.Forward(images, [last])[0]));
+        return Between(expected ?? Expected(network, images), network.NormalizeTokens(engine.Forward(images, [network.Config.LayerCount - 1])[0]));
+    }
+
+    /// <summary>The normalised tokens as the modules of a network compute them. [B, N, D]</summary>
+    public static Tensor Expected(Backbone network, Tensor images)
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        return network.NormalizeTokens(network.RunLayers(images, [network.Config.LayerCount - 1])[0]).MoveToOuterDisposeScope(); // [B, N, D]
     }
 
     /// <summary>Compares tokens [B, N, D].</summary>

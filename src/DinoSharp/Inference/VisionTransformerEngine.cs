@@ -15,14 +15,15 @@ internal static class VisionTransformerEngine
     /// <param name="network">The network.</param>
     /// <param name="type">Precision of the large products; not <see cref="ComputeType.Auto"/>.</param>
     /// <param name="reason">The kernels in words, or why there are none.</param>
-    public static InferenceEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason)
+    /// <param name="exactBlocks">See <see cref="Kernels.OfBlocks"/>.</param>
+    public static InferenceEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason, int exactBlocks = 0)
     {
         var config = (VisionTransformerConfig)network.Config;
         if (!Kernels.Has(type, out reason)) return null;
         if (config.Rotary.Precision != RotaryPrecision.Float32) reason = "rotary tables in bfloat16";
         else if (config.HeadWidth % 8 != 0) reason = $"a head of {config.HeadWidth} channels is no multiple of 8";
         else if (network.parameters().Any(p => p.dtype != ScalarType.Float32 || p.device_type != DeviceType.CPU)) reason = "weights that are not float32 on the CPU";
-        else return Kernels.AreWide(type) ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type);
+        else return Kernels.AreWide(type) ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type, exactBlocks) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type, exactBlocks);
         return null;
     }
 }
@@ -40,16 +41,18 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     private readonly PackedBlock[] _blocks;
     private readonly float[] _prefix; // class token and registers [1 + R, D]
     private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _values = new(), _packed = new(), _tables = new();
-    private readonly ComputeType _type;
+    private readonly ComputeType _type, _widest;
 
-    public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32)
+    public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32, int exactBlocks = 0)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
         (_network, _config, _type) = (network, (VisionTransformerConfig)network.Config, type);
         // Pixels go in with all their bits: two to four per cent of the arithmetic, and every later number depends on it.
         _patchEmbedding = new PackedLinear(network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
-        _blocks = [.. network.Blocks.Select(block => new PackedBlock(block, L.Rows, type))];
+        ComputeType[] feedForward = Kernels.OfBlocks(type, network.Blocks.Count, exactBlocks);
+        _blocks = [.. network.Blocks.Select((block, i) => new PackedBlock(block, L.Rows, type, feedForward[i]))];
+        _widest = feedForward.Contains(ComputeType.BFloat16) ? ComputeType.BFloat16 : type; // of the types in use, that whose operands take the most room
         _prefix = network.PrefixTokens().contiguous().data<float>().ToArray();
     }
 
@@ -75,7 +78,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
             Panels x = Over(Room(_x, d), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
             Panels patches = Over(wide, _patchEmbedding.Inputs), qkv = Over(wide, 3 * d), feed = Over(wide, up);
             bool halves = _type != ComputeType.Float32 && DotTile<L, V>.SupportsHalves;
-            float* values = _values.Get(halves ? HalfAttention<L, V>.FloatsFor(shape) : PanelAttention<L, V>.FloatsFor(shape)), room = _packed.Get(Operand<L, V>.FloatsFor(Math.Max(d, down), vectors, _type));
+            float* values = _values.Get(halves ? HalfAttention<L, V>.FloatsFor(shape) : PanelAttention<L, V>.FloatsFor(shape)), room = _packed.Get(Operand<L, V>.FloatsFor(Math.Max(d, down), vectors, _widest));
             long tableSize = (long)(_config.HeadWidth / 2) * shape.Vectors * L.Count;
             float* cos = _tables.Get(2 * tableSize), sin = cos + tableSize;
             FillTables(cos, sin, h, w, shape);
@@ -195,7 +198,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 /// <summary>The weights of one block, packed.</summary>
 internal sealed unsafe class PackedBlock : IDisposable
 {
-    public PackedBlock(Block block, int rows, ComputeType type)
+    public PackedBlock(Block block, int rows, ComputeType type, ComputeType feedForward)
     {
         using var scope = NewDisposeScope();
         Norm1 = new PackedNorm(block.Norm1);
@@ -205,14 +208,14 @@ internal sealed unsafe class PackedBlock : IDisposable
         switch (block.FeedForward)
         {
             case Mlp mlp:
-                Up = new PackedLinear(mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows, type);
-                Down = new PackedLinear(mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows, type);
+                Up = new PackedLinear(mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows, feedForward);
+                Down = new PackedLinear(mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows, feedForward);
                 break;
             case SwiGlu gated:
                 Gated = true;
                 Tensor? bias = gated.W1.Bias is null ? null : cat([gated.W1.Bias, gated.W2.Bias!]); // [2 hidden]
-                Up = new PackedLinear(cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows, type);
-                Down = new PackedLinear(gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows, type);
+                Up = new PackedLinear(cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows, feedForward);
+                Down = new PackedLinear(gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows, feedForward);
                 break;
             default:
                 throw new InvalidOperationException($"no packed form of {block.FeedForward.GetType().Name}");

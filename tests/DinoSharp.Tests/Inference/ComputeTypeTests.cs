@@ -123,6 +123,37 @@ public sealed class ComputeTypeTests : IDisposable
         Assert.Contains("over the limits", route.Description);
     }
 
+    /// <summary>A deep narrow network is over the limits in bytes alone; with some blocks in more bits it keeps them, and that is what is taken and remembered.</summary>
+    [Fact]
+    public void BytesKeepTheLimitsByMoreExactBlocks()
+    {
+        RequireKernels(ComputeType.Int8, wide: false);
+        using var random = new Generator(8);
+        using VisionTransformer network = Network(Tiny with { Width = 256, Heads = 4, FeedForwardWidth = 1024, Depth = 8 }, random);
+        double Error(InferenceEngine engine)
+        {
+            using Tensor probe = ProbeImage.Draw(network);
+            return FeatureError.Measure(network, engine, probe).Relative;
+        }
+
+        double[] errors = new double[5];
+        for (int exact = 0; exact <= 8; exact += 2)
+        {
+            using InferenceEngine engine = network.TryCreateEngine(ComputeType.Int8, out _, exact)!;
+            errors[exact / 2] = Error(engine);
+        }
+
+        Assert.True(errors[4] < 0.8 * errors[0] && errors[2] < 0.95 * errors[0], string.Join(", ", errors));
+        (InferenceEngine? chosen, InferenceRoute route) = EngineChoice.For(network, ComputeType.Int8, null);
+        using (chosen)
+        {
+            // As few exact blocks as the limits ask for.
+            int at = Array.FindIndex(errors, 0, 4, error => error <= FeatureError.RelativeLimit);
+            Assert.Equal(errors[Math.Max(at, 0)], Error(chosen!));
+            Assert.Contains(at < 0 ? "over the limits" : at == 0 ? "relative error" : $"feed-forward of {2 * at} of 8 blocks", route.Description);
+        }
+    }
+
     [Fact]
     public void AutoRemembersItsChoiceForTheseWeightsOnly()
     {
