@@ -67,7 +67,9 @@ internal sealed class PlainBackbone : Backbone
         return [new LayerFeatures(layer, patches.mean([1]), Registers(patches), patches, (int)images.shape[2] / Patch, (int)images.shape[3] / Patch).MoveToOuterDisposeScope()];
     }
 
-    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason)
+    internal override int BlockCount => 0;
+
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0)
     {
         reason = "a baseline has no weights";
         return null;
