@@ -41,7 +41,8 @@ internal static class ConvNeXtBenchmark
         };
         foreach (ComputeType type in peaks.Keys)
         {
-            InferenceEngine engine = network.TryCreateEngine(type, out string reason) ?? throw new DinoSharpException($"nothing to compare: {reason}");
+            (InferenceEngine? made, InferenceRoute route) = EngineChoice.For(network, type, memory: null);
+            InferenceEngine engine = made ?? throw new DinoSharpException($"nothing to compare: {route}");
             FeatureError error = FeatureError.Measure(network, engine, images);
             if (type == ComputeType.Float32 && error.Relative > 1e-5) throw new DinoSharpException($"the two paths differ: {error}");
             subjects.Add((type.ToString(), type, error, () => engine.Forward(images, [3])[0].Dispose(), engine));

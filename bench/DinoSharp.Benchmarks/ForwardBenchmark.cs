@@ -65,7 +65,8 @@ internal static class ForwardBenchmark
         var routes = new List<Route> { new("libtorch Float32", ComputeType.Float32, new(0, 1), () => network.ForwardFeatures(images).Dispose(), null) };
         foreach (ComputeType type in peaks.Keys)
         {
-            InferenceEngine engine = VisionTransformerEngine.TryCreate(network, type, out string reason) ?? throw new DinoSharpException($"nothing to compare: {reason}");
+            (InferenceEngine? made, InferenceRoute route) = EngineChoice.For(network, type, memory: null);
+            InferenceEngine engine = made ?? throw new DinoSharpException($"nothing to compare: {route}");
             routes.Add(new(type.ToString(), type, FeatureError.Measure(network, engine, images), () => Array.ForEach(engine.Forward(images, [config.Depth - 1]), t => t.Dispose()), engine));
         }
 
