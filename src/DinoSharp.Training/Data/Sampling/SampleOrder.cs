@@ -11,6 +11,9 @@ public enum SamplerKind
 
     /// <summary>As <see cref="ShardedInfinite"/>, with a faster shuffle (another order).</summary>
     ShardedInfiniteNew,
+
+    /// <summary>Epoch after epoch, each a permutation that depends on the seed and its number alone; every rank takes its share of each.</summary>
+    Epoch,
 }
 
 /// <summary>
@@ -36,11 +39,12 @@ internal static class SampleOrder
         ArgumentOutOfRangeException.ThrowIfNegative(advance);
         ArgumentOutOfRangeException.ThrowIfNegative(rank);
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(rank, world);
-        int share = !shuffle || kind == SamplerKind.Infinite ? (count - rank + world - 1) / world : count / world;
+        int share = !shuffle || kind is SamplerKind.Infinite or SamplerKind.Epoch ? (count - rank + world - 1) / world : count / world;
         if (share < 1)
             throw new DinoSharpException($"a data set of {count} samples cannot feed {world} processes; use at most {count}");
         return !shuffle ? InOrder(count, rank, world, advance % share)
             : kind == SamplerKind.Infinite ? Infinite(count, seed, rank, world).SkipLong(advance)
+            : kind == SamplerKind.Epoch ? Epochs(count, seed, rank, world, advance / share).SkipLong(advance % share)
             : Sharded(kind, count, seed, rank, world, advance / share).SkipLong(advance % share);
     }
 
@@ -60,6 +64,15 @@ internal static class SampleOrder
             ? new NumpyRandom(seed == 0 ? (ulong)epoch : seed * (ulong)epoch).ChoiceWithoutReplacement(tiled, size)
             : [.. Enumerable.Range(0, size)];
         for (int i = rank; i < size; i += world) yield return positions[i] % count;
+    }
+
+    private static IEnumerable<int> Epochs(int count, ulong seed, int rank, int world, long first)
+    {
+        // From 1 on: number 0 would be the same for every seed.
+        for (int epoch = checked((int)first + 1); ; epoch++)
+        {
+            foreach (int sample in Epoch(count, count, shuffle: true, seed, epoch, rank, world)) yield return sample;
+        }
     }
 
     private static IEnumerable<int> InOrder(int count, int rank, int world, long first)
