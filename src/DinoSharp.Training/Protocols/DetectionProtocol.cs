@@ -62,7 +62,7 @@ public static class DetectionProtocol
             },
             Headline = "ap",
             Items = [.. images.Images.Select(i => i.Path)],
-            Score = items => evaluation.Score(items).Ap,
+            Score = evaluation.AveragePrecision,
         };
     }
 }
