@@ -32,6 +32,7 @@ internal sealed class EvalDepthVerb : EvaluationVerb
         string data = arguments.GetValue(_data)!;
         DenseProbeOptions options = _probe.Read(arguments);
         DepthImages train = DepthImages.Open(data, train: true, arguments.GetValue(_scale)), val = DepthImages.Open(data, train: false, arguments.GetValue(_scale));
+        var examples = new ExampleSheet();
         using DinoModel dino = Load(model, arguments, cancel);
         EvaluationResult result = await output.WithProgressAsync("views, steps, pictures", DenseProbe.Length(train.Images.Count, options) + val.Images.Count, progress => Task.Run(
             () => DepthProtocol.Run(dino, train, val, arguments.GetValue(_max), options, progress, cancel, Keep), CancellationToken.None));
@@ -39,9 +40,9 @@ internal sealed class EvalDepthVerb : EvaluationVerb
             result with { Data = new Dictionary<string, string> { ["data"] = data } },
             [["metric", ""], .. result.Metrics.Select(m => (string[])[m.Key, FormattableString.Invariant($"{m.Value:0.000}")])],
             [],
-            _probe.Sheet);
+            examples.Sheet);
 
-        void Keep(int index, ImageBuffer picture, DepthMap predicted) => _probe.Keep(index, val.Images.Count, () =>
+        void Keep(int index, ImageBuffer picture, DepthMap predicted) => examples.Keep(index, val.Images.Count, () =>
         {
             (float[] truth, int width, int height) = val.Read(index);
             float[] known = [.. truth.Where(t => t > 0)];

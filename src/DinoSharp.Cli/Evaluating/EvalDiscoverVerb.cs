@@ -1,7 +1,10 @@
 using System.CommandLine;
+using System.Globalization;
 using DinoSharp.Backbones;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
+using DinoSharp.Heads.Detection;
+using DinoSharp.Images;
 using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Protocols;
 
@@ -34,12 +37,29 @@ internal sealed class EvalDiscoverVerb : EvaluationVerb
         using DinoModel dino = Load(model, arguments, cancel);
         LayerSelection layers = [arguments.GetValue(_layer)];
         int layer = layers.Resolve(dino.Backbone.Config.LayerCount)[0];
+        double[] thresholds = arguments.GetValue(_thresholds)!;
+        var found = new List<(BoxedImage Image, IReadOnlyList<Box> Boxes)>();
         EvaluationResult result = await output.WithProgressAsync("discovering", images.Images.Count, progress => Task.Run(
-            () => DiscoveryProtocol.Run(Extract, images, model, arguments.GetValue(_thresholds), progress, cancel), CancellationToken.None));
+            () => DiscoveryProtocol.Run(Extract, images, model, thresholds, progress, cancel, (image, boxes) => found.Add((image, boxes))), CancellationToken.None));
         return new Evaluation(
             result with { Data = _boxes.Data(arguments), Settings = result.Settings.Append(new("size", size.ToString())).ToDictionary() },
             [["metric", "%"], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
-            []);
+            [],
+            Draw);
+
+        // The true boxes in one colour, what was found at the reported threshold in another.
+        ImageBuffer Draw()
+        {
+            int best = Array.FindIndex(thresholds, t => t.ToString(CultureInfo.InvariantCulture) == result.Settings["threshold"]);
+            var examples = new ExampleSheet();
+            for (int i = 0; i < found.Count; i++)
+            {
+                (BoxedImage image, IReadOnlyList<Box> boxes) = found[i];
+                examples.Keep(i, found.Count, () => [new Detections([.. image.Objects.Select(o => new Detection(o.Box, 1, 1, "truth")), new Detection(boxes[best], 1, 0, "found")]).Draw(ImageFile.Read(image.Path).ToRgb8())]);
+            }
+
+            return examples.Sheet!();
+        }
 
         PatchMap Extract(string file)
         {

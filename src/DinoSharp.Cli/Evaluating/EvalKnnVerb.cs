@@ -55,6 +55,6 @@ internal sealed class EvalKnnVerb : EvaluationVerb
             rows.Add(topFive ? [k, Percent(result.Metrics[key]), Percent(result.Metrics[$"k{k}Top5"])] : [k, Percent(result.Metrics[key])]);
         }
 
-        return vectors.Complete(result, rows, NeighborSheet.Of(report.Predictions));
+        return vectors.Complete(result, rows, NeighborSheet.Of([.. report.Predictions.Select(p => new NeighborRow(p.Path, p.Class == p.Predicted, [.. p.Neighbors.Select(n => (n.Path, n.Class == p.Class))]))]));
     }
 }

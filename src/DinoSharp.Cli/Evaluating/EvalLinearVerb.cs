@@ -49,6 +49,7 @@ internal sealed class EvalLinearVerb : EvaluationVerb
             () => LinearProtocol.Run(vectors.Train, vectors.Val, model, options, augment ? vectors.Augmented() : null, vectors.Tests(Name), progress, cancel), CancellationToken.None));
         return vectors.Complete(
             result,
-            [["learning rate", "top-1"], .. grid.Select(g => (string[])[g.Rate.ToString("0.#e+0", CultureInfo.InvariantCulture), Percent(g.Accuracy)])]);
+            [["learning rate", "top-1"], .. grid.Select(g => (string[])[g.Rate.ToString("0.#e+0", CultureInfo.InvariantCulture), Percent(g.Accuracy)])],
+            () => result.Confusion!.ToPicture(result.Classes));
     }
 }

@@ -35,6 +35,7 @@ internal sealed class EvalLogregVerb : EvaluationVerb
             "values of C", grid?.Length ?? 45, progress => Task.Run(() => LogisticProtocol.Run(vectors.Train, vectors.Val, model, grid, vectors.Tests(Name), progress, cancel), CancellationToken.None));
         return vectors.Complete(
             result,
-            [["C", "top-1 held out of training"], .. sweep.Select(s => (string[])[s.C.ToString("0.##e+0", CultureInfo.InvariantCulture), Percent(s.Accuracy)])]);
+            [["C", "top-1 held out of training"], .. sweep.Select(s => (string[])[s.C.ToString("0.##e+0", CultureInfo.InvariantCulture), Percent(s.Accuracy)])],
+            () => result.Confusion!.ToPicture(result.Classes));
     }
 }

@@ -48,11 +48,13 @@ internal sealed class EvalRetrieveVerb : EvaluationVerb
         using VectorSet? own = asked is null ? null : await RunAsync(vectorizer, "queries", asked, output, cancel);
         SkippedInput[] skipped = [.. keys.Skipped.Concat(own?.Skipped ?? []).Select(e => new SkippedInput(e.Name, e.Cause))];
         foreach (SkippedInput skip in skipped) output.Warn($"skipped {skip.Path}: {skip.Reason}");
-        EvaluationResult result = RetrievalProtocol.Run(own ?? keys, keys, model);
+        var rows = new List<NeighborRow>();
+        EvaluationResult result = RetrievalProtocol.Run(own ?? keys, keys, model, (query, nearest) => rows.Add(Row((own ?? keys).Paths[query], keys, nearest)));
         return new Evaluation(
             result with { Data = new Dictionary<string, string> { ["database"] = database, ["queries"] = queries ?? database }, Settings = vectorizer.Settings.Concat(result.Settings).ToDictionary() },
             [["metric", ""], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
             skipped,
+            NeighborSheet.Of(rows),
             Computed: vectorizer.Computed);
     }
 
@@ -62,13 +64,18 @@ internal sealed class EvalRetrieveVerb : EvaluationVerb
         using ImageVectorizer vectorizer = ImageVectorizer.Open(model, look with { WholeShorterSide = true }, cancel); // the squares have the size of the input
         using VectorSet keys = await RunAsync(vectorizer, "database", buildings.DatabaseImages(look.CropPixels), output, cancel);
         using VectorSet queries = await RunAsync(vectorizer, "queries", buildings.QueryImages(look.CropPixels), output, cancel);
-        EvaluationResult result = RetrievalProtocol.Run(queries, keys, buildings.Truth, protocol, model);
+        var rows = new List<NeighborRow>();
+        EvaluationResult result = RetrievalProtocol.Run(queries, keys, buildings.Truth, protocol, model, (query, nearest) => rows.Add(Row(queries.Paths[query], keys, nearest)));
         return new Evaluation(
             result with { Data = new Dictionary<string, string> { ["revisited"] = root }, Settings = vectorizer.Settings.Concat(result.Settings).ToDictionary() },
             [["metric", ""], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
             [],
+            NeighborSheet.Of(rows),
             Computed: vectorizer.Computed);
     }
+
+    private static NeighborRow Row(string query, VectorSet keys, IReadOnlyList<(int Item, bool Right)> nearest) =>
+        new(query, nearest[0].Right, [.. nearest.Select(n => (keys.Paths[n.Item], n.Right))]);
 
     private static Task<VectorSet> RunAsync(ImageVectorizer vectorizer, string what, ImageDataset images, Output output, CancellationToken cancel) =>
         output.WithProgressAsync(what, images.Count, progress => Task.Run(() => vectorizer.Run(images, progress, cancel), CancellationToken.None));

@@ -24,6 +24,7 @@ internal sealed class EvalSegmentVerb : EvaluationVerb
         string data = arguments.GetValue(_data)!;
         DenseProbeOptions options = _probe.Read(arguments);
         SegmentationImages train = SegmentationImages.Open(data, train: true), val = SegmentationImages.Open(data, train: false);
+        var examples = new ExampleSheet();
         using DinoModel dino = Load(model, arguments, cancel);
         EvaluationResult result = await output.WithProgressAsync("views, steps, pictures", DenseProbe.Length(train.Images.Count, options) + val.Images.Count, progress => Task.Run(
             () => SegmentationProtocol.Run(dino, train, val, options, progress, cancel, Keep), CancellationToken.None));
@@ -31,9 +32,9 @@ internal sealed class EvalSegmentVerb : EvaluationVerb
             result with { Data = new Dictionary<string, string> { ["data"] = data } },
             [["metric", "%"], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
             [],
-            _probe.Sheet);
+            examples.Sheet);
 
-        void Keep(int index, ImageBuffer picture, SemanticSegmentation predicted) => _probe.Keep(index, val.Images.Count, () =>
+        void Keep(int index, ImageBuffer picture, SemanticSegmentation predicted) => examples.Keep(index, val.Images.Count, () =>
         {
             ImageBuffer rgb = picture.ToRgb8();
             return [rgb, new SemanticSegmentation(val.Read(index), predicted.Classes).Overlay(rgb), predicted.Overlay(rgb)];

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using DinoSharp.Cli.Embedding;
+using DinoSharp.Heads.Segmentation;
 using DinoSharp.Heads.Text;
 using DinoSharp.Images;
 using DinoSharp.Training.Data;
@@ -9,27 +10,33 @@ using ClassNames = DinoSharp.Heads.ClassNames;
 
 namespace DinoSharp.Cli.Evaluating;
 
-/// <summary><c>dino eval text</c>: classes named by words.</summary>
+/// <summary><c>dino eval text</c>: classes named by words, and captions.</summary>
 internal sealed class EvalTextVerb : EvaluationVerb
 {
     private readonly Option<string> _text = new("--text") { Description = "Weights of dino.txt that belong to the model", HelpName = "FILE", Required = true };
-    private readonly Option<string?> _images = new("--images") { Description = "Classify: a folder with a folder for each class", HelpName = "DIR" };
+    private readonly Option<string?> _images = new("--images") { Description = "Classify: a folder with a folder for each class, or a dataset such as ImageNet:split=VAL:root=DIR. With --captions: the folder of the pictures", HelpName = "DIR" };
     private readonly Option<string?> _segment = new("--segment") { Description = "Segment: a data set as for 'dino eval segment', its validation part", HelpName = "DIR" };
+    private readonly Option<string?> _captions = new("--captions") { Description = "Find captions and pictures by each other: captions_*.json of COCO, or dataset_*.json of Karpathy's splits; the first five of a picture count", HelpName = "FILE" };
+    private readonly Option<string> _split = new("--split") { Description = "Part of Karpathy's splits", DefaultValueFactory = _ => "test" };
     private readonly Option<string?> _names = new("--names") { Description = "Text file with the words for each class on a line, in the order of the classes [default: the names of the classes]", HelpName = "FILE" };
-    private readonly Option<string?> _templates = new("--templates") { Description = "Text file with a sentence on each line, with {} where the name goes [default: eight of our own; the paper uses the 80 of CLIP]", HelpName = "FILE" };
+    private readonly Option<string?> _templates = new("--templates") { Description = "Text file with a sentence on each line, with {} where the name or caption goes [default: eight of our own for names, the captions as they are; the paper uses the 80 of CLIP for names]", HelpName = "FILE" };
 
     public EvalTextVerb()
         : base(
             "text",
-            "Classify or segment by the names of the classes, with dino.txt and without training",
+            "Classify, segment or find pictures by words, with dino.txt and without training",
             null,
             "dino eval text --text dinov3-vitl16-dinotxt.pth --images imagenet/val --names imagenet-words.txt --templates clip-80.txt --benchmark ImageNet --model dinov3-vitl16",
-            "dino eval text --text dinov3-vitl16-dinotxt.pth --segment ADEChallengeData2016 --benchmark ADE20K --model dinov3-vitl16 --json")
+            "dino eval text --text dinov3-vitl16-dinotxt.pth --segment ADEChallengeData2016 --benchmark ADE20K --model dinov3-vitl16 --json",
+            "dino eval text --text dinov3-vitl16-dinotxt.pth --captions annotations/captions_val2017.json --images val2017 --benchmark COCO --model dinov3-vitl16")
     {
-        foreach (Option option in (Option[])[_text, _images, _segment, _names, _templates]) Add(option);
+        foreach (Option option in (Option[])[_text, _images, _segment, _captions, _split, _names, _templates]) Add(option);
         Validators.Add(result =>
         {
-            if (result.GetValue(_images) is null == result.GetValue(_segment) is null) result.AddError("give either --images to classify or --segment to segment");
+            bool images = result.GetValue(_images) is not null, captions = result.GetValue(_captions) is not null;
+            if (captions && !images) result.AddError("--captions needs --images DIR, the folder of the pictures");
+            if ((captions || images) == result.GetValue(_segment) is not null) result.AddError("give --images DIR to classify, --segment DIR to segment, or --captions FILE with --images DIR to find captions and pictures");
+            if (captions && result.GetValue(_names) is not null) result.AddError("--names are the words of classes; captions have none");
         });
     }
 
@@ -37,20 +44,45 @@ internal sealed class EvalTextVerb : EvaluationVerb
     {
         ClassNames? names = arguments.GetValue(_names) is { } file ? ClassNames.Read(file) : null;
         PromptTemplates? templates = arguments.GetValue(_templates) is { } sentences ? PromptTemplates.Read(sentences) : null;
-        string data = arguments.GetValue(_images) ?? arguments.GetValue(_segment)!;
-        ImageDataset? labelled = arguments.GetValue(_images) is null ? null : ClassificationInputs.Open(data);
-        SegmentationImages? mapped = labelled is null ? SegmentationImages.Open(data, train: false) : null;
+        (string? images, string? segment, string? captions) = (arguments.GetValue(_images), arguments.GetValue(_segment), arguments.GetValue(_captions));
+        CaptionedImages? captioned = captions is null ? null : CaptionedImages.Open(captions, images!, arguments.GetValue(_split)!);
+        ImageDataset? labelled = captions is null && images is not null ? ClassificationInputs.Open(images) : null;
+        SegmentationImages? mapped = segment is null ? null : SegmentationImages.Open(segment, train: false);
         using DinoModel dino = Load(model, arguments, cancel);
         using DinoText text = DinoText.Load(dino, arguments.GetValue(_text)!, cancel);
-        EvaluationResult result;
-        IReadOnlyList<ImageException> skipped = [];
-        if (labelled is not null)
-            (result, skipped) = await output.WithProgressAsync("classifying", labelled.Count, progress => Task.Run(() => TextProtocol.Classify(text, labelled, model, names, templates, progress, cancel), CancellationToken.None));
-        else result = await output.WithProgressAsync("segmenting", mapped!.Images.Count, progress => Task.Run(() => TextProtocol.Segment(text, mapped, model, names, templates, progress, cancel), CancellationToken.None));
-        foreach (ImageException skip in skipped) output.Warn($"skipped {skip.Name}: {skip.Cause}");
-        return new Evaluation(
-            result with { Data = new Dictionary<string, string> { ["data"] = data, ["text"] = arguments.GetValue(_text)! } },
-            [["metric", "%"], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
-            [.. skipped.Select(s => new SkippedInput(s.Name, s.Cause))]);
+        var examples = new ExampleSheet();
+        Evaluation evaluation = labelled is not null ? await ClassifyAsync(labelled) : captioned is not null ? await RetrieveAsync(captioned) : await SegmentAsync(mapped!);
+        foreach (SkippedInput skip in evaluation.Skipped) output.Warn($"skipped {skip.Path}: {skip.Reason}");
+        var data = new Dictionary<string, string> { ["data"] = captions ?? segment ?? images!, ["text"] = arguments.GetValue(_text)! };
+        return evaluation with { Result = evaluation.Result with { Data = data }, Rows = [["metric", "%"], .. evaluation.Result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])] };
+
+        async Task<Evaluation> ClassifyAsync(ImageDataset set)
+        {
+            (EvaluationResult result, IReadOnlyList<ImageException> skipped) = await output.WithProgressAsync(
+                "classifying", set.Count, progress => Task.Run(() => TextProtocol.Classify(text, set, model, names, templates, progress, cancel), CancellationToken.None));
+            return new Evaluation(result, [], Skipped(skipped), () => result.Confusion!.ToPicture(result.Classes));
+        }
+
+        async Task<Evaluation> SegmentAsync(SegmentationImages set)
+        {
+            EvaluationResult result = await output.WithProgressAsync("segmenting", set.Images.Count, progress => Task.Run(() => TextProtocol.Segment(text, set, model, names, templates, progress, cancel, Keep), CancellationToken.None));
+            return new Evaluation(result, [], [], examples.Sheet);
+
+            void Keep(int index, ImageBuffer picture, SemanticSegmentation predicted) => examples.Keep(index, set.Images.Count, () =>
+            {
+                ImageBuffer rgb = picture.ToRgb8();
+                return [rgb, new SemanticSegmentation(set.Read(index), predicted.Classes).Overlay(rgb), predicted.Overlay(rgb)];
+            });
+        }
+
+        async Task<Evaluation> RetrieveAsync(CaptionedImages set)
+        {
+            var sheet = new CaptionSheet(set.Images.Count);
+            (EvaluationResult pictures, EvaluationResult sentencesFound, IReadOnlyList<ImageException> skipped) = await output.WithProgressAsync(
+                "pictures", set.Images.Count, progress => Task.Run(() => TextProtocol.Retrieve(text, set, model, templates, progress, cancel, sheet.Keep), CancellationToken.None));
+            return new Evaluation(pictures, [], Skipped(skipped), sheet.Draw, Tests: [("text-to-image", sentencesFound)]);
+        }
+
+        static SkippedInput[] Skipped(IReadOnlyList<ImageException> errors) => [.. errors.Select(e => new SkippedInput(e.Name, e.Cause))];
     }
 }

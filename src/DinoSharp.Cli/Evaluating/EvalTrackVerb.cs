@@ -43,10 +43,8 @@ internal sealed class EvalTrackVerb : EvaluationVerb
             int count = videos[video].Frames.Count;
             if (video >= MostVideos || (frame != count / 4 && frame != count / 2 && frame != count - 1)) return;
             ImageBuffer picture = ImageFile.Read(videos[video].Frames[frame]).ToRgb8();
-            int height = Math.Max(1, PanelWidth * picture.Height / picture.Width);
-            byte[] small = new byte[PanelWidth * height * 3];
-            Resize.UInt8(picture.Samples<byte>(), picture.Width, picture.Height, 3, new PixelWindow(0, 0, picture.Width, picture.Height), small, PanelWidth, height, Interpolation.Bilinear, ResizeArithmetic.Pillow);
-            var panel = new PictureSheet.Panel(mask.ResizeNearestExact(PanelWidth, height).Overlay(ImageBuffer.FromSamples<byte>(PanelWidth, height, 3, small)));
+            ImageBuffer small = ExampleSheet.Small(picture, PanelWidth);
+            var panel = new PictureSheet.Panel(mask.ResizeNearestExact(small.Width, small.Height).Overlay(small));
             if (panels.Count <= video) panels.Add([]);
             panels[video] = [.. panels[video], panel];
         }

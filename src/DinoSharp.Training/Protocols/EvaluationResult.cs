@@ -35,6 +35,12 @@ public sealed record EvaluationResult
     /// <summary>Which items belong together (objects of a video): intervals draw whole groups. Null: each item alone.</summary>
     public IReadOnlyList<string>? Groups { get; init; }
 
+    /// <summary>Names of the classes of <see cref="Confusion"/>; empty where there is none.</summary>
+    public IReadOnlyList<string> Classes { get; init; } = [];
+
+    /// <summary>True classes against predicted ones, where every item has one of each; null elsewhere.</summary>
+    public ConfusionMatrix? Confusion { get; init; }
+
     /// <summary>The headline of a choice of the items, by index; an index may come several times. Intervals and paired comparisons resample with it.</summary>
     public required Func<IReadOnlyList<int>, double> Score { get; init; }
 

@@ -64,6 +64,8 @@ internal static class ClassifierScores
             Headline = "top1",
             Items = test.Paths,
             Score = EvaluationResult.MeanOf([.. hits.Select(hit => hit ? 1.0 : 0)]),
+            Classes = train.Classes,
+            Confusion = new ConfusionMatrix(test.Labels, [.. scores.argmax(1).cpu().data<long>().Select(c => (int)c)], train.Classes.Count),
         };
     }
 }

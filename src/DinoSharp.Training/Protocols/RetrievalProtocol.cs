@@ -10,14 +10,16 @@ namespace DinoSharp.Training.Protocols;
 /// distractors: they count in the global average precision (GAP) of the first answers alone, which asks for low similarities there.</summary>
 public static class RetrievalProtocol
 {
+    private const int ShownAnswers = 5;
     private static readonly int[] Depths = [1, 5, 10];
 
     /// <summary>Runs the protocol.</summary>
     /// <param name="queries">Vectors of the queries. A query whose class has no picture in the database is left out of the mean.</param>
     /// <param name="database">Vectors to search; the same object as <paramref name="queries"/>: each picture searches all the others.</param>
     /// <param name="model">What made the vectors, for the report.</param>
+    /// <param name="onQuery">Given every query that is scored (its place in <paramref name="queries"/>) with the nearest of the database, nearest first, and whether they are right.</param>
     /// <exception cref="DinoSharpException">No query has anything to find.</exception>
-    public static EvaluationResult Run(VectorSet queries, VectorSet database, string model)
+    public static EvaluationResult Run(VectorSet queries, VectorSet database, string model, Action<int, IReadOnlyList<(int Item, bool Right)>>? onQuery = null)
     {
         bool itself = ReferenceEquals(queries, database);
         if (database.Labels.Length < (itself ? 2 : 1)) throw new DinoSharpException("a database of one picture cannot be searched for others");
@@ -34,12 +36,14 @@ public static class RetrievalProtocol
         for (int i = 0; i < queries.Labels.Length; i++)
         {
             string wanted = queries.Classes[queries.Labels[i]];
-            bool[] relevant = [.. Enumerable.Range(0, n).Select(r => (int)order[((long)i * n) + r]).Where(j => !itself || j != i).Select(j => database.Classes[database.Labels[j]] == wanted)];
+            int[] answer = [.. Enumerable.Range(0, n).Select(r => (int)order[((long)i * n) + r]).Where(j => !itself || j != i)];
+            bool[] relevant = [.. answer.Select(j => database.Classes[database.Labels[j]] == wanted)];
             int first = itself && order[(long)i * n] == i ? 1 : 0;
             answers.Add((cosines[((long)i * n) + first], relevant[0], relevant.Contains(true)));
             if (!relevant.Contains(true)) continue;
             ranked.Add(relevant);
             paths.Add(queries.Paths[i]);
+            onQuery?.Invoke(i, [.. answer.Zip(relevant).Take(ShownAnswers)]);
         }
 
         if (ranked.Count == 0) throw new DinoSharpException("no query has a picture of its class in the database");
@@ -72,8 +76,9 @@ public static class RetrievalProtocol
     /// <param name="truth">What is right for each query.</param>
     /// <param name="protocol">The rule of the headline; the others are reported beside it.</param>
     /// <param name="model">What made the vectors, for the report.</param>
+    /// <param name="onQuery">Given every query that is scored with the nearest of the database that count, nearest first, and whether they are right.</param>
     /// <exception cref="DinoSharpException">Pictures are missing, so that indices mean others, or no query has anything to find.</exception>
-    public static EvaluationResult Run(VectorSet queries, VectorSet database, IReadOnlyList<RevisitedQuery> truth, RevisitedProtocol protocol, string model)
+    public static EvaluationResult Run(VectorSet queries, VectorSet database, IReadOnlyList<RevisitedQuery> truth, RevisitedProtocol protocol, string model, Action<int, IReadOnlyList<(int Item, bool Right)>>? onQuery = null)
     {
         if (queries.Skipped.Concat(database.Skipped).FirstOrDefault() is { } broken) throw new DinoSharpException($"{broken.Message}; without it the figures would not be those of the benchmark");
         if (queries.Labels.Length != truth.Count) throw new DinoSharpException($"{queries.Labels.Length} queries, but ground truth for {truth.Count}");
@@ -88,6 +93,12 @@ public static class RetrievalProtocol
         })]);
         int[] scored = [.. Enumerable.Range(0, truth.Count).Where(i => !double.IsNaN(precisions[protocol][i]))];
         if (scored.Length == 0) throw new DinoSharpException($"no query has a picture to find under the rule {protocol}");
+        foreach (int i in onQuery is null ? [] : scored)
+        {
+            (IReadOnlySet<int> right, IReadOnlySet<int> junk) = truth[i].Under(protocol);
+            onQuery!(i, [.. order[(i * n)..((i + 1) * n)].Select(j => (int)j).Where(j => !junk.Contains(j)).Take(ShownAnswers).Select(j => (j, right.Contains(j)))]);
+        }
+
         double[] headline = [.. scored.Select(i => precisions[protocol][i])];
         var metrics = new Dictionary<string, double> { ["map"] = headline.Average() };
         foreach ((RevisitedProtocol p, double[] all) in precisions) metrics["map" + p] = all.Where(v => !double.IsNaN(v)).DefaultIfEmpty(double.NaN).Average();

@@ -5,13 +5,16 @@ using DinoSharp.Heads.Text;
 using DinoSharp.Images;
 using DinoSharp.Training.Data;
 using DinoSharp.Training.Protocols.Benchmarks;
+using static TorchSharp.torch;
 using ClassNames = DinoSharp.Heads.ClassNames;
 
 namespace DinoSharp.Training.Protocols;
 
-/// <summary>What dino.txt can do without training on the classes (paper, section 7.3): classification and segmentation by the names of the classes.</summary>
+/// <summary>What dino.txt can do without training on the classes (paper, section 7.3): classification and segmentation by the names of the classes, and finding captions and pictures by each other.</summary>
 public static class TextProtocol
 {
+    private const int ShownCaptions = 3;
+
     /// <summary>Zero-shot classification.</summary>
     /// <param name="text">dino.txt.</param>
     /// <param name="images">Images with classes.</param>
@@ -29,7 +32,7 @@ public static class TextProtocol
         names ??= new ClassNames(images.Classes.Select(c => c.Replace('_', ' ')));
         if (names.Count != images.Classes.Count) throw new DinoSharpException($"{names.Count} names are given for {images.Classes.Count} classes of {images.Name}; one for each is needed, in the order {string.Join(", ", images.Classes.Take(5))} …");
         using ZeroShotClassifier classifier = text.CreateClassifier(names, templates, cancel);
-        var hits = new List<(string Path, int Label, int Rank)>();
+        var hits = new List<(string Path, int Label, int Rank, int Predicted)>();
         var skipped = new List<ImageException>();
         for (int i = 0; i < images.Count; i++)
         {
@@ -37,7 +40,8 @@ public static class TextProtocol
             int label = images.LabelOf(i) ?? throw new DinoSharpException($"{images.PathOf(i)} has no class");
             try
             {
-                hits.Add((images.PathOf(i), label, classifier.Predict(images.Read(i), cancel).Ranked.TakeWhile(c => c.Index != label).Count()));
+                Heads.Classification.Classification answer = classifier.Predict(images.Read(i), cancel);
+                hits.Add((images.PathOf(i), label, answer.Ranked.TakeWhile(c => c.Index != label).Count(), answer.Top.Index));
             }
             catch (ImageException error)
             {
@@ -62,6 +66,85 @@ public static class TextProtocol
             Headline = "top1",
             Items = [.. hits.Select(h => h.Path)],
             Score = EvaluationResult.MeanOf(first),
+            Classes = names,
+            Confusion = new ConfusionMatrix([.. hits.Select(h => h.Label)], [.. hits.Select(h => h.Predicted)], names.Count),
+        }, skipped);
+    }
+
+    /// <summary>Zero-shot retrieval: which captions belong to a picture, and which picture to a caption, by the cosine of their vectors.</summary>
+    /// <param name="text">dino.txt.</param>
+    /// <param name="images">Pictures with captions.</param>
+    /// <param name="model">What to call it in the report.</param>
+    /// <param name="templates">Sentences around the captions; null: the captions themselves.</param>
+    /// <param name="progress">Told how many pictures are done.</param>
+    /// <param name="cancel">Checked between pictures.</param>
+    /// <param name="onPicture">Given the file of every picture with its nearest captions, and whether they are its own.</param>
+    /// <returns>The recall of both directions (the share of pictures with one of their captions among the k nearest, of captions with their picture among the k nearest), first with pictures as items, then with captions; and the pictures that could not be read, which are left out with their captions.</returns>
+    /// <exception cref="DinoSharpException">Fewer than two pictures can be read.</exception>
+    public static (EvaluationResult ImageToText, EvaluationResult TextToImage, IReadOnlyList<ImageException> Skipped) Retrieve(
+        DinoText text, CaptionedImages images, string model, PromptTemplates? templates = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<string, IReadOnlyList<(string Caption, bool Own)>>? onPicture = null)
+    {
+        templates ??= PromptTemplates.None;
+        var vectors = new List<float[]>();
+        var read = new List<int>();
+        var skipped = new List<ImageException>();
+        for (int i = 0; i < images.Images.Count; i++)
+        {
+            cancel.ThrowIfCancellationRequested();
+            try
+            {
+                vectors.Add(text.EncodeImage(images.Images[i], cancel));
+                read.Add(i);
+            }
+            catch (ImageException error)
+            {
+                skipped.Add(error);
+            }
+
+            progress?.Report(i + 1);
+        }
+
+        if (read.Count < 2) throw new DinoSharpException($"{read.Count} of {images.Images.Count} pictures can be read; retrieval needs two or more{(skipped.Count > 0 ? $". The first error: {skipped[0].Message}" : "")}");
+        (string Caption, int Image)[] captions = [.. read.SelectMany((i, place) => images.Captions[i].Select(c => (c, place)))];
+        using var scope = NewDisposeScope();
+        Tensor pictures = tensor(vectors.SelectMany(v => v).ToArray(), [read.Count, text.EmbedDim]); // [N, E]
+        Tensor sentences = text.DescribeTexts([.. captions.Select(c => c.Caption)], templates, cancel).cpu(); // [M, E]
+        (int[] ofImages, int[] ofCaptions) = CaptionRetrieval.Rank(pictures, sentences, [.. captions.Select(c => c.Image)]);
+        for (int place = 0; onPicture is not null && place < read.Count; place++)
+        {
+            using var piece = NewDisposeScope();
+            long[] nearest = sentences.matmul(pictures[place]).topk(Math.Min(ShownCaptions, captions.Length)).indexes.data<long>().ToArray();
+            onPicture(images.Images[read[place]], [.. nearest.Select(c => (captions[c].Caption, captions[c].Image == place))]);
+        }
+
+        var metrics = new Dictionary<string, double>();
+        foreach (int k in (int[])[1, 5, 10])
+        {
+            metrics[FormattableString.Invariant($"imageToTextRecallAt{k}")] = ofImages.Average(r => r < k ? 1.0 : 0);
+            metrics[FormattableString.Invariant($"textToImageRecallAt{k}")] = ofCaptions.Average(r => r < k ? 1.0 : 0);
+        }
+
+        var imageToText = new EvaluationResult
+        {
+            Task = "text",
+            Model = model,
+            Data = new Dictionary<string, string>(),
+            Settings = new Dictionary<string, string>
+            {
+                ["captions"] = captions.Length.ToString(CultureInfo.InvariantCulture),
+                ["templates"] = string.Join(" | ", templates.Templates),
+            },
+            Metrics = metrics,
+            Headline = "imageToTextRecallAt1",
+            Items = [.. read.Select(i => images.Images[i])],
+            Score = EvaluationResult.MeanOf([.. ofImages.Select(r => r == 0 ? 1.0 : 0)]),
+        };
+        return (imageToText, imageToText with
+        {
+            Headline = "textToImageRecallAt1",
+            Items = [.. captions.Select(c => c.Caption)],
+            Groups = [.. captions.Select(c => images.Images[read[c.Image]])], // the captions of a picture are alike
+            Score = EvaluationResult.MeanOf([.. ofCaptions.Select(r => r == 0 ? 1.0 : 0)]),
         }, skipped);
     }
 

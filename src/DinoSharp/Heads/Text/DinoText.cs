@@ -142,15 +142,25 @@ public sealed class DinoText : IDisposable
         return cat(parts, 0);
     }
 
-    // A class is the mean of the unit vectors of its sentences, of unit length again. For patches only the second half counts, before the first normalisation.
+    /// <summary>A vector of unit length for each text: the mean of the unit vectors of its sentences, of unit length again. The caller owns it. [n, E]</summary>
+    internal Tensor DescribeTexts(IReadOnlyList<string> texts, PromptTemplates templates, CancellationToken cancel)
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        Tensor vectors = Encode([.. texts.SelectMany(templates.Fill)], cancel).view(texts.Count, templates.Templates.Count, EmbedDim); // [n, templates, E]
+        return DinoTextHead.Unit(vectors.mean([1])).MoveToOuterDisposeScope(); // [n, E]
+    }
+
+    // For patches only the second half of the vectors counts, before the first normalisation.
     private Tensor DescribeClasses(ClassNames classes, PromptTemplates templates, bool patchesOnly, CancellationToken cancel)
     {
         if (classes.Count == 0) throw new ArgumentException("at least one class is needed", nameof(classes));
         if (patchesOnly && !(_config.UseClassToken && _config.UsePatchTokens)) throw new DinoSharpException("this dino.txt has no part of its text vectors that belongs to patches");
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
+        if (!patchesOnly) return DescribeTexts([.. classes], templates, cancel).DetachFromDisposeScope(); // [classes, E]
         Tensor vectors = Encode([.. classes.SelectMany(templates.Fill)], cancel).view(classes.Count, templates.Templates.Count, EmbedDim); // [classes, templates, E]
-        if (patchesOnly) vectors = DinoTextHead.Unit(vectors.narrow(2, EmbedDim / 2, EmbedDim / 2)); // [classes, templates, E/2]
-        return DinoTextHead.Unit(vectors.mean([1])).DetachFromDisposeScope(); // [classes, E or E/2]
+        vectors = DinoTextHead.Unit(vectors.narrow(2, EmbedDim / 2, EmbedDim / 2)); // [classes, templates, E/2]
+        return DinoTextHead.Unit(vectors.mean([1])).DetachFromDisposeScope(); // [classes, E/2]
     }
 }
