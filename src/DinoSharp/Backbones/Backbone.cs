@@ -21,8 +21,8 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <summary>What computes when nothing is trained; null: the modules.</summary>
     private protected InferenceEngine? Engine { get; private set; }
 
-    /// <summary>Precision of our own kernels; null if libtorch computes.</summary>
-    internal ComputeType? KernelPrecision => Engine is null or LibtorchEngine ? null : Engine.Type;
+    /// <summary>Bytes of the buffers of our own kernels for one image; null if libtorch computes.</summary>
+    internal long? KernelBuffers(int height, int width) => Engine?.BufferBytes(height, width);
 
     /// <summary>Builds the network that a configuration describes, with unset weights.</summary>
     /// <param name="config">A <see cref="VisionTransformerConfig"/> or a <see cref="ConvNeXtConfig"/>.</param>

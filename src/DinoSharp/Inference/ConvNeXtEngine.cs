@@ -52,17 +52,19 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 
     public override ComputeType Type => _type;
 
+    public override long? BufferBytes(int height, int width) => sizeof(float) * Rooms(GridsOf(1, height, width)).Sum();
+
     public override Tensor[] Forward(Tensor images, IReadOnlyList<int> layers)
     {
         using var scope = NewDisposeScope();
         Tensor source = images.contiguous();
         int batch = (int)images.shape[0], height = (int)images.shape[2], width = (int)images.shape[3];
-        Grid[] grids = [.. Enumerable.Range(2, 4).Select(shift => new Grid(batch, height >> shift, width >> shift, ((height >> shift) * (width >> shift) + L.Count - 1) / L.Count))];
+        Grid[] grids = GridsOf(batch, height, width);
+        long[] rooms = Rooms(grids);
         Tensor[] results = [.. layers.Select(s => empty(batch, _stages[s].Width, grids[s].Height, grids[s].Width))]; // each [B, C, h, w]
         lock (Workers.Turn)
         {
-            float* x = _x.Get(Room(s => _stages[s].Width)), narrow = _narrow.Get(Room(s => _stages[s].Width)), wide = _wide.Get(Room(s => Math.Max(4 * _stages[s].Width, _stages[s].Reduce.Inputs)));
-            float* packed = _packed.Get(Enumerable.Range(0, 4).Max(s => Operand<L, V>.FloatsFor(Math.Max(4 * _stages[s].Width, _stages[s].Reduce.Inputs), grids[s].AllVectors, _widest)));
+            float* x = _x.Get(rooms[0]), narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), packed = _packed.Get(rooms[3]);
             int done = 0;
             for (int s = 0; s <= layers[^1]; s++)
             {
@@ -106,8 +108,6 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 
         return [.. results.Select(r => r.MoveToOuterDisposeScope())];
 
-        long Room(Func<int, int> features) => Enumerable.Range(0, 4).Max(s => Panels.FloatsFor(features(s), grids[s].AllVectors, L.Count));
-
         static Panels Over(float* memory, int features, Grid grid) => new(memory, features, grid.AllVectors, L.Count);
     }
 
@@ -115,6 +115,26 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
     {
         foreach (PackedStage stage in _stages) stage.Dispose();
         foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
+    }
+
+    private static Grid[] GridsOf(int images, int height, int width) =>
+        [.. Enumerable.Range(2, 4).Select(shift => new Grid(images, height >> shift, width >> shift, ((height >> shift) * (width >> shift) + L.Count - 1) / L.Count))];
+
+    // Floats of each of the buffers, in their order.
+    private long[] Rooms(Grid[] grids)
+    {
+        long map = Most((stage, grid) => Panels.FloatsFor(stage.Width, grid.AllVectors, L.Count));
+        return
+        [
+            map,
+            map,
+            Most((stage, grid) => Panels.FloatsFor(WidestOf(stage), grid.AllVectors, L.Count)),
+            Most((stage, grid) => Operand<L, V>.FloatsFor(WidestOf(stage), grid.AllVectors, _widest)),
+        ];
+
+        long Most(Func<PackedStage, Grid, long> floats) => _stages.Zip(grids, floats).Max();
+
+        static int WidestOf(PackedStage stage) => Math.Max(4 * stage.Width, stage.Reduce.Inputs);
     }
 
     // One row of 4×4 patches of an image; inputs in the order of the convolution's weights: channel, row, column.

@@ -12,6 +12,11 @@ internal abstract class InferenceEngine : IDisposable
     /// <summary>Whether images are what this engine computes.</summary>
     public virtual bool Takes(Tensor images) => images.dtype == ScalarType.Float32 && images.device_type == DeviceType.CPU;
 
+    /// <summary>Bytes of the buffers that one image takes; null if libtorch computes and holds what it needs.</summary>
+    /// <param name="height">Height in pixels.</param>
+    /// <param name="width">Width in pixels.</param>
+    public virtual long? BufferBytes(int height, int width) => null;
+
     /// <summary>What chosen layers give, before the final norm.</summary>
     /// <param name="images">Images that it takes [B, C, H, W].</param>
     /// <param name="layers">Indices, ascending.</param>

@@ -62,25 +62,27 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 
     public override ComputeType Type => _type;
 
+    private bool AttendsInHalves => _type != ComputeType.Float32 && DotTile<L, V>.SupportsHalves;
+
+    public override long? BufferBytes(int height, int width) => sizeof(float) * Rooms(ShapeOf(1, height / _config.PatchSize, width / _config.PatchSize)).Sum();
+
     public override Tensor[] Forward(Tensor images, IReadOnlyList<int> blocks)
     {
         using var scope = NewDisposeScope();
         Tensor source = images.contiguous();
         int batch = (int)images.shape[0], h = (int)(images.shape[2] / _config.PatchSize), w = (int)(images.shape[3] / _config.PatchSize);
         int prefix = 1 + _config.Registers, tokens = prefix + (h * w), d = _config.Width;
-        var shape = new AttentionShape(batch, tokens, (tokens + L.Count - 1) / L.Count, _config.Heads, _config.HeadWidth);
+        AttentionShape shape = ShapeOf(batch, h, w);
         int vectors = batch * shape.Vectors, up = _blocks[0].Up.Outputs, down = _blocks[0].Down.Inputs;
+        bool halves = AttendsInHalves;
+        long[] rooms = Rooms(shape);
         Tensor[] results = [.. blocks.Select(_ => empty(batch, tokens, d))]; // each [B, N, D]
         lock (Workers.Turn)
         {
             // Three buffers serve all steps: what a step reads is never in the buffer that it writes.
-            float* narrow = Room(_narrow, Math.Max(d, down)), wide = Room(_wide, Math.Max(Math.Max(3 * d, up), _patchEmbedding.Inputs));
-            Panels x = Over(Room(_x, d), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
+            float* narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), values = _values.Get(rooms[3]), room = _packed.Get(rooms[4]), cos = _tables.Get(rooms[5]), sin = cos + (rooms[5] / 2);
+            Panels x = Over(_x.Get(rooms[0]), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
             Panels patches = Over(wide, _patchEmbedding.Inputs), qkv = Over(wide, 3 * d), feed = Over(wide, up);
-            bool halves = _type != ComputeType.Float32 && DotTile<L, V>.SupportsHalves;
-            float* values = _values.Get(halves ? HalfAttention<L, V>.FloatsFor(shape) : PanelAttention<L, V>.FloatsFor(shape)), room = _packed.Get(Operand<L, V>.FloatsFor(Math.Max(d, down), vectors, _widest));
-            long tableSize = (long)(_config.HeadWidth / 2) * shape.Vectors * L.Count;
-            float* cos = _tables.Get(2 * tableSize), sin = cos + tableSize;
             FillTables(cos, sin, h, w, shape);
             fixed (byte* raw = source.bytes)
             {
@@ -114,8 +116,6 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 
         return [.. results.Select(r => r.MoveToOuterDisposeScope())];
 
-        float* Room(NativeBuffer buffer, int features) => buffer.Get(Panels.FloatsFor(features, vectors, L.Count));
-
         Panels Over(float* memory, int features) => new(memory, features, vectors, L.Count);
     }
 
@@ -124,6 +124,29 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         _patchEmbedding.Dispose();
         foreach (PackedBlock block in _blocks) block.Dispose();
         foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
+    }
+
+    private AttentionShape ShapeOf(int images, int h, int w)
+    {
+        int tokens = 1 + _config.Registers + (h * w);
+        return new(images, tokens, (tokens + L.Count - 1) / L.Count, _config.Heads, _config.HeadWidth);
+    }
+
+    // Floats of each of the buffers, in their order.
+    private long[] Rooms(AttentionShape shape)
+    {
+        int vectors = shape.Images * shape.Vectors, d = _config.Width, up = _blocks[0].Up.Outputs, down = _blocks[0].Down.Inputs;
+        return
+        [
+            Features(d),
+            Features(_blocks[0].Gated ? Math.Max(d, down) : d),
+            Features(Math.Max(Math.Max(3 * d, up), _patchEmbedding.Inputs)),
+            AttendsInHalves ? HalfAttention<L, V>.FloatsFor(shape) : PanelAttention<L, V>.FloatsFor(shape),
+            Operand<L, V>.FloatsFor(Math.Max(d, down), vectors, _widest),
+            (long)_config.HeadWidth * shape.Vectors * L.Count,
+        ];
+
+        long Features(int features) => Panels.FloatsFor(features, vectors, L.Count);
     }
 
     // One row of patches of one image becomes columns of inputs (channel, row, column), as the convolution's weights are ordered.

@@ -60,6 +60,21 @@ public sealed class EngineTests
         }
     }
 
+    /// <summary>48 tokens fill panels on both widths: map, norm, hidden layer (for a gate: both halves and their product), keys and values, rotary tables.</summary>
+    [Theory]
+    [InlineData(FeedForwardKind.Mlp, true, 1 + 1 + 4 + 2)]
+    [InlineData(FeedForwardKind.Mlp, false, 1 + 1 + 4 + 2)]
+    [InlineData(FeedForwardKind.SwiGlu, true, 1 + 4 + 8 + 2)]
+    public void BuffersAreAsLargeAsTheArraysInThem(FeedForwardKind kind, bool wide, int activations)
+    {
+        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
+        using var network = new VisionTransformer(new() { Width = 256, Depth = 1, Heads = 4, FeedForwardWidth = 1024, FeedForward = kind, Registers = 0 });
+        using var random = new Generator(11);
+        network.Initialize(random);
+        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        Assert.Equal(48 * ((activations * 256) + 64) * sizeof(float), engine.BufferBytes(16, 47 * 16));
+    }
+
     /// <summary>Lanes do not meet: an image gives the same bits alone and at any place of a batch.</summary>
     [Theory]
     [InlineData(true)]

@@ -6,9 +6,6 @@ namespace DinoSharp.Features.HighResolution;
 /// <summary>How much memory a forward pass takes, counted from the arrays that it makes. Checked against measured peaks in the tests; figures in docs/log.md.</summary>
 internal static class NetworkMemory
 {
-    // Lanes of a panel on the widest processors: tokens are padded to a multiple.
-    private const int PanelTokens = 48;
-
     // What libtorch holds at once at the end of a block, in activations [N, D]: every step of the block, as the block's dispose scope ends with it.
     private const double VisionTransformerActivations = 29;
 
@@ -62,15 +59,11 @@ internal static class NetworkMemory
     /// <param name="layers">Layers that are kept.</param>
     public static long Pass(Backbone network, int height, int width, IReadOnlyList<int> layers)
     {
-        if (network.KernelPrecision is not { } type || network.Config is ConvNeXtConfig)
-        {
-            double activations = network.Config is VisionTransformerConfig ? VisionTransformerActivations : network.KernelPrecision is { } kernels ? ConvNeXtBuffers(kernels) : ConvNeXtActivations;
-            return (long)(activations * Activation(network.Config, height, width)) + Results(network.Config, height, width, layers);
-        }
-
-        var vit = (VisionTransformerConfig)network.Config;
-        long tokens = Tokens(vit, height, width), results = layers.Count * tokens * vit.Width * sizeof(float), rotary = 9 * tokens * vit.HeadWidth * sizeof(float); // tables and what they are computed from
-        return Math.Max(EngineBuffers(vit, type, height, width) + rotary + results, 2 * results); // before and after the final norm
+        long results = Results(network.Config, height, width, layers);
+        if (network.KernelBuffers(height, width) is not { } buffers) return (long)((network.Config is VisionTransformerConfig ? VisionTransformerActivations : ConvNeXtActivations) * Activation(network.Config, height, width)) + results;
+        if (network.Config is not VisionTransformerConfig vit) return buffers + results;
+        long tokens = Tokens(vit, height, width), kept = layers.Count * tokens * vit.Width * sizeof(float), angles = 8 * tokens * vit.HeadWidth * sizeof(float); // what the rotary tables are computed from
+        return Math.Max(buffers + angles + kept, 2 * kept); // before and after the final norm
     }
 
     /// <summary>Bytes of the features of a whole picture.</summary>
@@ -90,24 +83,10 @@ internal static class NetworkMemory
     /// <param name="width">Width of the input in pixels.</param>
     public static long Input(BackboneConfig config, int height, int width) => (long)height * width * config.InputChannels * (sizeof(float) + sizeof(byte));
 
-    // In the same activations what our own kernels hold: the map, its norm, the four times wider hidden layer and, with fewer bits, that layer once more as an operand.
-    private static double ConvNeXtBuffers(ComputeType type) => 6 + (type == ComputeType.Float32 ? 0 : PackedLinear.StepsOf(4, type));
-
-    /// <summary>Bytes of the buffers of our own kernels for a vision transformer.</summary>
-    private static long EngineBuffers(VisionTransformerConfig vit, ComputeType type, int height, int width)
-    {
-        bool gated = vit.FeedForward != FeedForwardKind.Mlp;
-        long tokens = Tokens(vit, height, width), padded = (tokens + PanelTokens - 1) / PanelTokens * PanelTokens, d = vit.Width;
-        long up = (gated ? 2L : 1L) * vit.FeedForwardWidth, unfolded = vit.InputChannels * vit.PatchSize * vit.PatchSize;
-        long floatsPerToken = d + Math.Max(d, gated ? vit.FeedForwardWidth : 0) + Math.Max(Math.Max(3 * d, up), unfolded) + d; // x, narrow, wide, values
-        if (type != ComputeType.Float32) floatsPerToken += (d / 2) + PackedLinear.StepsOf((int)Math.Max(d, vit.FeedForwardWidth), type); // values in two bytes beside queries and keys; operands
-        return padded * floatsPerToken * sizeof(float);
-    }
-
+    // What the kernels hold on to after a call.
     private static long KeptBuffers(Backbone network, int height, int width)
     {
-        if (network.KernelPrecision is not { } type) return 0;
-        long buffers = network.Config is VisionTransformerConfig vit ? EngineBuffers(vit, type, height, width) : (long)(ConvNeXtBuffers(type) * Activation(network.Config, height, width));
+        long buffers = network.KernelBuffers(height, width) ?? 0;
         return buffers > NativeBuffer.MostKeptBytes ? 0 : buffers;
     }
 
