@@ -11,7 +11,7 @@ if (args is [StartBenchmark.OnlyLibtorch])
 // Each benchmark is a name here and a file beside this one; it writes its results to bench/results/<processor>/<name>.md.
 var benchmarks = new Dictionary<string, Action<Report>>
 {
-    ["convnext"] = ConvNeXtBenchmark.Run,
+    ["convnext"] = ForwardBenchmark.RunConvNeXt,
     ["forward"] = ForwardBenchmark.Run,
     ["forward-rest"] = ForwardBenchmark.RunRest,
     ["heads"] = HeadBenchmark.Run,

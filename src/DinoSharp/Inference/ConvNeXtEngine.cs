@@ -40,10 +40,11 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
     {
         using var quiet = no_grad();
         (_type, _channels) = (type, network.Config.InputChannels);
-        ComputeType[] ofBlocks = Kernels.OfBlocks(type, network.BlockCount, exactBlocks);
-        _widest = ofBlocks.Contains(ComputeType.BFloat16) ? ComputeType.BFloat16 : type; // of the types in use, that whose operands take the most room
+        ComputeType better = Kernels.Better<L, V>(type);
+        ComputeType[] ofBlocks = Kernels.OfBlocks(type, better, network.BlockCount, exactBlocks);
+        _widest = better == ComputeType.BFloat16 ? better : type; // of the types in use, that whose operands take the most room
         int before = 0;
-        _stages = [.. Enumerable.Range(0, 4).Select(s => new PackedStage(network.Downsample(s), network.Blocks(s), L.Rows, type, () => ofBlocks[before++]))];
+        _stages = [.. Enumerable.Range(0, 4).Select(s => new PackedStage(network.Downsample(s), network.Blocks(s), L.Rows, better, () => ofBlocks[before++]))];
     }
 
     private static Workers Workers => Workers.Shared;
@@ -245,10 +246,11 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 /// <summary>The weights of a stage, packed.</summary>
 internal sealed unsafe class PackedStage : IDisposable
 {
-    public PackedStage((Convolution Convolution, Norm Norm) downsample, IEnumerable<ConvNeXtBlock> blocks, int rows, ComputeType type, Func<ComputeType> ofNextBlock)
+    public PackedStage((Convolution Convolution, Norm Norm) downsample, IEnumerable<ConvNeXtBlock> blocks, int rows, ComputeType ofReduction, Func<ComputeType> ofNextBlock)
     {
-        // Pixels go in with all their bits, as in the transformer; the later reductions are rounded as all else.
-        Reduce = new PackedLinear(downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : type);
+        // Pixels go in with all their bits, as in the transformer. The later reductions are all that the next stage gets, no residual beside them: in bytes these three
+        // layers alone more than double the error of a network.
+        Reduce = new PackedLinear(downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : ofReduction);
         Norm = new PackedNorm(downsample.Norm);
         Blocks = [.. blocks.Select(block => new PackedConvNeXtBlock(block, rows, ofNextBlock()))];
     }

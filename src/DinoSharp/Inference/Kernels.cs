@@ -37,13 +37,18 @@ internal static class Kernels
     /// <summary>The precision of the feed-forward layers of each block. Bytes lose most there; where a network is over the limits in bytes alone, some blocks take
     /// bfloat16 (float32 where there are no kernels for that).</summary>
     /// <param name="type">Precision of the network.</param>
+    /// <param name="better">From <see cref="Better{L,V}"/>.</param>
     /// <param name="blocks">How many blocks.</param>
     /// <param name="exact">With <see cref="ComputeType.Int8"/>: how many of them, spread evenly, are to be more exact.</param>
-    public static ComputeType[] OfBlocks(ComputeType type, int blocks, int exact)
-    {
-        ComputeType better = AreWide(type) && DotCode.SupportsHalves ? ComputeType.BFloat16 : ComputeType.Float32;
-        return [.. Enumerable.Range(0, blocks).Select(i => type == ComputeType.Int8 && (long)i * exact % blocks < exact ? better : type)];
-    }
+    public static ComputeType[] OfBlocks(ComputeType type, ComputeType better, int blocks, int exact) =>
+        [.. Enumerable.Range(0, blocks).Select(i => (long)i * exact % blocks < exact ? better : type)];
+
+    /// <summary>For layers in which bytes lose too much: bfloat16, or float32 where there are no kernels for that. The precision itself if it is not bytes.</summary>
+    /// <typeparam name="L">The lanes.</typeparam>
+    /// <typeparam name="V">The vector type.</typeparam>
+    public static ComputeType Better<L, V>(ComputeType type)
+        where L : struct, ILanes<V>
+        where V : struct => type != ComputeType.Int8 ? type : DotTile<L, V>.SupportsHalves ? ComputeType.BFloat16 : ComputeType.Float32;
 
     /// <summary>Whether the kernels work on 512 bits.</summary>
     public static bool AreWide(ComputeType type) => Lanes512.IsSupported && type switch

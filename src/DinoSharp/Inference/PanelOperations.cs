@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace DinoSharp.Inference;
@@ -38,6 +39,7 @@ internal static unsafe class PanelOperations<L, V>
     /// <param name="epilogue">What becomes of the result.</param>
     public static void Linear(Workers workers, PackedLinear w, Panels x, float* room, Panels y, Epilogue epilogue)
     {
+        long start = Stopwatch.GetTimestamp();
         Operand<L, V> operand = Operand<L, V>.Pack(workers, x, w.Type, room);
         // Small tasks keep the workers even; a task still reads each panel once for several groups of weights.
         int perTask = Math.Clamp(w.Groups / (6 * workers.Count), 1, GroupsAtOnce), tasks = (w.Groups + perTask - 1) / perTask;
@@ -68,6 +70,7 @@ internal static unsafe class PanelOperations<L, V>
                 }
             }
         });
+        workers.Linear.Add(start, w, (long)x.Vectors * L.Count);
     }
 
     /// <summary>The next address at a multiple of 64 bytes: a vector across two cache lines is read twice.</summary>

@@ -50,7 +50,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         (_network, _config, _type) = (network, (VisionTransformerConfig)network.Config, type);
         // Pixels go in with all their bits: two to four per cent of the arithmetic, and every later number depends on it.
         _patchEmbedding = new PackedLinear(network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
-        ComputeType[] feedForward = Kernels.OfBlocks(type, network.Blocks.Count, exactBlocks);
+        ComputeType[] feedForward = Kernels.OfBlocks(type, Kernels.Better<L, V>(type), network.Blocks.Count, exactBlocks);
         _blocks = [.. network.Blocks.Select((block, i) => new PackedBlock(block, L.Rows, type, feedForward[i]))];
         _widest = feedForward.Contains(ComputeType.BFloat16) ? ComputeType.BFloat16 : type; // of the types in use, that whose operands take the most room
         _prefix = network.PrefixTokens().contiguous().data<float>().ToArray();

@@ -29,6 +29,9 @@ internal sealed class Workers
     /// <summary>Threads, the caller's included.</summary>
     public int Count { get; }
 
+    /// <summary>What the linear layers took.</summary>
+    public LinearClock Linear { get; } = new();
+
     /// <summary>Held by the computation that uses the threads.</summary>
     public Lock Turn { get; } = new();
 
