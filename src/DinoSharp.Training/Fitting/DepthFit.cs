@@ -115,7 +115,7 @@ public static class DepthFit
             head.Network,
             (features, depth, step) =>
             {
-                Tensor scores = head.Network is LinearDepthHead l ? l.ForwardTraining(features, random) : ((DptHead)head.Network).Forward(features, training: true); // [B, bins, h', w']
+                Tensor scores = head.Network is LinearDepthHead l ? l.ForwardTraining(features, random) : ((DptHead)head.Network).ForwardTraining(features); // [B, bins, h', w']
                 Tensor meters = DenseTraining.AtCells(head.Bins.ToMeters(scores), depth), valid = depth.gt(Num(0)); // [B, 1, 4h, 4w]
                 Tensor loss = DepthLosses.ScaleInvariantLog(meters, depth, valid, variance: step >= DepthLosses.StepsWithoutVariance(options.Steps));
                 return loss.Plus(Num(GradientWeight) * DepthLosses.Gradient(meters, depth, valid, logarithm: true));

@@ -111,7 +111,7 @@ public static class SegmentationFit
             head.Network,
             (features, labels, _) =>
             {
-                Tensor scores = head.Network is LinearSegmentationHead l ? l.ForwardTraining(features, random) : ((DptHead)head.Network).Forward(features, training: true); // [B, K, h', w']
+                Tensor scores = head.Network is LinearSegmentationHead l ? l.ForwardTraining(features, random) : ((DptHead)head.Network).ForwardTraining(features); // [B, K, h', w']
                 return SegmentationLosses.CrossEntropy(DenseTraining.AtCells(scores, labels), labels.to(ScalarType.Int64), meanOverKept: true);
             },
             step => progress?.Report(data.Pictures + step),
