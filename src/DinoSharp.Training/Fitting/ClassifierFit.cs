@@ -130,7 +130,7 @@ public static class ClassifierFit
         int trained = train.Count;
         if (options.Flip)
         {
-            trainImages = [.. trainImages, .. DenseData.Mirrored(store, trainImages, images.Count, progress, cancel)];
+            trainImages = [.. trainImages, .. Mirror.Images(store, trainImages, images.Count, progress, cancel)];
             train = Doubled(train);
         }
 

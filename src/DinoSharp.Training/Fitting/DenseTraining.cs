@@ -93,17 +93,23 @@ internal sealed class DenseTraining : IDisposable
         }
     }
 
-    /// <summary>A DPT decoder of a size that suits hundreds of pictures.</summary>
-    public static DptConfig Dpt(DinoModel model, HeadInput input, int outputs) => new()
+    /// <summary>An untrained DPT decoder of a size that suits hundreds of pictures.</summary>
+    public static DptHead CreateDpt(DinoModel model, HeadInput input, int outputs, int seed, Device device)
     {
-        InputChannels = [.. input.Layers.Select(model.Backbone.Config.LayerWidth)],
-        LevelChannels = [48, 96, 128, 128],
-        Channels = 64,
-        Outputs = outputs,
-        BatchNorm = true,
-        FusionBias = true,
-        ProjectAfterFusion = false,
-    };
+        var config = new DptConfig
+        {
+            InputChannels = [.. input.Layers.Select(model.Backbone.Config.LayerWidth)],
+            LevelChannels = [48, 96, 128, 128],
+            Channels = 64,
+            Outputs = outputs,
+            BatchNorm = true,
+            FusionBias = true,
+            ProjectAfterFusion = false,
+        };
+        DptHead head = new DptHead(config, device).Kept();
+        Initialize(head, seed);
+        return head;
+    }
 
     /// <summary>For each cell of a target the pixel of the picture under its middle; -1 where the input was padded.</summary>
     /// <param name="image">The picture.</param>

@@ -1,3 +1,4 @@
+using DinoSharp.Backbones;
 using DinoSharp.Evaluation;
 using DinoSharp.Heads;
 using DinoSharp.Heads.Depth;
@@ -15,11 +16,13 @@ namespace DinoSharp.Training.Fitting;
 /// <param name="Predicted">Metres.</param>
 public sealed record DepthExample(string Image, DepthMap Truth, DepthMap Predicted);
 
-/// <summary>A depth estimator that was fitted, and how it did on pictures it has not seen. Owns the head.</summary>
-public sealed record DepthFitResult : IDisposable
+/// <summary>A depth estimator that was fitted, and how it did on pictures it has not seen. Pictures without any measured depth do not count.</summary>
+public sealed record DepthFitResult : DenseFitResult<DepthEstimator>
 {
-    /// <summary>The estimator.</summary>
-    public required DepthEstimator Head { get; init; }
+    internal DepthFitResult(DepthEstimator head, CourseOfFit course, Func<IReadOnlyList<int>, double> resample)
+        : base(head, course, resample)
+    {
+    }
 
     /// <summary>Mean over the validation pictures of |true − predicted| / true.</summary>
     public required ConfidenceInterval AbsoluteRelative { get; init; }
@@ -33,36 +36,15 @@ public sealed record DepthFitResult : IDisposable
     /// <summary>What <see cref="AbsoluteRelative"/> would be if every pixel were said to be at the median depth of the training pictures.</summary>
     public required double ConstantAbsoluteRelative { get; init; }
 
-    /// <summary>Mean loss at the end of the training.</summary>
-    public required double FinalLoss { get; init; }
-
-    /// <summary>Number of training and validation pictures.</summary>
-    public required (int Training, int Validation) Counts { get; init; }
-
-    /// <summary>Number of groups among the validation pictures; null if every picture stands alone.</summary>
-    public int? Groups { get; init; }
-
-    /// <summary>How many pictures went through the backbone.</summary>
-    public required int Computed { get; init; }
-
-    /// <summary>Pictures that could not be read and were left out.</summary>
-    public required IReadOnlyList<ImageException> Unreadable { get; init; }
-
     /// <summary>A few validation pictures.</summary>
     public required IReadOnlyList<DepthExample> Examples { get; init; }
-
-    /// <summary>The score that is compared when ways of looking are, on any of the validation pictures.</summary>
-    internal Func<IReadOnlyList<int>, double> Resample { get; init; } = _ => double.NaN;
-
-    /// <inheritdoc/>
-    public void Dispose() => Head.Dispose();
 }
 
 /// <summary>Fits a depth estimator on pictures with measured depth: one pass of the frozen backbone for each picture, then a small decoder on the stored features.</summary>
 public static class DepthFit
 {
-    private const int Examples = 6, Bins = 256;
-    private const int DptBins = 64; // its scores have the size of the picture: 256 of them would take gigabytes in a step
+    private const int Bins = 256;
+    private const int DptBins = 64; // its scores have the size of the picture: 256 of them would take gigabytes
     private const double GradientWeight = 0.5;
 
     /// <summary>Fits and scores.</summary>
@@ -77,51 +59,65 @@ public static class DepthFit
     public static DepthFitResult Run(
         DinoModel model, MapPairs train, MapPairs? validation, double metersPerUnit, DenseFitOptions? options = null, IProgress<long>? progress = null, CancellationToken cancel = default)
     {
-        options ??= new DenseFitOptions();
         if (!(metersPerUnit > 0) || !double.IsFinite(metersPerUnit)) throw new DinoSharpException($"the depth scale is metres of one unit, above 0, for example 0.001 for millimetres; found {metersPerUnit}");
+        options ??= new DenseFitOptions();
         HeadInput input = options.InputOf(model);
-        if (validation is null) (train, validation) = train.Divide(options.HeldOutShare, options.Seed);
-        var store = new FeatureStore(model, input, FeatureKind.Dense, options.CacheFolder);
-        DenseData data = DenseData.Prepare(store, train, validation, options.Flip, progress, cancel);
-        using var scope = NewDisposeScope();
-        Tensor[] targets = [.. data.TrainImages.Select((image, i) => Target(image, data.Train, i % data.Train.Count, metersPerUnit))]; // each [1, 4h, 4w]
-        float[] known = [.. targets.Take(data.Train.Count).SelectMany(t => t.data<float>().ToArray()).Where(d => d > 0).Order()];
-        if (known.Length == 0) throw new DinoSharpException($"{train.Name}: no depth map holds any depth; 0 stands for not measured");
-        var bins = new DepthBins(0.001, Math.Max(0.01, known[^1] * 1.1));
-        Device device = model.Backbone.parameters().First().device;
-        DepthEstimator head = options.Decoder == DenseDecoder.Linear
-            ? new DepthEstimator(model.Backbone, input, new LinearDepthHead([.. input.Layers.Select(model.Backbone.Config.LayerWidth)], Bins, device: device).Kept(), bins)
-            : new DepthEstimator(model.Backbone, input, new DptHead(DenseTraining.Dpt(model, input, DptBins), device).Kept(), bins);
-        try
-        {
-            head.BackboneName = model.Name;
-            double loss = Train(head, store, data, targets, options, progress, cancel);
-            return Judge(head, store, data, metersPerUnit, known[known.Length / 2], cancel) with { FinalLoss = loss };
-        }
-        catch
-        {
-            head.Dispose();
-            throw;
-        }
-    }
-
-    private static double Train(DepthEstimator head, FeatureStore store, DenseData data, Tensor[] targets, DenseFitOptions options, IProgress<long>? progress, CancellationToken cancel)
-    {
         using var random = new Generator((ulong)options.Seed);
-        using var training = new DenseTraining(store, data.TrainImages, i => targets[i].alias(), options, head.Network.parameters().First().device);
-        if (head.Network is LinearDepthHead linear) linear.Initialize(random);
-        else DenseTraining.Initialize(head.Network, options.Seed);
-        return training.Run(
-            head.Network,
-            (features, depth, step) =>
+        return DenseCourse.Run(model, train, validation, options, input, Begin, progress, cancel);
+
+        DenseTask<DepthEstimator, DepthFitResult> Begin(DenseData<MapPairs> data, Device device)
+        {
+            Tensor[] targets = [.. data.TrainImages.Select((image, i) => Target(image, data.Train, i % data.Count, metersPerUnit))]; // each [1, 4h, 4w]
+            float[] known = [.. targets.Take(data.Count).SelectMany(t => t.data<float>().ToArray()).Where(d => d > 0).Order()];
+            if (known.Length == 0) throw new DinoSharpException($"{data.Train.Name}: no depth map holds any depth; 0 stands for not measured");
+            float median = known[known.Length / 2];
+            (DepthEstimator head, Func<IReadOnlyList<LayerFeatures>, Tensor> scores) = Create(model, input, new DepthBins(0.001, Math.Max(0.01, known[^1] * 1.1)), options, random, device);
+            var judged = new List<(int Picture, DepthScores Scores, double Constant)>();
+            var examples = new List<DepthExample>();
+            return new DenseTask<DepthEstimator, DepthFitResult>(head, i => targets[i].alias(), Loss, Judge, Score);
+
+            Tensor Loss(IReadOnlyList<LayerFeatures> features, Tensor depth, int step)
             {
-                Tensor scores = head.Network is LinearDepthHead l ? l.ForwardTraining(features, random) : ((DptHead)head.Network).ForwardTraining(features); // [B, bins, h', w']
-                Tensor meters = DenseTraining.AtCells(head.Bins.ToMeters(scores), depth), valid = depth.gt(Num(0)); // [B, 1, 4h, 4w]
+                Tensor meters = DenseTraining.AtCells(head.Bins.ToMeters(scores(features)), depth), valid = depth.gt(Num(0)); // [B, 1, 4h, 4w]
                 Tensor loss = DepthLosses.ScaleInvariantLog(meters, depth, valid, variance: step >= DepthLosses.StepsWithoutVariance(options.Steps));
                 return loss.Plus(Num(GradientWeight) * DepthLosses.Gradient(meters, depth, valid, logarithm: true));
-            },
-            step => progress?.Report(data.Pictures + step),
-            cancel);
+            }
+
+            void Judge(int i, HeadFeatures features, ImageGeometry geometry, bool asExample)
+            {
+                float[] truth = data.Validation.ReadDepth(i, metersPerUnit, geometry.OriginalWidth, geometry.OriginalHeight);
+                if (!truth.Any(d => d > 0)) return; // nothing was measured, so nothing can be judged
+                DepthMap predicted = head.Answer(features, geometry);
+                judged.Add((i, DepthScores.Measure(truth, predicted.Meters), DepthScores.Measure(truth, [.. truth.Select(_ => median)]).AbsoluteRelative));
+                if (asExample) examples.Add(new DepthExample(data.Validation.Images[i], new DepthMap(geometry.OriginalWidth, geometry.OriginalHeight, truth), predicted));
+            }
+
+            DepthFitResult Score(CourseOfFit course)
+            {
+                if (judged.Count == 0) throw new DinoSharpException($"{data.Validation.Name}: no depth map holds any depth to judge by; 0 stands for not measured");
+                string[]? groups = data.Validation.Groups is { } all ? [.. judged.Select(j => all[j.Picture])] : null;
+                ConfidenceInterval Mean(Func<DepthScores, double> score) => Bootstrap.Mean([.. judged.Select(j => score(j.Scores))], groups);
+                ConfidenceInterval relative = Mean(s => s.AbsoluteRelative), rmse = Mean(s => s.Rmse), delta = Mean(s => s.Delta1);
+                head.Metrics = new Dictionary<string, double>
+                {
+                    ["rmse"] = rmse.Value,
+                    ["rmse_low"] = rmse.Low,
+                    ["rmse_high"] = rmse.High,
+                    ["abs_rel"] = relative.Value,
+                    ["delta1"] = delta.Value,
+                    ["n"] = judged.Count,
+                };
+                course = course with { Counts = (course.Counts.Training, judged.Count), Groups = groups?.Distinct().Count() };
+                return new DepthFitResult(head, course, items => items.Average(i => judged[i].Scores.Delta1))
+                {
+                    AbsoluteRelative = relative,
+                    Rmse = rmse,
+                    Delta1 = delta,
+                    ConstantAbsoluteRelative = judged.Average(j => j.Constant),
+                    Examples = examples,
+                };
+            }
+        }
     }
 
     private static Tensor Target(StoredImage image, MapPairs pairs, int index, double scale)
@@ -131,55 +127,17 @@ public static class DepthFit
         return tensor([.. pixels.Select(p => p < 0 ? 0 : depth[p])], [1, rows, columns], dtype: ScalarType.Float32); // [1, 4h, 4w]
     }
 
-    private static DepthFitResult Judge(DepthEstimator head, FeatureStore store, DenseData data, double scale, float median, CancellationToken cancel)
+    // The untrained head, and how it scores a batch in training.
+    private static (DepthEstimator Head, Func<IReadOnlyList<LayerFeatures>, Tensor> Scores) Create(DinoModel model, HeadInput input, DepthBins bins, DenseFitOptions options, Generator random, Device device)
     {
-        using var quiet = no_grad();
-        var scores = new List<DepthScores>();
-        var constant = new List<double>();
-        var examples = new List<DepthExample>();
-        var judged = new List<int>();
-        int every = Math.Max(1, data.Validation.Count / Examples);
-        for (int i = 0; i < data.Validation.Count; i++)
+        if (options.Decoder == DenseDecoder.Dpt)
         {
-            cancel.ThrowIfCancellationRequested();
-            using var scope = NewDisposeScope();
-            using StoredFeatures features = store.Load(data.ValidationImages[i]);
-            ImageGeometry g = features.Geometry;
-            float[] truth = data.Validation.ReadDepth(i, scale, g.OriginalWidth, g.OriginalHeight);
-            if (!truth.Any(d => d > 0)) continue; // nothing was measured, so nothing can be judged
-            DepthMap predicted = head.Answer(features.ToHeadFeatures(head.Input.Fit, head.Network.parameters().First().device), g);
-            judged.Add(i);
-            scores.Add(DepthScores.Measure(truth, predicted.Meters));
-            constant.Add(DepthScores.Measure(truth, [.. truth.Select(_ => median)]).AbsoluteRelative);
-            if (i % every == 0 && examples.Count < Examples) examples.Add(new DepthExample(data.Validation.Images[i], new DepthMap(g.OriginalWidth, g.OriginalHeight, truth), predicted));
+            DptHead dpt = DenseTraining.CreateDpt(model, input, DptBins, options.Seed, device);
+            return (new DepthEstimator(model.Backbone, input, dpt, bins), dpt.ForwardTraining);
         }
 
-        if (scores.Count == 0) throw new DinoSharpException($"{data.Validation.Name}: no depth map holds any depth to judge by; 0 stands for not measured");
-        string[]? groups = data.Validation.Groups is { } all ? [.. judged.Select(i => all[i])] : null;
-        ConfidenceInterval relative = Bootstrap.Mean([.. scores.Select(s => s.AbsoluteRelative)], groups), rmse = Bootstrap.Mean([.. scores.Select(s => s.Rmse)], groups), delta = Bootstrap.Mean([.. scores.Select(s => s.Delta1)], groups);
-        head.Metrics = new Dictionary<string, double>
-        {
-            ["rmse"] = rmse.Value,
-            ["rmse_low"] = rmse.Low,
-            ["rmse_high"] = rmse.High,
-            ["abs_rel"] = relative.Value,
-            ["delta1"] = delta.Value,
-            ["n"] = scores.Count,
-        };
-        return new DepthFitResult
-        {
-            Head = head,
-            AbsoluteRelative = relative,
-            Rmse = rmse,
-            Delta1 = delta,
-            ConstantAbsoluteRelative = constant.Average(),
-            FinalLoss = 0,
-            Counts = (data.Train.Count, scores.Count),
-            Resample = items => items.Average(i => scores[i].Delta1),
-            Groups = groups?.Distinct().Count(),
-            Computed = store.Computed,
-            Unreadable = data.Unreadable,
-            Examples = examples,
-        };
+        LinearDepthHead linear = new LinearDepthHead([.. input.Layers.Select(model.Backbone.Config.LayerWidth)], Bins, device: device).Kept();
+        linear.Initialize(random);
+        return (new DepthEstimator(model.Backbone, input, linear, bins), features => linear.ForwardTraining(features, random));
     }
 }

@@ -21,8 +21,10 @@ public sealed record BoxedImage(string Path, int? Width, int? Height, IReadOnlyL
 /// <param name="Images">The pictures, also those without objects.</param>
 /// <param name="Categories">Name of each category by its id.</param>
 /// <param name="Groups">Group of each picture; null if every picture stands alone. [N]</param>
-public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Images, IReadOnlyDictionary<int, string> Categories, IReadOnlyList<string>? Groups = null)
+public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Images, IReadOnlyDictionary<int, string> Categories, IReadOnlyList<string>? Groups = null) : IAnnotatedPictures<BoxAnnotations>
 {
+    IReadOnlyList<string> IAnnotatedPictures<BoxAnnotations>.Pictures => [.. Images.Select(i => i.Path)];
+
     /// <summary>Reads COCO: <c>bbox</c> is x, y, width, height; <c>iscrowd</c> and <c>area</c> are kept.</summary>
     /// <param name="file">An <c>instances_*.json</c>.</param>
     /// <param name="images">Folder to which <c>file_name</c> is relative.</param>

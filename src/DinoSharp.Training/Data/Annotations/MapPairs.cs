@@ -7,8 +7,10 @@ namespace DinoSharp.Training.Data.Annotations;
 /// <param name="Images">Files of the pictures, sorted by path. [N]</param>
 /// <param name="Maps">File of the map of each. [N]</param>
 /// <param name="Groups">Group of each; null if every picture stands alone. [N]</param>
-public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOnlyList<string> Maps, IReadOnlyList<string>? Groups = null)
+public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOnlyList<string> Maps, IReadOnlyList<string>? Groups = null) : IAnnotatedPictures<MapPairs>
 {
+    IReadOnlyList<string> IAnnotatedPictures<MapPairs>.Pictures => Images;
+
     /// <summary>Number of pairs N.</summary>
     public int Count => Images.Count;
 
