@@ -18,7 +18,7 @@ internal sealed class ChangeVerb : Verb
     private readonly Option<double?> _threshold = new("--threshold") { Description = "Cosine distance above which a pixel has changed [default: far from the median of the pair; with --labels the best on them]", HelpName = "DISTANCE" };
     private readonly Option<string?> _labels = new("--labels") { Description = "True change (not 0), a picture or a folder with the same names: finds the best threshold, or scores the one given", HelpName = "PATH" };
     private readonly Option<int> _tolerance = new("--tolerance") { Description = "Patches by which the pictures may be shifted against each other", HelpName = "PATCHES", DefaultValueFactory = _ => 0 };
-    private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the masks of a folder, named as the pictures [default: BEFORE.change here]", HelpName = "FOLDER" };
+    private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the masks (1 changed, 0 not), named as the earlier pictures [default: BEFORE.change here]", HelpName = "FOLDER" };
     private readonly ToolboxOptions _common = new("The sheet: before, after, distance, change [default: BEFORE.change.png here]");
 
     public ChangeVerb()
@@ -49,8 +49,8 @@ internal sealed class ChangeVerb : Verb
         List<Pair> pairs = Pairs(before, arguments.GetValue(_after)!, arguments.GetValue(_labels));
         string[] inputs = [.. pairs.SelectMany(pair => ((string?[])[pair.Before, pair.After, pair.Label]).OfType<string>())];
         using DinoModel model = _common.Load(arguments, cancel);
-        string? folder = arguments.GetValue(_masks) ?? (many ? new OutputNames(inputs).For(before.TrimEnd('/', '\\'), "change") : null);
-        IReadOnlyDictionary<string, string>? masks = folder is null ? null : OutputNames.PrepareMasks(folder, [.. pairs.Select(pair => pair.Before)], inputs);
+        string folder = arguments.GetValue(_masks) ?? new OutputNames(inputs).For(before.TrimEnd('/', '\\'), "change");
+        IReadOnlyDictionary<string, string> masks = OutputNames.PrepareMasks(folder, [.. pairs.Select(pair => pair.Before)], inputs);
         _common.RequireOut(arguments, inputs);
         var features = _common.Features(arguments, model, output);
         await output.WithProgressAsync("comparing", pairs.Count, progress => Task.Run(() =>
@@ -83,7 +83,7 @@ internal sealed class ChangeVerb : Verb
             () => pairs.Select((pair, i) =>
             {
                 cancel.ThrowIfCancellationRequested();
-                Result result = Finish(pair, (float)(given ?? best?.Threshold ?? ChangeDetection.OutlierThreshold(pair.Distance!)), masks?[pair.Before], rows);
+                Result result = Finish(pair, (float)(given ?? best?.Threshold ?? ChangeDetection.OutlierThreshold(pair.Distance!)), masks[pair.Before], rows);
                 progress.Report(i + 1);
                 return result;
             }).ToArray(), CancellationToken.None));
@@ -104,6 +104,7 @@ internal sealed class ChangeVerb : Verb
                 .. results.Select(r => $"{r.Pair.Before}: {100 * r.Changed:0.0} % changed, mean distance {r.Score:0.000}, threshold {r.Threshold:0.000}"),
                 .. best is null ? [] : (string[])[$"best threshold on these labels: {best.Threshold:0.0000}"],
                 .. scores is null ? [] : (string[])[$"F1 {100 * scores.FScore[1]:0.0}  IoU {100 * scores.Iou[1]:0.0}  precision {100 * scores.Precision[1]:0.0}  recall {100 * scores.Recall[1]:0.0}"],
+                $"{results.Length} masks in {folder}",
                 saved.ToString(),
             ]);
         return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
@@ -120,11 +121,11 @@ internal sealed class ChangeVerb : Verb
         return ChangeDetection.Distance(features.Extract(photos[0], cancel), features.Extract(photos[1], cancel), tolerance);
     }
 
-    private static Result Finish(Pair pair, float threshold, string? file, List<IReadOnlyList<PictureSheet.Panel>> rows)
+    private static Result Finish(Pair pair, float threshold, string file, List<IReadOnlyList<PictureSheet.Panel>> rows)
     {
         Photo before = Photo.Read([pair.Before])[0];
         LabelMap mask = ChangeThreshold.Mask(pair.Distance!, threshold, before.Pixels.Width, before.Pixels.Height);
-        if (file is not null) mask.Save(file);
+        mask.Save(file);
         SegmentationAreas? areas = null;
         if (pair.Label is not null)
         {
@@ -135,9 +136,10 @@ internal sealed class ChangeVerb : Verb
         if (rows.Count < MostPanels)
         {
             ImageBuffer left = before.Panel(512), right = Photo.Read([pair.After])[0].Panel(512);
+            var scale = new ValueRange(0, Math.Max(1e-6, 2 * threshold)); // the threshold is the middle colour
             rows.Add(
             [
-                new(left), new(right), new(PictureSheet.Overlay(right, pair.Distance!.ToImage(right.Width, right.Height, new ValueRange(0, Math.Max(1e-6, 2 * threshold))))),
+                new(left), new(right), new(PictureSheet.Overlay(right, pair.Distance!.ToImage(right.Width, right.Height, scale))), new(PictureSheet.Legend(scale, right.Height)),
                 new(mask.ResizeNearestExact(right.Width, right.Height).Overlay(right)),
             ]);
         }
@@ -163,5 +165,5 @@ internal sealed class ChangeVerb : Verb
 
     private sealed record Pair(string Before, string After, string? Label, HeatMap? Distance);
 
-    private sealed record Result(Pair Pair, double Score, double Changed, float Threshold, string? Mask, SegmentationAreas? Areas);
+    private sealed record Result(Pair Pair, double Score, double Changed, float Threshold, string Mask, SegmentationAreas? Areas);
 }

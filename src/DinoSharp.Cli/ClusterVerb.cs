@@ -86,10 +86,11 @@ internal sealed class ClusterVerb : Verb
                 if (rows.Count < MostPanels)
                 {
                     ImageBuffer panel = photo.Panel();
-                    rows.Add([new(panel), new(labels.ResizeNearestExact(panel.Width, panel.Height).Overlay(panel, 0.65))]);
+                    PictureSheet.Panel painted = new(labels.ResizeNearestExact(panel.Width, panel.Height).Overlay(panel, 0.65));
+                    rows.Add(rows.Count > 0 ? [new(panel), painted] : [new(panel), painted, new(PictureSheet.Classes([.. Enumerable.Range(1, k).Select(c => ((byte)c, $"{c}"))]))]);
                 }
 
-                results.Add((photo.Path, mask, [.. Enumerable.Range(1, k).Select(c => labels.Values.ToArray().Count(v => v == c) / (double)labels.Values.Length)]));
+                results.Add((photo.Path, mask, labels.Shares()[1..(k + 1)]));
                 progress.Report(i + 1);
             }
 

@@ -39,7 +39,7 @@ internal sealed class DiscoverVerb : Verb
                 found.Add((photo.Path, one));
                 if (rows.Count >= MostPanels) continue;
                 ImageBuffer panel = photo.Panel();
-                rows.Add([new(Boxed(panel, one.Box, (double)panel.Width / photo.Pixels.Width)), new(PictureSheet.Overlay(panel, one.Saliency.ToImage(panel.Width, panel.Height)))]);
+                rows.Add([new(Boxed(panel, one.Box, (double)panel.Width / photo.Pixels.Width)), new(PictureSheet.Overlay(panel, one.Saliency.ToImage(panel.Width, panel.Height))), new(PictureSheet.Legend(one.Saliency.Range, panel.Height))]);
             }
 
             return 0;
@@ -65,9 +65,7 @@ internal sealed class DiscoverVerb : Verb
     {
         var canvas = new Canvas(panel.Width, panel.Height);
         canvas.Draw(panel, 0, 0);
-        (double left, double top, double right, double bottom) = (box.X * scale, box.Y * scale, (box.X + box.Width) * scale, (box.Y + box.Height) * scale);
-        (double, double)[] corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
-        for (int i = 0; i < 4; i++) canvas.Line(corners[i], corners[(i + 1) % 4], 4, (255, 60, 40));
+        canvas.Rectangle(new Box(box.X * scale, box.Y * scale, box.Width * scale, box.Height * scale), 4, (255, 60, 40));
         return canvas.ToPicture();
     }
 }

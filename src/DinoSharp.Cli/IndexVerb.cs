@@ -16,6 +16,7 @@ internal static class IndexVerb
             new IndexSearchVerb(),
             new IndexDuplicatesVerb(),
             new IndexOutliersVerb(),
+            new IndexExportVerb(),
         };
         return index;
     }

@@ -38,27 +38,21 @@ internal sealed class MatchVerb : Verb
         _common.RequireOut(arguments, inputs);
         Photo[] photos = Photo.Read(inputs[..2]);
         ImageBuffer? maskA = Read(arguments.GetValue(_maskA)), maskB = Read(arguments.GetValue(_maskB));
-        (PatchMap[] maps, int layer, MemoryNotes memory) = await _common.ExtractAsync(arguments, photos, output, cancel, NearestNeighbors.WorkBytes);
+        (PatchMap[] maps, _, _) = await _common.ExtractAsync(arguments, photos, output, cancel, NearestNeighbors.WorkBytes);
+        PatchMask? foregroundA = Mask(maskA, maps[0]), foregroundB = Mask(maskB, maps[1]);
         IReadOnlyList<PatchMatch> matches = PatchMatcher.Match(maps[0], maps[1], new()
         {
-            ForegroundA = Mask(maskA, maps[0]),
-            ForegroundB = Mask(maskB, maps[1]),
+            ForegroundA = foregroundA,
+            ForegroundB = foregroundB,
             Mutual = !arguments.GetValue(_dense),
             MinSpacing = arguments.GetValue(_spacing),
             MinSimilarity = (float)arguments.GetValue(_minScore),
             Refine = arguments.GetValue(_refine),
         });
-        SavedPicture saved = SavedPicture.Save(MatchPicture.Draw(photos[0], photos[1], matches), arguments.GetValue(_common.Out) ?? new OutputNames(inputs).For(photos[0].Path, "match.png"));
+        ImageBuffer picture = MatchPicture.Draw(photos[0], photos[1], matches, arguments.GetValue(_dense) ? (maps[0], maps[1], foregroundA, foregroundB) : null);
+        SavedPicture saved = SavedPicture.Save(picture, arguments.GetValue(_common.Out) ?? new OutputNames(inputs).For(photos[0].Path, "match.png"));
         output.Show(
-            new
-            {
-                output = saved.Path,
-                replaced = saved.Replaced,
-                layer,
-                memory = memory.ToJson(),
-                images = photos.Select((photo, i) => new { path = photo.Path, photo.Pixels.Width, photo.Pixels.Height, grid = new { rows = maps[i].Height, columns = maps[i].Width } }),
-                matches = matches.Select(m => new { a = Place(m.A), b = Place(m.B), score = m.Similarity }),
-            },
+            new { matches = matches.Select(m => new { a = Place(m.A), b = Place(m.B), score = m.Similarity }) },
             [
                 $"{matches.Count} matches" + (matches.Count == 0 ? "" : $", mean similarity {matches.Average(m => m.Similarity):0.000}"),
                 saved.ToString(),

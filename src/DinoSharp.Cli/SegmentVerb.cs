@@ -5,6 +5,7 @@ using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
 using DinoSharp.Images;
 using DinoSharp.Probes;
+using DinoSharp.Training.Data.Annotations;
 
 namespace DinoSharp.Cli;
 
@@ -17,6 +18,7 @@ internal sealed class SegmentVerb : Verb
     private readonly Argument<string[]> _targets = new("targets") { Description = "Pictures, folders or globs to segment", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string[]> _examples = new("--examples") { Description = "Pictures with masks or scribbles: " + MaskExamples.Layouts + ". Repeat for several", HelpName = "PATH", Required = true };
     private readonly Option<int> _unlabelled = new("--unlabelled") { Description = "Id of mask pixels that are not labelled, as around scribbles; black and white masks have none by default", HelpName = "ID|none", DefaultValueFactory = _ => DefaultUnlabelled, CustomParser = Unlabelled };
+    private readonly Option<string?> _classes = new("--classes") { Description = "Table of the ids for the legend: .csv with the columns id and name", HelpName = "FILE" };
     private readonly Option<string?> _masks = new("--masks") { Description = "Folder for the results, palette PNGs named as the pictures [default: segments here]", HelpName = "FOLDER" };
     private readonly Option<bool> _guided = ResolutionOptions.Guided();
     private readonly ToolboxOptions _common = new("The sheet [default: NAME.segment.png here]");
@@ -31,6 +33,7 @@ internal sealed class SegmentVerb : Verb
         Add(_targets);
         Add(_examples);
         Add(_unlabelled);
+        Add(_classes);
         Add(_masks);
         Add(_guided);
         _common.AddTo(this);
@@ -41,6 +44,7 @@ internal sealed class SegmentVerb : Verb
         IReadOnlyList<(string Image, string Mask)> pairs = MaskExamples.Find(arguments.GetValue(_examples)!);
         string[] files = PhotoFeatures.Files(arguments.GetValue(_targets)!);
         string folder = arguments.GetValue(_masks) ?? "segments";
+        ClassTable? names = arguments.GetValue(_classes) is { } table ? ClassTable.Read(table) : null;
         LabelMap[] painted = [.. pairs.Select(pair => MaskExamples.Read(pair.Mask))];
         byte? unlabelled = arguments.GetValue(_unlabelled) is int id and not None && (arguments.GetResult(_unlabelled) is { Implicit: false } || !IsBlackAndWhite(painted)) ? (byte)id : null;
         string[] inputs = [.. files, .. pairs.SelectMany(pair => (string[])[pair.Image, pair.Mask])];
@@ -62,6 +66,7 @@ internal sealed class SegmentVerb : Verb
             features.Hold(-examples.Sum(example => PatchClassifier.FitBytes(example.Patches)));
             return learnt;
         }, CancellationToken.None));
+        string Name(byte id) => names?.Names.GetValueOrDefault(id) ?? $"{id}";
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
         var results = new List<(string Path, string Mask, double[] Shares)>();
         await output.WithProgressAsync("segmenting", files.Length, progress => Task.Run(() =>
@@ -71,10 +76,11 @@ internal sealed class SegmentVerb : Verb
                 LabelMap labels = arguments.GetValue(_guided) ? classifier.Segment(map, photo.Pixels) : classifier.Segment(map);
                 string file = masks[photo.Path];
                 labels.Save(file);
-                results.Add((photo.Path, file, [.. classifier.Ids.Select(id => labels.Values.ToArray().Count(v => v == id) / (double)labels.Values.Length)]));
+                results.Add((photo.Path, file, Shares(labels, classifier.Ids)));
                 if (rows.Count >= MostPanels) continue;
                 ImageBuffer panel = photo.Panel();
-                rows.Add([new(panel), new(labels.ResizeNearestExact(panel.Width, panel.Height).Overlay(panel))]);
+                PictureSheet.Panel found = new(labels.ResizeNearestExact(panel.Width, panel.Height).Overlay(panel));
+                rows.Add(rows.Count > 0 ? [new(panel), found] : [new(panel), found, new(PictureSheet.Classes([.. classifier.Ids.Select(id => (id, Name(id)))]))]);
             }
 
             return 0;
@@ -87,6 +93,7 @@ internal sealed class SegmentVerb : Verb
                 output = saved.Path,
                 replaced = saved.Replaced,
                 classes = classifier.Ids.Select(id => (int)id),
+                names = names is null ? null : classifier.Ids.Select(Name),
                 c = classifier.C,
                 heldOutIou = classifier.HeldOutIou,
                 images = results.Select(r => new { path = r.Path, mask = r.Mask, shares = r.Shares }),
@@ -94,11 +101,17 @@ internal sealed class SegmentVerb : Verb
                 memory = features.Memory.ToJson(),
             },
             [
-                $"{pairs.Count} examples, classes {string.Join(' ', classifier.Ids)}, C {classifier.C}" + (classifier.HeldOutIou is double iou ? $", mean IoU on patches left out {100 * iou:0.0}" : ""),
+                $"{pairs.Count} examples, classes {string.Join(' ', classifier.Ids.Select(Name))}, C {classifier.C}" + (classifier.HeldOutIou is double iou ? $", mean IoU on patches left out {100 * iou:0.0}" : ""),
                 $"{results.Count} masks in {folder}",
                 saved.ToString(),
             ]);
         return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+
+    private static double[] Shares(LabelMap labels, IReadOnlyList<byte> ids)
+    {
+        double[] shares = labels.Shares();
+        return [.. ids.Select(id => shares[id])];
     }
 
     // White on black is a class on background; only with other ids is 255 the rim that Pascal VOC leaves open.

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
 using DinoSharp.Images;
@@ -12,22 +11,7 @@ internal sealed class SimilarityVerb : Verb
     private readonly Argument<string> _image = new("image") { Description = "The picture that the place is in" };
     private readonly Argument<string[]> _others = new("others") { Description = "More pictures to search", Arity = ArgumentArity.ZeroOrMore };
     private readonly Option<Place[]> _at = Place.Several("The place, in pixels of the upright picture from its upper left corner; repeat for several");
-    private readonly Option<ColorRange> _range = new("--range")
-    {
-        Description = "Cosines at the ends of the colour scale: LOW,HIGH, or 'auto' for those of the pictures [default: 0,1, so that sheets can be compared]",
-        HelpName = "LOW,HIGH|auto",
-        DefaultValueFactory = _ => new ColorRange(new ValueRange(0, 1)),
-        CustomParser = result =>
-        {
-            string word = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
-            if (word == "auto") return new ColorRange(null);
-            double[] ends = [.. word.Split(',').Select(part => double.TryParse(part, NumberStyles.Float, CultureInfo.InvariantCulture, out double end) ? end : double.NaN)];
-            if (ends is [double low, double high] && low < high) return new ColorRange(new ValueRange(low, high));
-            result.AddError($"--range {word}: expected two numbers, the smaller first, such as --range -0.2,0.8, or 'auto'");
-            return null;
-        },
-    };
-
+    private readonly Option<ColorRange> _range = ColorRange.Option("Cosines at the ends of the colour scale: LOW,HIGH, or 'auto' for those of the pictures [default: 0,1, so that sheets can be compared]", new ValueRange(0, 1));
     private readonly ToolboxOptions _common = new("The sheet [default: NAME.similarity.png here]");
 
     public SimilarityVerb()
@@ -73,8 +57,6 @@ internal sealed class SimilarityVerb : Verb
         BestPlace? best = first ? null : new((int)x, (int)y, row, column); // in its own picture, a place is most like itself
         return new PictureResult(photo.Path, new Grid(map.Height, map.Width), heat.Range.Low, heat.Range.High, best);
     }
-
-    private sealed record ColorRange(ValueRange? Fixed);
 
     private sealed record Grid(int Rows, int Columns);
 

@@ -23,7 +23,7 @@ internal sealed class TrackVerb : Verb
     private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for the masks, named as the frames, and overlay.gif [default: NAME.track here]", HelpName = "FOLDER" };
     private readonly Option<string?> _overlay = new("--overlay") { Description = "Where to write the overlay: .gif, .webp, or .mp4 (needs ffmpeg) [default: overlay.gif in the folder]", HelpName = "FILE" };
     private readonly Option<string?> _truth = new("--truth") { Description = "Folder of true masks, one per frame, to score the result with J and F (DAVIS protocol)", HelpName = "FOLDER" };
-    private readonly Option<int> _size = new("--size") { Description = "Shorter side at which the network sees the frames. Time grows with the square and more", HelpName = "PIXELS", DefaultValueFactory = _ => VideoTracking.DefaultShorterSidePixels };
+    private readonly Option<PictureSize> _size = PictureSize.Option("Shorter side at which the network sees the frames, or 'native' for their own. Time grows with the square and more", VideoTracking.DefaultShorterSidePixels);
     private readonly Option<int> _context = new("--context") { Description = "Recent frames that vote, besides the first", HelpName = "N", DefaultValueFactory = _ => Published.ContextLength };
     private readonly Option<double> _radius = new("--radius") { Description = "How far an object may move between frames, in patches", HelpName = "PATCHES", DefaultValueFactory = _ => Published.Radius!.Value };
     private readonly Option<int> _top = new("--top") { Description = "How many of the most similar patches vote", HelpName = "N", DefaultValueFactory = _ => Published.TopK };
@@ -40,10 +40,6 @@ internal sealed class TrackVerb : Verb
             "dino track frames/ --mask first.png --model dinov3-vits16",
             "dino track clip.mp4 --mask first.png --size 480 --out masks --overlay overlay.mp4 --model dinov3-vits16")
     {
-        _size.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() < 1) result.AddError("--size must be at least 1");
-        });
         Add(_frames);
         Add(_mask);
         Add(_out);
@@ -75,19 +71,20 @@ internal sealed class TrackVerb : Verb
         };
         using FrameSource source = await FrameSource.OpenAsync(path, cancel);
         ImageBuffer start = source.Frames[0].Read();
+        int size = arguments.GetValue(_size)!.Pixels ?? Math.Min(start.Width, start.Height);
         PatchGeometry.Whole(start.Width, start.Height).RequireShape(arguments.GetValue(_mask)!, first.Width, first.Height);
         string[] truthFiles = arguments.GetValue(_truth) is { } truths ? TrueMasks(truths, source) : [], inputs = [.. source.Files, arguments.GetValue(_mask)!, .. truthFiles];
         byte[][]? truth = truthFiles.Length > 0 ? ReadTruth(truthFiles, start) : null;
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var memory = new MemoryNotes(output);
         var limit = new ExtractOptions { MaxMemoryBytes = arguments.GetValue(_maxMemory) };
-        memory.Announce(VideoTracking.Plan(model, start.Width, start.Height, arguments.GetValue(_size), options, limit.MaxMemoryBytes), limit);
+        memory.Announce(VideoTracking.Plan(model, start.Width, start.Height, size, options, limit.MaxMemoryBytes), limit);
         OutputNames.PrepareFolder(folder, source.Frames.Select(frame => Path.Combine(folder, frame.Name + ".png")), inputs, "--out");
         OutputNames.Require(overlay, [.. Animations, .. Ffmpeg.Extensions], inputs, "--overlay");
         if (!IsAnimation(overlay)) await Ffmpeg.RequireAsync(overlay, cancel);
         var time = Stopwatch.StartNew();
         (List<ImageBuffer> pictures, List<byte[]>? masks) = await output.WithProgressAsync(
-            "tracking", source.Frames.Count, progress => Task.Run(() => Run(source, model, first, arguments.GetValue(_size), options, limit.MaxMemoryBytes, folder, keepMasks: truth is not null, progress, cancel), CancellationToken.None));
+            "tracking", source.Frames.Count, progress => Task.Run(() => Run(source, model, first, size, options, limit.MaxMemoryBytes, folder, keepMasks: truth is not null, progress, cancel), CancellationToken.None));
         double seconds = time.Elapsed.TotalSeconds;
         if (IsAnimation(overlay)) AnimationWriter.Save(overlay, pictures, source.FramesPerSecond / OverlayStep(source));
         else await Ffmpeg.WriteAsync(overlay, pictures, source.FramesPerSecond / OverlayStep(source), cancel);

@@ -74,7 +74,7 @@ public sealed class DinoModel : IDisposable
     public float[] Embed(ImageBuffer image, EmbedOptions? options = null, CancellationToken cancel = default)
     {
         options ??= new EmbedOptions();
-        using ImageTensor input = Square(options.ImageSizePixels).Apply(image);
+        using ImageTensor input = VectorPreprocessing(options).Apply(image);
         cancel.ThrowIfCancellationRequested();
         return Embed([input], options)[0];
     }
@@ -209,7 +209,7 @@ public sealed class DinoModel : IDisposable
     /// <exception cref="DinoSharpException">Not even one fits.</exception>
     internal (int Batch, long PeakBytes) PlanEmbedding(EmbedOptions options, long? maxMemoryBytes)
     {
-        (int width, int height, PixelWindow cut) = Square(options.ImageSizePixels).Plan(1 << 10, 1 << 10, Name);
+        (int width, int height, PixelWindow cut) = VectorPreprocessing(options).Plan(1 << 10, 1 << 10, Name);
         long one = NetworkMemory.Extraction(Backbone, (long)width * height * 3, (cut.Height, cut.Width), (cut.Height, cut.Width), [Backbone.Config.LayerCount - 1]);
         int batch = maxMemoryBytes is long most ? (int)Math.Min(options.BatchSize, (most - ResidentBytes) / one) : options.BatchSize;
         return batch > 0 ? (batch, ResidentBytes + (batch * one)) : throw new DinoSharpException(
@@ -219,9 +219,10 @@ public sealed class DinoModel : IDisposable
     /// <summary>One vector for each picture, batch by batch as the caller cuts them.</summary>
     internal IEnumerable<IReadOnlyList<ImageEmbedding>> EmbedBatches(IEnumerable<IReadOnlyList<ImageSource>> batches, EmbedOptions options, CancellationToken cancel)
     {
-        Preprocessing how = Square(options.ImageSizePixels);
+        Preprocessing how = VectorPreprocessing(options);
         how.RequireLegalSize();
-        return new EmbeddingPipeline<ImageSource>(image => image.Name, image => how.Apply(ImageFile.Read(image)), inputs => Embed(inputs, options)).Run(batches, cancel);
+        Func<IReadOnlyList<ImageTensor>, float[][]> embed = options.NativeSize ? inputs => [.. inputs.Select(input => Embed([input], options)[0])] : inputs => Embed(inputs, options);
+        return new EmbeddingPipeline<ImageSource>(image => image.Name, image => how.Apply(ImageFile.Read(image)), embed).Run(batches, cancel);
     }
 
     /// <summary>One vector for each input; the inputs are of one size and stay the caller's.</summary>
@@ -248,6 +249,8 @@ public sealed class DinoModel : IDisposable
 
     private Tensor Batch(IReadOnlyList<ImageTensor> inputs) =>
         (inputs is [var only] ? only.Tensor.unsqueeze(0) : stack(inputs.Select(input => input.Tensor))).to(_device); // [B, C, H, W]
+
+    private Preprocessing VectorPreprocessing(EmbedOptions options) => options.NativeSize ? Preprocessing with { Size = SizePolicy.Native, CenterCropPixels = null } : Square(options.ImageSizePixels);
 
     private Preprocessing Square(int? side) => side is { } pixels ? Preprocessing with { Size = SizePolicy.Square(pixels), CenterCropPixels = null } : Preprocessing;
 

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using DinoSharp.Retrieval;
 using DinoSharp.Weights;
 using Parquet;
 using Parquet.Schema;
@@ -26,7 +27,8 @@ internal static class EmbeddingFile
     /// <param name="count">Number of rows.</param>
     /// <param name="dim">Numbers of a vector.</param>
     /// <param name="metadata">Texts that travel inside of the file, where the format can.</param>
-    public static void Write(string path, IEnumerable<(string Name, float[] Vector)> rows, long count, int dim, IReadOnlyDictionary<string, string> metadata)
+    /// <param name="items">Where the rows come from an index: Parquet has columns for what it knows of their files.</param>
+    public static void Write(string path, IEnumerable<(string Name, float[] Vector)> rows, long count, int dim, IReadOnlyDictionary<string, string> metadata, IReadOnlyList<IndexItem>? items = null)
     {
         if (PathsFile(path) is { } paths)
         {
@@ -39,7 +41,7 @@ internal static class EmbeddingFile
         switch (Path.GetExtension(path).ToLowerInvariant())
         {
             case ".parquet":
-                SafetensorsWriter.WriteBeside(path, 0, stream => WriteParquetAsync(stream, rows, metadata).GetAwaiter().GetResult());
+                SafetensorsWriter.WriteBeside(path, 0, stream => WriteParquetAsync(stream, rows, metadata, items).GetAwaiter().GetResult());
                 break;
             case ".jsonl":
                 SafetensorsWriter.WriteBeside(path, 0, stream =>
@@ -78,17 +80,31 @@ internal static class EmbeddingFile
         return [.. BitConverter.GetBytes((long)text.Length + (-text.Length & 7)), .. text, .. Enumerable.Repeat((byte)' ', -text.Length & 7)];
     }
 
-    private static async Task WriteParquetAsync(Stream stream, IEnumerable<(string Name, float[] Vector)> rows, IReadOnlyDictionary<string, string> metadata)
+    private static async Task WriteParquetAsync(Stream stream, IEnumerable<(string Name, float[] Vector)> rows, IReadOnlyDictionary<string, string> metadata, IReadOnlyList<IndexItem>? items)
     {
         var path = new DataField<string>("path", nullable: false);
         var element = new DataField<float>("element", nullable: false);
-        var schema = new ParquetSchema(path, new ListField("embedding", element));
+        DataField<string> hash = new("hash", nullable: false);
+        DataField<long> size = new("size", nullable: false);
+        DataField<DateTime> modified = new("modified", nullable: false);
+        var list = new ListField("embedding", element);
+        ParquetSchema schema = items is null ? new(path, list) : new(path, hash, size, modified, list);
+        int first = 0;
         await using ParquetWriter writer = await ParquetWriter.CreateAsync(schema, stream, new ParquetOptions { CompressionMethod = CompressionMethod.None });
         writer.CustomMetadata = metadata;
         foreach ((string Name, float[] Vector)[] group in rows.Chunk(RowsPerGroup))
         {
             using ParquetRowGroupWriter columns = writer.CreateRowGroup();
             await columns.WriteAsync(path, [.. group.Select(row => row.Name)]);
+            if (items is not null)
+            {
+                IndexItem[] known = [.. items.Skip(first).Take(group.Length)];
+                await columns.WriteAsync(hash, [.. known.Select(item => item.Hash)]);
+                await columns.WriteAsync<long>(size, known.Select(item => item.Size).ToArray());
+                await columns.WriteAsync<DateTime>(modified, known.Select(item => item.Modified).ToArray());
+                first += group.Length;
+            }
+
             float[] numbers = [.. group.SelectMany(row => row.Vector)];
             int[] defined = [.. Enumerable.Repeat(element.MaxDefinitionLevel, numbers.Length)]; // no list and no number is null
             int[] repeated = [.. group.SelectMany(row => row.Vector.Select((_, i) => i == 0 ? 0 : 1))]; // 0 begins a list

@@ -63,7 +63,7 @@ internal sealed class EvalDiscoverVerb : EvaluationVerb
 
         PatchMap Extract(string file)
         {
-            using ImageFeatures features = dino.Extract(file, new ExtractOptions { ImageSizePixels = size.Height, Layers = layers }, cancel);
+            using ImageFeatures features = dino.Extract(file, new ExtractOptions { ImageSizePixels = size.Pixels, Layers = layers }, cancel);
             return features.PatchMap(layer);
         }
     }

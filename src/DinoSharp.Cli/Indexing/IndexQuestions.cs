@@ -11,7 +11,7 @@ internal abstract class IndexQuestionVerb : Verb
 {
     private readonly Argument<string> _index = new("index") { Description = "Folder of the index" };
     private readonly Option<string?> _model = new("--model", "-m") { Description = "The weights of the index, if they lie elsewhere now [default: those it was made with]", HelpName = "MODEL" };
-    private readonly Option<int?> _size = SharedOptions.Size("Refuse an index that was made at another size [default: any]");
+    private readonly Option<PictureSize?> _size = PictureSize.Optional("Refuse an index that was made at another size [default: any]");
     private readonly Option<long?> _maxMemory = ResolutionOptions.MaxMemory("Most memory to use, for example 2GB; what would take more is refused");
 
     protected IndexQuestionVerb(string name, string description, string page, params string[] examples)
@@ -30,8 +30,8 @@ internal abstract class IndexQuestionVerb : Verb
     protected DinoModel? Load(ParseResult arguments, ImageIndex index, bool needed, CancellationToken cancel)
     {
         string? named = arguments.GetValue(_model);
-        if (arguments.GetValue(_size) is int size && size != index.Settings.ImageSizePixels)
-            throw new DinoSharpException($"--size {size}: {index.Folder} was made at {(index.Settings.ImageSizePixels is int own ? $"{own} pixels" : "the size its weights were made for")}; leave the option out, or build the index again with --size {size}");
+        if (arguments.GetValue(_size) is { } size && (size.Pixels != index.Settings.ImageSizePixels || size.Pixels is null != index.Settings.NativeSize))
+            throw new DinoSharpException($"--size {size}: {index.Folder} was made at {index.Settings.SizeInWords}; leave the option out, or build the index again with --size {size}");
         if (named is null && !needed) return null;
         DinoModel model = DinoModel.Load(named ?? index.Settings.Model, new DinoModelOptions { Compute = Enum.Parse<ComputeType>(index.Settings.Compute) }, cancel);
         if (model.Fingerprint == index.Settings.Fingerprint) return model;
@@ -88,7 +88,7 @@ internal sealed class IndexSearchVerb : IndexQuestionVerb
         string query = arguments.GetValue(_query)!;
         using ImageIndex index = Open(arguments, query);
         using DinoModel model = Load(arguments, index, needed: true, cancel)!;
-        var options = new EmbedOptions { ImageSizePixels = index.Settings.ImageSizePixels, Pooling = Enum.Parse<Pooling>(index.Settings.Pooling), BatchSize = 1 };
+        var options = new EmbedOptions { ImageSizePixels = index.Settings.ImageSizePixels, NativeSize = index.Settings.NativeSize, Pooling = Enum.Parse<Pooling>(index.Settings.Pooling), BatchSize = 1 };
         RequireMemory(arguments, Math.Max(model.PlanEmbedding(options, null).PeakBytes, model.ResidentBytes + index.SearchBytes), output);
         IReadOnlyList<SearchHit> hits = index.Search(model.Embed(query, options, cancel), arguments.GetValue(_count));
         Write(arguments, output, $"Pictures like {query}", [[(query, "query")], [.. hits.Select(h => (h.Item.FullPath, FormattableString.Invariant($"{h.Score:0.000}")))]]);

@@ -15,7 +15,7 @@ internal sealed class IndexUpdateVerb : Verb
     private readonly Option<string> _out = new("--out", "-o") { Description = "Folder of the index", HelpName = "INDEX", Required = true };
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
-    private readonly Option<int?> _size = SharedOptions.Size("Side of the square to which each picture is resized [default: what the weights were made for]");
+    private readonly Option<PictureSize?> _size = PictureSize.Optional("Side of the square to which each picture is resized, or 'native': each at its own size, one at a time [default: what the weights were made for]");
     private readonly Option<int> _batch = new("--batch") { Description = "Pictures computed at once", HelpName = "N", DefaultValueFactory = _ => 8 };
 
     private readonly Option<long?> _maxMemory = ResolutionOptions.MaxMemory("Most memory to use, for example 2GB: fewer pictures are then computed at once");
@@ -40,11 +40,12 @@ internal sealed class IndexUpdateVerb : Verb
     {
         string folder = arguments.GetValue(_out)!;
         string[] paths = arguments.GetValue(_paths)!, files = PhotoFeatures.Files(paths, mayBeEmpty: File.Exists(IndexManifest.PathIn(folder)));
+        PictureSize? size = arguments.GetValue(_size);
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        var options = new EmbedOptions { ImageSizePixels = arguments.GetValue(_size), BatchSize = arguments.GetValue(_batch) };
+        var options = new EmbedOptions { ImageSizePixels = size?.Pixels, NativeSize = size is { Pixels: null }, BatchSize = arguments.GetValue(_batch) };
         (int batch, long peak) = model.PlanEmbedding(options, arguments.GetValue(_maxMemory));
         if (arguments.GetValue(_maxMemory) is not null) output.Note($"memory: {batch} pictures at once, about {ExtractionPlan.Words(peak)}");
-        var settings = new IndexSettings(model.Name, model.Fingerprint, options.Pooling.ToString(), options.ImageSizePixels, model.Compute.ToString());
+        var settings = new IndexSettings(model.Name, model.Fingerprint, options.Pooling.ToString(), options.ImageSizePixels, model.Compute.ToString(), options.NativeSize);
         var time = Stopwatch.StartNew();
         (IndexUpdate update, int total) = await output.WithProgressAsync("indexing", files.Length, progress => Task.Run(() =>
         {

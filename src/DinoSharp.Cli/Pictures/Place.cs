@@ -9,21 +9,14 @@ namespace DinoSharp.Cli.Pictures;
 /// <param name="Y">Row from the top.</param>
 internal readonly record struct Place(int X, int Y)
 {
-    /// <summary>The option <c>--at</c> with one place.</summary>
-    public static Option<Place> Option(string description) => new("--at")
-    {
-        Description = description,
-        HelpName = "X,Y",
-        Required = true,
-        CustomParser = result => Parse(result) is [var place] ? place : default,
-    };
-
     /// <summary>The option <c>--at</c>, repeated for several places.</summary>
-    public static Option<Place[]> Several(string description) => new("--at")
+    /// <param name="description">For the help.</param>
+    /// <param name="required">Whether there must be one.</param>
+    public static Option<Place[]> Several(string description, bool required = true) => new("--at")
     {
         Description = description,
         HelpName = "X,Y",
-        Required = true,
+        Required = required,
         CustomParser = Parse,
     };
 

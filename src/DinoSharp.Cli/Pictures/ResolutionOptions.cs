@@ -39,12 +39,12 @@ internal sealed class ResolutionOptions
     }
 
     /// <summary>The size alone, for validators.</summary>
-    public int? Size(System.CommandLine.Parsing.CommandResult result) => result.GetValue(_size)?.Height;
+    public int? Size(System.CommandLine.Parsing.CommandResult result) => result.GetValue(_size)?.Pixels;
 
     /// <summary>What the user chose; null for the size means the picture's own.</summary>
     public ExtractOptions Read(ParseResult arguments) => new()
     {
-        ImageSizePixels = arguments.GetValue(_size)!.Height,
+        ImageSizePixels = arguments.GetValue(_size)!.Pixels,
         TileSizePixels = arguments.GetValue(_tile),
         TileOverlapPixels = arguments.GetValue(_overlap),
         MaxMemoryBytes = arguments.GetValue(_maxMemory),

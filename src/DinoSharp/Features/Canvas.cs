@@ -154,6 +154,13 @@ internal sealed class Canvas
         }
     }
 
+    /// <summary>The border of a rectangle.</summary>
+    public void Rectangle(Box box, double thickness, (byte Red, byte Green, byte Blue) color)
+    {
+        (double, double)[] corners = [(box.X, box.Y), (box.X + box.Width, box.Y), (box.X + box.Width, box.Y + box.Height), (box.X, box.Y + box.Height)];
+        for (int i = 0; i < 4; i++) Line(corners[i], corners[(i + 1) % 4], thickness, color);
+    }
+
     /// <summary>A line of black text. Accents are left out; other characters without a glyph leave a gap.</summary>
     /// <param name="text">The line.</param>
     /// <param name="left">Left edge of the text as it lies on the picture.</param>

@@ -12,6 +12,9 @@ public sealed record EmbedOptions
     /// <summary>Side of the square to which the picture is resized, whatever its aspect, as in the official evaluation; a multiple of the patch size. Null: what the weights were made for.</summary>
     public int? ImageSizePixels { get; init; }
 
+    /// <summary>Whether each picture is seen at its own size, less the rim that makes no whole patch, one after the other. <see cref="ImageSizePixels"/> is then of no account.</summary>
+    public bool NativeSize { get; init; }
+
     /// <summary>How many pictures are computed together where many are given. More need more memory and are little faster.</summary>
     public int BatchSize { get; init; } = 8;
 }

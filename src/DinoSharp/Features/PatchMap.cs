@@ -66,6 +66,47 @@ public sealed class PatchMap
     /// <param name="column">Patch column from the left.</param>
     public (double X, double Y) CenterOf(int row, int column) => Geometry.CenterOf(row, column, Height, Width);
 
+    /// <summary>What a part of the picture looks like: the mean of the vectors at unit length of the patches whose middles lie in a box, at unit length again. Of a box without such a patch, the patch that holds its middle.</summary>
+    /// <param name="region">In pixels of the picture.</param>
+    /// <returns>A query for <see cref="SimilarityTo"/>. [D]</returns>
+    /// <exception cref="DinoSharpException">The middle of a box without patches is outside of the picture, or was cut off.</exception>
+    public float[] MeanDirection(Box region)
+    {
+        double[] sum = new double[Dim];
+        for (int row = 0; row < Height; row++)
+        {
+            for (int column = 0; column < Width; column++)
+            {
+                (double x, double y) = CenterOf(row, column);
+                if (x >= region.X && y >= region.Y && x < region.X + region.Width && y < region.Y + region.Height) Add(this[row, column]);
+            }
+        }
+
+        if (sum.All(number => number == 0))
+        {
+            (int row, int column) = PatchAt((int)(region.X + (region.Width / 2)), (int)(region.Y + (region.Height / 2)));
+            Add(this[row, column]);
+        }
+
+        double length = Math.Max(double.Epsilon, Math.Sqrt(sum.Sum(number => number * number)));
+        return Array.ConvertAll(sum, number => (float)(number / length));
+
+        void Add(ReadOnlySpan<float> vector)
+        {
+            double squares = 0;
+            foreach (float number in vector) squares += (double)number * number;
+            if (squares == 0) return;
+            for (int d = 0; d < sum.Length; d++) sum[d] += vector[d] / Math.Sqrt(squares);
+        }
+    }
+
+    /// <summary>The same with vectors of length 1.</summary>
+    internal PatchMap ToUnitLength()
+    {
+        using var scope = NewDisposeScope();
+        return new PatchMap(Height, Width, Dim, nn.functional.normalize(ToTensor()).data<float>().ToArray(), Geometry);
+    }
+
     /// <summary>A copy as a tensor [P, D] on the CPU; the caller (or the current dispose scope) owns it.</summary>
     public Tensor ToTensor() => tensor(_values, [Count, Dim]);
 

@@ -8,6 +8,7 @@ internal static class PictureSheet
 {
     private const int Gap = 12;
     private const int TextScale = 3;
+    private static readonly (byte Red, byte Green, byte Blue) Untinted = (200, 200, 200);
 
     /// <summary>One picture of a sheet.</summary>
     /// <param name="Picture">8-bit RGB.</param>
@@ -55,6 +56,21 @@ internal static class PictureSheet
         canvas.Draw(ImageBuffer.FromSamples<byte>(bar, height, 3, colours), 0, 0);
         canvas.Text(high, bar + (Gap / 2), 0, TextScale);
         canvas.Text(low, bar + (Gap / 2), Math.Max(0, height - text), TextScale);
+        return canvas.ToPicture();
+    }
+
+    /// <summary>The colours that label maps lie over pictures with, one below the other with their names.</summary>
+    /// <param name="names">Ids and what they stand for.</param>
+    public static ImageBuffer Classes(IReadOnlyList<(byte Id, string Name)> names)
+    {
+        int side = Canvas.TextHeight(TextScale), line = side + Gap;
+        var canvas = new Canvas(side + (Gap / 2) + names.Max(entry => Canvas.TextWidth(entry.Name, TextScale)), (names.Count * line) - Gap);
+        for (int i = 0; i < names.Count; i++)
+        {
+            canvas.Fill(0, i * line, side, side, names[i].Id == 0 ? Untinted : LabelMap.Bright(names[i].Id)); // background is not tinted
+            canvas.Text(names[i].Name, side + (Gap / 2), i * line, TextScale);
+        }
+
         return canvas.ToPicture();
     }
 

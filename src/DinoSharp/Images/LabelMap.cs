@@ -31,6 +31,15 @@ public sealed class LabelMap
     /// <summary>The ids that occur, ascending.</summary>
     public IReadOnlyList<byte> Ids => [.. _values.Distinct().Order()];
 
+    /// <summary>Share of the pixels that have each id, 0 … 1. [256]</summary>
+    internal double[] Shares()
+    {
+        double[] counts = new double[256];
+        foreach (byte id in _values) counts[id]++;
+        for (int id = 0; id < counts.Length; id++) counts[id] /= _values.Length;
+        return counts;
+    }
+
     /// <summary>The colour of an id in the palette that Pascal VOC and DAVIS use: 0 is black, 1 dark red, 2 green …</summary>
     /// <param name="id">The id.</param>
     public static (byte Red, byte Green, byte Blue) Color(byte id)

@@ -25,6 +25,9 @@ public sealed class ImageIndex : IDisposable
     /// <summary>How its vectors were made.</summary>
     public IndexSettings Settings { get; }
 
+    /// <summary>Length D of the vectors; 0 if there is none.</summary>
+    public int Dim => _segments.Count > 0 ? _segments[0].Dim : 0;
+
     /// <summary>The pictures.</summary>
     public IReadOnlyList<IndexItem> Items { get; }
 
@@ -63,6 +66,17 @@ public sealed class ImageIndex : IDisposable
                 foreach (IndexSegment segment in segments) segment.Dispose();
                 throw;
             }
+        }
+    }
+
+    /// <summary>Every picture with its vector as it is kept, in the order of <see cref="Items"/>. Lazy: one part of the index is in memory at a time.</summary>
+    /// <returns>Pictures and vectors. [D]</returns>
+    public IEnumerable<(IndexItem Item, float[] Vector)> ReadVectors()
+    {
+        for (int s = 0; s < _segments.Count; s++)
+        {
+            float[] vectors = _segments[s].ReadValues();
+            foreach (int row in _live[s]) yield return (_segments[s].Items[row], vectors.AsSpan(row * _segments[s].Dim, _segments[s].Dim).ToArray());
         }
     }
 

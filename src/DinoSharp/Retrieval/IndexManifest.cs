@@ -52,4 +52,9 @@ internal sealed record IndexManifest
 /// <param name="Pooling">Which tokens the vector is made of.</param>
 /// <param name="ImageSizePixels">Side of the square that the network sees; null: what the weights were made for.</param>
 /// <param name="Compute">Precision of the matrix products.</param>
-public sealed record IndexSettings(string Model, string Fingerprint, string Pooling, int? ImageSizePixels, string Compute = nameof(ComputeType.Float32));
+/// <param name="NativeSize">Whether the network sees each picture at its own size.</param>
+public sealed record IndexSettings(string Model, string Fingerprint, string Pooling, int? ImageSizePixels, string Compute = nameof(ComputeType.Float32), bool NativeSize = false)
+{
+    /// <summary>The size for messages.</summary>
+    internal string SizeInWords => NativeSize ? "the size of each picture" : ImageSizePixels is int size ? $"{size} pixels" : "the size its weights were made for";
+}

@@ -66,6 +66,13 @@ internal sealed class IndexSegment : IDisposable
     /// <summary>All vectors, a copy. [N, D]</summary>
     public Tensor ReadVectors() => _file.Read(Vectors);
 
+    /// <summary>The same as numbers. [N, D]</summary>
+    public float[] ReadValues()
+    {
+        using Tensor vectors = ReadVectors();
+        return vectors.data<float>().ToArray();
+    }
+
     public void Dispose() => _file.Dispose();
 
     private sealed record ItemList(IReadOnlyList<IndexItem> Items, IReadOnlyList<string> Removed);

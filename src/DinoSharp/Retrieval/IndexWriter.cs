@@ -201,7 +201,7 @@ internal sealed class IndexWriter : IDisposable
     // A run that was killed while it wrote the list leaves this.
     private static bool IsHalfManifest(string entry) => Path.GetFileName(entry).StartsWith("index.json.", StringComparison.Ordinal) && entry.EndsWith(".tmp", StringComparison.Ordinal);
 
-    private static string Describe(IndexSettings s) => $"{s.Model} ({s.Pooling}, {(s.ImageSizePixels is int size ? $"{size} pixels" : "default size")}, {s.Compute}, weights {s.Fingerprint})";
+    private static string Describe(IndexSettings s) => $"{s.Model} ({s.Pooling}, {s.SizeInWords}, {s.Compute}, weights {s.Fingerprint})";
 
     private void OpenSegments()
     {
@@ -245,8 +245,7 @@ internal sealed class IndexWriter : IDisposable
     {
         if (_cache?.Segment != segment)
         {
-            using Tensor vectors = segment.ReadVectors();
-            _cache = (segment, vectors.data<float>().ToArray());
+            _cache = (segment, segment.ReadValues());
         }
 
         return _cache!.Value.Vectors.AsSpan(row * segment.Dim, segment.Dim).ToArray();

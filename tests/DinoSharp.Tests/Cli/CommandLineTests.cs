@@ -36,7 +36,7 @@ public class CommandLineTests
         await Task.CompletedTask;
     }
 
-    // What scripts rely on: the same options everywhere.
+    // What scripts rely on: the same options everywhere, with the same spelling of their values.
     [Theory]
     [InlineData("match a.png b.png")]
     [InlineData("track frames --mask first.png")]
@@ -57,7 +57,8 @@ public class CommandLineTests
     {
         var root = new RootCommand();
         foreach (Command command in DinoSharp.Cli.Program.Verbs()) root.Add(command);
-        Assert.Empty(root.Parse(words + " --model random:vits16 --size 512 --json --out result --max-memory 2GB").Errors);
+        foreach (string size in (string[])["512", "native"]) Assert.Empty(root.Parse($"{words} --model random:vits16 --size {size} --json --out result --max-memory 2GB").Errors);
+        foreach (string wrong in (string[])["--size 0", "--size -16", "--size large", "--max-memory 2", "--max-memory lots"]) Assert.NotEmpty(root.Parse($"{words} --out result {wrong}").Errors);
     }
 
     [Fact]

@@ -2,6 +2,9 @@ using System.Text.Json;
 using DinoSharp.Features;
 using DinoSharp.Features.HighResolution;
 using DinoSharp.Images;
+using DinoSharp.Retrieval;
+using Parquet;
+using Parquet.Schema;
 using Xunit;
 
 namespace DinoSharp.Tests.Cli;
@@ -68,6 +71,44 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Contains("broken.png", outcome.Error);
         Assert.Equal(2, outcome.Json().GetProperty("results").GetArrayLength());
         Assert.Contains("outside", (await Run("similar", query, "--at", "999,5", tiny.File("similar"))).Error);
+        Assert.Contains("the box 150,50,20,20 is outside", (await Run("similar", query, "--box", "150,50,20,20", tiny.File("similar"))).Error);
+        Assert.Equal(2, (await Run("similar", query, "--box", "1,2,3", tiny.File("similar"))).Code);
+        Assert.Contains("--at X,Y", (await Run("similar", query, tiny.File("similar"))).Error); // neither place nor box
+    }
+
+    [Fact]
+    public async Task SimilarTakesBoxesAndSeveralPlaces()
+    {
+        string query = tiny.Draw("regions/a.png", seed: 1), other = tiny.Draw("regions/b.png", seed: 2);
+        string[] words = ["similar", query, "--at", "75,50", "--box", "96,32,40,40", other, query, "--model", tiny.Path, "--size", "96", "--json", "--out", tiny.File("regions.png")];
+        JsonElement[] results = [.. Success(await Dino.RunAsync(words)).GetProperty("results").EnumerateArray()];
+        foreach (JsonElement result in results)
+        {
+            JsonElement[] places = [.. result.GetProperty("places").EnumerateArray()];
+            Assert.Equal(2, places.Length);
+            Assert.Equal(places.Average(p => p.GetProperty("score").GetDouble()), result.GetProperty("score").GetDouble(), 5);
+        }
+
+        // The first place is found in its own picture.
+        JsonElement own = results.Single(r => r.GetProperty("path").GetString() == query).GetProperty("places")[0];
+        Assert.Equal(1, own.GetProperty("score").GetDouble(), 4);
+
+        // What a box has in common, by hand: patches are 16 pixels, those with their middles at 104, 120 and 40, 56 lie in it.
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        using ImageFeatures features = model.Extract(query, new ExtractOptions { ImageSizePixels = 96 });
+        PatchMap map = features.PatchMap();
+        double[] mean = new double[map.Dim];
+        foreach ((int row, int column) in ((int, int)[])[(2, 6), (2, 7), (3, 6), (3, 7)])
+        {
+            double length = Math.Sqrt(map[row, column].ToArray().Sum(v => (double)v * v));
+            for (int d = 0; d < mean.Length; d++) mean[d] += map[row, column][d] / length;
+        }
+
+        double norm = Math.Sqrt(mean.Sum(v => v * v));
+        float[] found = map.MeanDirection(new Box(96, 32, 40, 40 - 8));
+        Assert.All(mean.Zip(found), pair => Assert.Equal(pair.First / norm, pair.Second, 5));
+        float[] single = map.MeanDirection(new Box(73, 49, 2, 2)); // holds no middle of a patch
+        Assert.Equal(1, map.SimilarityTo(single)[3, 4], 5);
     }
 
     [Fact]
@@ -132,6 +173,10 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         JsonElement groups = Success(await Dino.RunAsync("index", "dedup", index, "--similarity", "0.999999", "--json")).GetProperty("groups");
         Assert.Contains(groups.EnumerateArray(), g => g.GetProperty("paths").EnumerateArray().Select(p => Path.GetFileName(p.GetString())).Intersect(["a.png", "twin.png"]).Count() == 2);
         Assert.Equal(3, Success(await Dino.RunAsync("index", "outliers", index, "--neighbors", "1", "--json")).GetArrayLength());
+        string table = tiny.File("pictures.parquet");
+        Assert.Equal(3, Success(await Dino.RunAsync("index", "export", index, "--out", table, "--json")).GetProperty("count").GetInt32());
+        await CheckTable(table, index);
+        Assert.Contains("expected a name that ends in", (await Dino.RunAsync("index", "export", index, "--out", tiny.File("pictures.csv"))).Error);
 
         foreach (string[] question in new string[][] { ["search", index, b], ["dedup", index], ["outliers", index] })
         {
@@ -147,6 +192,51 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         JsonElement rebuilt = Success(await Dino.RunAsync("index", "build", tiny.File("indexed"), "--out", index, "--model", tiny.Path, "--json"));
         Assert.Equal((3, 1), (rebuilt.GetProperty("count").GetInt32(), rebuilt.GetProperty("removed").GetInt32())); // more.png lies elsewhere and stays
         Assert.Contains("is no index", (await Dino.RunAsync("index", "search", tiny.File("indexed"), b)).Error);
+    }
+
+    // The table holds what the index does.
+    private static async Task CheckTable(string path, string folder)
+    {
+        using ImageIndex index = ImageIndex.Open(folder);
+        await using ParquetReader reader = await ParquetReader.CreateAsync(path);
+        Assert.Equal(["path", "hash", "size", "modified", "embedding"], reader.Schema.Fields.Select(field => field.Name));
+        Assert.Equal(index.Settings.Fingerprint, reader.CustomMetadata["fingerprint"]);
+        using ParquetRowGroupReader rows = reader.OpenRowGroupReader(0);
+        DataField[] fields = [.. reader.Schema.DataFields];
+        Assert.Equal(index.Items.Select(item => item.Path), await Strings(0));
+        Assert.Equal(index.Items.Select(item => item.Hash), await Strings(1));
+        long[] sizes = new long[index.Items.Count];
+        await rows.ReadAsync<long>(fields[2], sizes.AsMemory());
+        Assert.Equal(index.Items.Select(item => new FileInfo(item.FullPath).Length), sizes);
+
+        async Task<string[]> Strings(int column)
+        {
+            string?[] values = new string?[index.Items.Count];
+            await rows.ReadAsync(fields[column], values.AsMemory());
+            return values!;
+        }
+    }
+
+    [Fact]
+    public async Task EachPictureOfAnIndexMayBeSeenAtItsOwnSize()
+    {
+        string index = tiny.File("native.index"), wide = tiny.Draw("native/a.png"), small = tiny.Draw("native/b.png", 64, 96);
+        Success(await Dino.RunAsync("index", "build", tiny.File("native"), "--out", index, "--model", tiny.Path, "--size", "native", "--json"));
+        using (DinoModel model = DinoModel.Load(tiny.Path))
+        using (ImageIndex built = ImageIndex.Open(index))
+        using (ImageFeatures features = model.Extract(small, new ExtractOptions { ImageSizePixels = null }))
+        {
+            Assert.True(built.Settings.NativeSize);
+            float[] vector = built.ReadVectors().Single(entry => entry.Item.Path == small).Vector;
+            float[] token = features.ClassToken(-1);
+            double length = Math.Sqrt(token.Sum(v => (double)v * v));
+            Assert.All(token.Zip(vector), pair => Assert.Equal(pair.First / length, pair.Second, 5));
+        }
+
+        JsonElement hits = Success(await Dino.RunAsync("index", "search", index, wide, "--size", "native", "--json"));
+        Assert.Equal((wide, 1.0), (hits[0].GetProperty("path").GetString(), Math.Round(hits[0].GetProperty("score").GetDouble(), 4)));
+        Assert.Contains("at the size of each picture", (await Dino.RunAsync("index", "search", index, wide, "--size", "224")).Error);
+        Assert.Contains("the size of each picture", (await Dino.RunAsync("index", "add", wide, "--out", index, "--model", tiny.Path)).Error);
     }
 
     [Fact]
