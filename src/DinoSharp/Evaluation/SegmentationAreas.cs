@@ -5,6 +5,8 @@ namespace DinoSharp.Evaluation;
 /// <summary>Pixel counts per class, from which every segmentation score follows. Areas of many images are summed first and scored once.</summary>
 public sealed class SegmentationAreas
 {
+    private const long Void = 255; // what ADE20K's reduction maps the background to
+
     private readonly long[] _intersection, _predicted, _label;
 
     private SegmentationAreas(int classes) => (_intersection, _predicted, _label) = (new long[classes], new long[classes], new long[classes]);
@@ -31,7 +33,7 @@ public sealed class SegmentationAreas
     /// <param name="label">True class of each pixel, in the same order.</param>
     /// <param name="classes">Number of classes K.</param>
     /// <param name="ignoreIndex">Label of pixels to leave out; null: none.</param>
-    /// <param name="reduceZeroLabel">The label map has background 0 that is no class (ADE20K): 0 becomes <paramref name="ignoreIndex"/>, k becomes k − 1.</param>
+    /// <param name="reduceZeroLabel">The label map has background 0 that is no class (ADE20K): 0 becomes 255, 255 stays, any other k becomes k − 1; then <paramref name="ignoreIndex"/> is left out.</param>
     /// <exception cref="DinoSharpException">The two maps differ in size.</exception>
     public static SegmentationAreas Measure<TPrediction, TLabel>(
         ReadOnlySpan<TPrediction> predicted, ReadOnlySpan<TLabel> label, int classes, int? ignoreIndex = 255, bool reduceZeroLabel = false)
@@ -40,12 +42,11 @@ public sealed class SegmentationAreas
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
         if (predicted.Length != label.Length) throw new DinoSharpException($"the prediction has {predicted.Length} pixels, the label map {label.Length}; resize one of them first");
-        if (reduceZeroLabel && ignoreIndex is null) throw new DinoSharpException("reducing the zero label needs an ignore index to map 0 to");
         var areas = new SegmentationAreas(classes);
         for (int i = 0; i < label.Length; i++)
         {
             long truth = long.CreateSaturating(label[i]);
-            if (reduceZeroLabel && truth != ignoreIndex) truth = truth == 0 ? ignoreIndex!.Value : truth - 1;
+            if (reduceZeroLabel && truth != Void) truth = truth == 0 ? Void : truth - 1;
             if (truth == ignoreIndex) continue;
             long guess = long.CreateSaturating(predicted[i]);
             if ((ulong)guess < (ulong)classes) areas._predicted[guess]++;

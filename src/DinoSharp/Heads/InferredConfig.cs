@@ -38,7 +38,9 @@ internal static class InferredConfig
             Width = weights.Axis(masks + "query_feat.weight", 1),
             MaskWidth = weights.Axis(pixels + "mask_feature.weight", 0),
             Heads = weights.Axis(pixels + "encoder.encoder.layers.0.self_attn.attention_weights.weight", 0) / 12,
+            PixelHeads = weights.Axis(pixels + "encoder.encoder.layers.0.self_attn.attention_weights.weight", 0) / 12,
             FeedForwardWidth = weights.Axis(masks + "transformer_ffn_layers.0.linear1.weight", 0),
+            PixelFeedForwardWidth = weights.Axis(pixels + "encoder.encoder.layers.0.linear1.weight", 0),
             EncoderLayers = weights.Count(pixels + "encoder.encoder.layers.#.norm1.weight"),
             DecoderLayers = weights.Count(masks + "transformer_ffn_layers.#.norm.weight"),
             Queries = weights.Axis(masks + "query_feat.weight", 0),
@@ -46,19 +48,23 @@ internal static class InferredConfig
         };
     }
 
-    /// <summary>Half of the queries are those of training; the released models cut windows of a third of the image on the 7B backbone and of a half on others.</summary>
+    /// <summary>
+    /// Half of the queries are those of training; the released models cut windows of a third of the image on the 7B backbone and of a half on others. A decoder without relative bias has 8 heads, as all published ones.
+    /// </summary>
     public static DetrConfig Detr(HeadWeights weights, BackboneConfig backbone)
     {
         int channels = weights.Axis("input_proj.0.0.weight", 1), width = backbone.EmbedDim, queries = weights.Axis("query_embed.weight", 0);
         if (channels != 4 * width && channels != 8 * width)
             throw new DinoSharpException($"{weights.File.Path}: this detector reads features of width {channels}, four layers of the backbone offer {4 * width}, or {8 * width} in windows; load the backbone that it was made for");
+        const string bias = "transformer.decoder.layers.0.cross_attn.cpb_mlp1.2.weight";
+        bool relative = weights.Has(bias);
         return new DetrConfig
         {
             BackboneWidth = width,
             Layers = [.. Enumerable.Range(1, 4).Select(i => i * backbone.LayerCount / 4 - 1)],
-            WindowsPerSide = channels == 4 * width ? 1 : width == 4096 ? 3 : 2,
+            WindowsPerSide = channels == 4 * width ? 0 : width == 4096 ? 3 : 2,
             Width = weights.Axis("query_embed.weight", 1),
-            Heads = weights.Axis("transformer.decoder.layers.0.cross_attn.cpb_mlp1.2.weight", 0),
+            Heads = relative ? weights.Axis(bias, 0) : 8,
             EncoderLayers = weights.Count("transformer.encoder.layers.#.norm1.weight"),
             DecoderLayers = weights.Count("transformer.decoder.layers.#.norm1.weight"),
             FeedForwardWidth = weights.Axis("transformer.decoder.layers.0.linear1.weight", 0),
@@ -66,7 +72,8 @@ internal static class InferredConfig
             Queries = queries / 2,
             TrainingQueries = queries - queries / 2,
             Classes = weights.Axis("class_embed.0.weight", 0),
-            BiasWidth = weights.Axis("transformer.decoder.layers.0.cross_attn.cpb_mlp1.2.weight", 1),
+            BiasWidth = relative ? weights.Axis(bias, 1) : 0,
+            PixelBoxes = relative,
         };
     }
 

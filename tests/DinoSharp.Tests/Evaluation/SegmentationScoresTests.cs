@@ -32,7 +32,9 @@ public sealed class SegmentationScoresTests
         var reduced = SegmentationAreas.Measure<byte, byte>([0, 0, 1], [0, 1, 2], 2, 255, reduceZeroLabel: true);
         Assert.Equal([1, 1], reduced.Intersection);
         Assert.Equal([1, 1], reduced.Label);
-        Assert.Throws<DinoSharpException>(() => SegmentationAreas.Measure<byte, byte>([0], [0], 2, null, reduceZeroLabel: true));
+        var other = SegmentationAreas.Measure<byte, byte>([0, 0, 1, 1], [0, 1, 2, 255], 2, ignoreIndex: 1, reduceZeroLabel: true);
+        Assert.Equal([1, 0], other.Label); // 0 and 255 are no class, 2 became 1 and is left out
+        Assert.Equal([2, 1], other.Predicted); // but only what is left out is not scored
     }
 
     [Fact]

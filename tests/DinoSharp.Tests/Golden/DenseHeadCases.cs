@@ -5,6 +5,7 @@ using DinoSharp.Heads.Classification;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Heads.Segmentation;
 using DinoSharp.Layers;
+using DinoSharp.Weights;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Tests.Golden;
@@ -22,15 +23,28 @@ internal static class DenseHeadCases
 
     public static int[] Ints(JsonElement list) => [.. list.EnumerateArray().Select(e => e.GetInt32())];
 
+    /// <summary>A named set of layers, or a list of their indices.</summary>
+    public static LayerSelection Layers(JsonElement value, int count) =>
+        value.ValueKind == JsonValueKind.Array ? LayerSelection.Create(Ints(value)) : Named(value.GetString()!, count);
+
+    private static LayerSelection Named(string name, int count) => name switch
+    {
+        "LAST" => LayerSelection.Final,
+        "FOUR_LAST" => LayerSelection.Last(4),
+        "FOUR_EVEN_INTERVALS" => HeadLayers.FourEvenIntervals(count),
+        _ => throw new InvalidOperationException($"unknown layer set {name}"),
+    };
+
     public static void LinearHead(GoldenCase golden)
     {
         JsonElement c = golden.Config;
         int[] channels = Ints(c.GetProperty("in_channels"));
         int outputs = c.GetProperty("n_output_channels").GetInt32();
         bool batchNorm = c.GetProperty("use_batchnorm").GetBoolean(), classToken = c.GetProperty("use_cls_token").GetBoolean();
-        using LinearDenseHead head = c.TryGetProperty("dropout", out JsonElement dropout)
-            ? new LinearSegmentationHead(channels, outputs, batchNorm, classToken, dropout.GetDouble())
-            : new LinearDepthHead(channels, outputs, batchNorm, classToken);
+        using TensorFile weights = TensorFile.Open(golden.WeightsFile);
+        using LinearDenseHead head = weights.Entries.ContainsKey("conv_depth.weight")
+            ? new LinearDepthHead(channels, outputs, batchNorm, classToken)
+            : new LinearSegmentationHead(channels, outputs, batchNorm, classToken, ConfigReader.Number(c, "dropout") ?? 0);
         BackboneCalls.Load(head, golden.WeightsFile);
         foreach (GoldenCall call in golden.Calls)
         {
@@ -96,13 +110,7 @@ internal static class DenseHeadCases
             int layers = int.Parse(depth.Name, System.Globalization.CultureInfo.InvariantCulture);
             foreach (JsonProperty set in depth.Value.EnumerateObject())
             {
-                LayerSelection selection = set.Name switch
-                {
-                    "LAST" => LayerSelection.Final,
-                    "FOUR_LAST" => LayerSelection.Last(4),
-                    "FOUR_EVEN_INTERVALS" => HeadLayers.FourEvenIntervals(layers),
-                    _ => throw new InvalidOperationException($"unknown layer set {set.Name}"),
-                };
+                LayerSelection selection = Named(set.Name, layers);
                 if (!selection.Resolve(layers).SequenceEqual(Ints(set.Value))) throw new InvalidOperationException($"{set.Name} of {layers} layers is {selection}");
             }
         }
@@ -124,27 +132,44 @@ internal static class DenseHeadCases
     {
         JsonElement c = golden.Config;
         using var backbone = new VisionTransformer(ConfigReader.Vit(c.GetProperty("backbone")));
-        int[] layers = Ints(c.GetProperty("backbone_out_layers"));
-        using var head = new DptHead(DptConfig(c.GetProperty("head"), [.. layers.Select(_ => backbone.Config.EmbedDim)]));
-        PrefixedWeights.Load(golden.WeightsFile, ("encoder.backbone.", backbone), ("decoder.", head));
+        LayerSelection layers = Layers(c.GetProperty("backbone_out_layers"), backbone.Config.LayerCount);
+        int[] channels = [.. layers.Resolve(backbone.Config.LayerCount).Select(_ => backbone.Config.EmbedDim)];
+        JsonElement h = c.GetProperty("head");
+        bool linear = h.TryGetProperty("head_type", out JsonElement type) && type.GetString() == "linear";
+        using var linearHead = linear
+            ? new LinearDepthHead(channels, h.GetProperty("n_output_channels").GetInt32(), h.GetProperty("use_batchnorm").GetBoolean(), h.GetProperty("use_cls_token").GetBoolean())
+            : null;
+        using var dptHead = linear ? null : new DptHead(DptConfig(h, channels));
+        PrefixedWeights.Load(golden.WeightsFile, ("encoder.backbone.", backbone), ("decoder.", (nn.Module?)linearHead ?? dptHead!));
         DepthBins bins = Bins(c.GetProperty("depth"));
         using var quiet = no_grad();
         foreach (GoldenCall call in golden.Calls)
         {
             using var scope = NewDisposeScope();
-            Tensor images = ImageFit.CenterPadding.Apply(call.Input("x")!, 16);
-            LayerFeatures[] features = backbone.GetLayers(images, LayerSelection.Create(layers), c.GetProperty("use_backbone_norm").GetBoolean());
+            Tensor x = call.Input("x")!, images = Fit(c) is { } fit ? fit.Apply(x, c.GetProperty("backbone").GetProperty("patch_size").GetInt32()) : x;
+            LayerFeatures[] features = backbone.GetLayers(images, layers, c.GetProperty("use_backbone_norm").GetBoolean());
             for (int i = 0; i < features.Length; i++)
             {
                 call.CheckIfGiven($"enc_patches.{i}", features[i].PatchMap());
                 call.CheckIfGiven($"enc_cls.{i}", features[i].ClassToken);
             }
 
-            Tensor scores = head.Forward(features);
+            Tensor scores = linearHead?.Forward(features) ?? dptHead!.Forward(features);
             call.CheckIfGiven("logits", scores);
             call.Check("depth", bins.ToMeters(scores));
         }
     }
+
+    private static ImageFit? Fit(JsonElement c) => c.TryGetProperty("adapt_to_patch_size", out JsonElement fit) && fit.ValueKind == JsonValueKind.String
+        ? fit.GetString() switch
+        {
+            "center_padding" => ImageFit.CenterPadding,
+            "stretch" or "resize" => ImageFit.Stretch,
+            "none" or "noop" or "identity" => null,
+            string other => throw new InvalidOperationException($"unknown adapt_to_patch_size {other}"),
+            null => null,
+        }
+        : null;
 
     public static void LinearClassifier(GoldenCase golden)
     {

@@ -14,7 +14,7 @@ internal static class DetectionCases
         using var backbone = new VisionTransformer(ConfigReader.Vit(c.GetProperty("backbone")));
         DetrConfig config = Config(c, backbone.Config.EmbedDim);
         using var head = new DetrHead(config);
-        PrefixedWeights.Load(golden.WeightsFile, (config.WindowsPerSide > 1 ? "backbone.0._backbone.backbone." : "backbone.0.backbone.", backbone), ("", head));
+        PrefixedWeights.Load(golden.WeightsFile, (config.WindowsPerSide > 0 ? "backbone.0._backbone.backbone." : "backbone.0.backbone.", backbone), ("", head));
         using var quiet = no_grad();
         foreach (GoldenCall call in golden.Calls)
         {
@@ -69,7 +69,7 @@ internal static class DetectionCases
         {
             BackboneWidth = width,
             Layers = DenseHeadCases.Ints(head.GetProperty("layers_to_use")),
-            WindowsPerSide = Math.Max(1, Int(c, "n_windows_sqrt")),
+            WindowsPerSide = Int(c, "n_windows_sqrt"),
             LayerNorms = head.GetProperty("backbone_use_layernorm").GetBoolean(),
             Positions = c.GetProperty("position_embedding").GetString() switch
             {
@@ -84,7 +84,7 @@ internal static class DetectionCases
             EncoderLayers = head.GetProperty("add_transformer_encoder").GetBoolean() ? Int(head, "num_encoder_layers") : 0,
             DecoderLayers = Int(head, "dec_layers"),
             FeedForwardWidth = Int(head, "dim_feedforward"),
-            PreNorm = head.GetProperty("norm_type").GetString() == "pre_norm",
+            PreNorm = Choice(head, "norm_type", ("pre_norm", true), ("post_norm", false)),
             Queries = Int(head, "num_queries_one2one"),
             TrainingQueries = Int(head, "num_queries_one2many"),
             MixedSelection = head.GetProperty("mixed_selection").GetBoolean(),
@@ -92,9 +92,17 @@ internal static class DetectionCases
             ProposalStrides = levels > 1 ? DenseHeadCases.Ints(c.GetProperty("proposal_tgt_strides"))[..levels] : [Int(c, "proposal_in_stride")],
             ProposalSizePixels = Int(head, "proposal_min_size"),
             PixelBoxes = head.GetProperty("reparam").GetBoolean(),
-            BiasWidth = Int(head, "decoder_rpe_hidden_dim"),
-            BiasDistance = head.GetProperty("decoder_rpe_type").GetString() == "abs_log8" ? BoxDistance.Log : BoxDistance.Linear,
+            BiasWidth = Choice(head, "decoder_type", ("global_rpe_decomp", true), ("global_ape", false)) ? Int(head, "decoder_rpe_hidden_dim") : 0,
+            BiasDistance = Choice(head, "decoder_rpe_type", ("abs_log8", BoxDistance.Log), ("linear", BoxDistance.Linear)),
         };
+    }
+
+    private static T Choice<T>(JsonElement c, string name, params (string Name, T Value)[] choices)
+    {
+        string given = c.GetProperty(name).GetString()!;
+        return choices.Where(choice => choice.Name == given).Select(choice => (T?)choice.Value).FirstOrDefault() is { } value && choices.Any(choice => choice.Name == given)
+            ? value
+            : throw new InvalidOperationException($"unknown {name} {given}");
     }
 
     private static int Int(JsonElement c, string name) => c.GetProperty(name).GetInt32();

@@ -62,15 +62,14 @@ internal static class SegmentationMetricCases
             if (call.Op == "intersect_union")
             {
                 SegmentationAreas areas = SegmentationAreas.Measure<long, long>(
-                    call.Input("pred")!.data<long>().ToArray(), call.Input("label")!.data<long>().ToArray(), call.Int("num_classes"), call.Int("ignore_index"), call.Flag("reduce_zero_label"));
-                measured[call.Id] = areas;
+                    Longs(call.Input("pred")!), Longs(call.Input("label")!), call.Int("num_classes"), call.Int("ignore_index"), call.Flag("reduce_zero_label"));
+                measured[call.Outputs.Single().TensorName] = areas;
                 call.Check("intersect_union_pred_label", stack([Row(areas.Intersection), Row(areas.Union), Row(areas.Predicted), Row(areas.Label)]));
                 continue;
             }
 
             // The call names tensors of earlier calls; the areas measured there are what is scored here.
-            string suffix = call.Id.EndsWith("rz1", StringComparison.Ordinal) ? "_rz1" : "_rz0";
-            SegmentationScores scores = SegmentationAreas.Sum(measured.Where(m => m.Key.EndsWith(suffix, StringComparison.Ordinal)).Select(m => m.Value)).Score();
+            SegmentationScores scores = SegmentationAreas.Sum(call.InputNames.Select(name => measured[name])).Score();
             call.Check("aAcc_nan", tensor((float)scores.PixelAccuracy));
             call.Check("mean_aAcc", tensor((float)scores.PixelAccuracy));
             foreach ((string name, IReadOnlyList<double> values, double mean) in new (string, IReadOnlyList<double>, double)[]
@@ -84,6 +83,7 @@ internal static class SegmentationMetricCases
             }
         }
 
+        static long[] Longs(Tensor map) => map.to(ScalarType.Int64).contiguous().data<long>().ToArray();
         static Tensor Row(IReadOnlyList<long> counts) => tensor(counts.ToArray()).to(ScalarType.Float32);
     }
 }
@@ -96,10 +96,11 @@ internal static class DepthMetricCases
         foreach (GoldenCall call in golden.Calls)
         {
             using var scope = NewDisposeScope();
-            float[] truth = call.Input("gt")!.data<float>().ToArray(), predicted = call.Input("pred")!.data<float>().ToArray();
-            bool[] valid = call.Input("valid_mask")!.data<bool>().ToArray();
+            Tensor gt = call.Input("gt")!, pred = call.Input("pred")!, mask = call.Input("valid_mask")!;
             if (call.Op == "depth_metrics")
             {
+                float[] truth = Floats(gt), predicted = Floats(pred);
+                bool[] valid = mask.contiguous().data<bool>().ToArray();
                 DepthScores scores = DepthScores.Measure(truth, predicted, valid);
                 foreach ((string key, double value) in new[]
                 {
@@ -109,12 +110,22 @@ internal static class DepthMetricCases
             }
             else
             {
-                DepthAlignment alignment = DepthAlignment.LeastSquares(truth, predicted, valid);
-                call.Check("aligned", tensor(alignment.Apply(predicted)).view(call.Input("pred")!.shape));
-                call.Check("scale", tensor(new[] { alignment.Scale }));
-                call.Check("shift", tensor(new[] { alignment.Shift }));
+                var aligned = new List<Tensor>();
+                var alignments = new List<DepthAlignment>();
+                for (int i = 0; i < gt.shape[0]; i++) // each image has its own scale and shift
+                {
+                    float[] predicted = Floats(pred[i]);
+                    alignments.Add(DepthAlignment.LeastSquares(Floats(gt[i]), predicted, mask[i].contiguous().data<bool>().ToArray()));
+                    aligned.Add(tensor(alignments[^1].Apply(predicted)).view(pred[i].shape));
+                }
+
+                call.Check("aligned", stack(aligned));
+                call.Check("scale", tensor(alignments.Select(a => a.Scale).ToArray()));
+                call.Check("shift", tensor(alignments.Select(a => a.Shift).ToArray()));
             }
         }
+
+        static float[] Floats(Tensor map) => map.contiguous().data<float>().ToArray();
     }
 }
 

@@ -161,6 +161,11 @@ internal sealed class GoldenCall
         _comparisons.Add(_case.Tolerance.Compare(name, actual, expected));
     }
 
+    /// <summary>The tensor names of all inputs, as the case writes them.</summary>
+    public IEnumerable<string> InputNames => _json.GetProperty("inputs").EnumerateObject()
+        .SelectMany(input => input.Value.ValueKind == JsonValueKind.Array ? input.Value.EnumerateArray().ToArray() : [input.Value])
+        .Where(name => name.ValueKind == JsonValueKind.String).Select(name => name.GetString()!);
+
     /// <summary>The tensor name of an input as the case writes it.</summary>
     public string InputName(string name) => _json.GetProperty("inputs").GetProperty(name).GetString()!;
 

@@ -67,7 +67,17 @@ internal static class GoldenRunner
     {
         if (!Handlers.TryGetValue(entry.Kind, out Action<GoldenCase>? handler)) return new GoldenResult(null, [], $"kind {entry.Kind} is not implemented yet");
         using var scope = NewDisposeScope();
-        using var golden = new GoldenCase(entry);
+        GoldenCase opened;
+        try
+        {
+            opened = new GoldenCase(entry);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            return new GoldenResult(null, [$"{entry.Manifest}: {e.GetType().Name}: {e.Message}"], null);
+        }
+
+        using GoldenCase golden = opened;
         var problems = new List<string>();
         try
         {

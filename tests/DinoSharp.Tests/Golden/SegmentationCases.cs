@@ -24,6 +24,9 @@ internal static class SegmentationCases
     public static void Mask2Former(GoldenCase golden)
     {
         JsonElement c = golden.Config, adapter = c.GetProperty("adapter"), pixels = c.GetProperty("pixel_decoder"), masks = c.GetProperty("transformer_decoder");
+        Require(adapter, "add_vit_feature", true);
+        Require(adapter, "use_extra_extractor", true);
+        Require(masks, "pre_norm", false);
         using var backbone = new VisionTransformer(ConfigReader.Vit(c.GetProperty("backbone")));
         using var head = new Mask2FormerHead(new Mask2FormerConfig
         {
@@ -36,7 +39,9 @@ internal static class SegmentationCases
             Width = Int(masks, "hidden_dim"),
             MaskWidth = Int(masks, "mask_dim"),
             Heads = Int(masks, "nheads"),
+            PixelHeads = Int(pixels, "transformer_nheads"),
             FeedForwardWidth = Int(masks, "dim_feedforward"),
+            PixelFeedForwardWidth = Int(pixels, "transformer_dim_feedforward"),
             EncoderLayers = Int(pixels, "transformer_enc_layers"),
             DecoderLayers = Int(masks, "dec_layers"),
             Queries = Int(masks, "num_queries"),
@@ -74,14 +79,9 @@ internal static class SegmentationCases
     {
         JsonElement c = golden.Config;
         using var backbone = new VisionTransformer(ConfigReader.Vit(c.GetProperty("backbone")));
-        LayerSelection layers = c.GetProperty("backbone_out_layers").GetString() switch
-        {
-            "LAST" => LayerSelection.Final,
-            "FOUR_LAST" => LayerSelection.Last(4),
-            _ => HeadLayers.FourEvenIntervals(backbone.Config.LayerCount),
-        };
+        LayerSelection layers = DenseHeadCases.Layers(c.GetProperty("backbone_out_layers"), backbone.Config.LayerCount);
         int[] channels = [.. layers.Resolve(backbone.Config.LayerCount).Select(_ => backbone.Config.EmbedDim)];
-        using var head = new LinearSegmentationHead(channels, Int(c, "num_classes"));
+        using var head = new LinearSegmentationHead(channels, Int(c, "num_classes"), Flag(c, "use_batchnorm", true), Flag(c, "use_cls_token", false));
         PrefixedWeights.Load(golden.WeightsFile, ("segmentation_model.0.feature_model.", backbone), ("segmentation_model.1.", head));
         using var quiet = no_grad();
         foreach (GoldenCall call in golden.Calls)
@@ -102,8 +102,8 @@ internal static class SegmentationCases
                 : whole ? Score(MapResize.Bilinear(x, 512, 512), size[0], size[1])
                 : MapResize.Bilinear(new SlidingWindow(crop[0], crop[1], stride[0], stride[1]).Run(x, window => Score(window, window.shape[2], window.shape[3])), size[0], size[1]);
             if (call.Flag("apply_horizontal_flip")) scores = scores.flip(3);
-            bool softmax = call.Arg("output_activation").ValueKind == JsonValueKind.String;
-            call.Check(softmax ? "probs" : "logits", softmax ? scores.softmax(1) : scores);
+            if (call.Arg("output_activation").ValueKind == JsonValueKind.String) scores = scores.softmax(1);
+            call.Check(call.Outputs.Single().Key, scores);
         }
 
         Tensor Score(Tensor image, long height, long width) => head.Predict(backbone.GetLayers(image, layers), height, width);
@@ -121,9 +121,22 @@ internal static class SegmentationCases
     private static Tensor Positions(GoldenCall call)
     {
         int width = 2 * call.Int("num_pos_feats");
-        if (call.Arg("variant").GetString() == "segmentation") return SinePositions.Grid(call.Int("H"), call.Int("W"), width).expand(call.Int("B"), -1, -1, -1);
+        if (call.Arg("variant").GetString() == "segmentation")
+        {
+            if (!call.Flag("normalize")) throw new InvalidOperationException("the positions of the segmentor are always normalised");
+            return SinePositions.Grid(call.Int("H"), call.Int("W"), width).expand(call.Int("B"), -1, -1, -1);
+        }
+
         return SinePositions.Padded(call.Input("mask")!.logical_not(), width, call.Flag("normalize"));
     }
+
+    // Options that the published model has and no other is known of: another value is told, not passed over.
+    private static void Require(JsonElement c, string name, bool value)
+    {
+        if (Flag(c, name, value) != value) throw new InvalidOperationException($"{name} {!value} is not supported");
+    }
+
+    private static bool Flag(JsonElement c, string name, bool otherwise) => c.TryGetProperty(name, out JsonElement value) ? value.GetBoolean() : otherwise;
 
     private static int Int(JsonElement c, string name) => c.GetProperty(name).GetInt32();
 }

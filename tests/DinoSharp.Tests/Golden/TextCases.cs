@@ -51,10 +51,7 @@ internal static class TextCases
     {
         string[] texts = [.. golden.Values.GetProperty("texts").EnumerateArray().Select(t => t.GetString()!)];
         string[] cleaned = [.. golden.Values.GetProperty("cleaned").EnumerateArray().Select(t => t.GetString()!)];
-        for (int i = 0; i < texts.Length; i++)
-        {
-            if (TextCleaning.Clean(texts[i]) != cleaned[i]) throw new InvalidOperationException($"text {i} is cleaned to \"{TextCleaning.Clean(texts[i])}\", expected \"{cleaned[i]}\"");
-        }
+        for (int i = 0; i < texts.Length; i++) golden.CheckText($"text {i} cleaned", TextCleaning.Clean(texts[i]), cleaned[i]);
 
         foreach (GoldenCall call in golden.Calls)
         {

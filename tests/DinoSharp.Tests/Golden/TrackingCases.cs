@@ -60,6 +60,7 @@ internal static class TrackingCases
 
     private static void Postprocess(GoldenCall call)
     {
+        if (call.Arg("mode").GetString() is not "nearest" and { } mode) throw new InvalidOperationException($"no handler for the mode {mode}");
         Tensor all = call.Input("probs_last")!; // [T, h, w, M]
         PatchMap last = Map(all[-1]);
         int[] size = Ints(call.Arg("size"));

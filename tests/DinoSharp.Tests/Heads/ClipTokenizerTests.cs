@@ -48,7 +48,24 @@ public sealed class ClipTokenizerTests
     [InlineData("ÐŸÑ€Ð¸Ð²ÐµÑ‚", "Привет")]
     [InlineData("CAFÉ» et «NIÑO»", "CAFÉ» et «NIÑO»")]
     [InlineData("naïve", "naïve")]
+    [InlineData("cafÃ© 😀", "café 😀")]
+    [InlineData("naïve schÃ¶n", "naïve schön")]
     public void OnlyBrokenTextIsRepaired(string text, string expected) => Assert.Equal(expected, TextCleaning.Repair(text));
+
+    [Theory] // the values of Python's html.unescape
+    [InlineData("rock &amp roll", "rock & roll")]
+    [InlineData("a?x=1&copy=2", "a?x=1©=2")]
+    [InlineData("&lt5", "<5")]
+    [InlineData("&check; &NotEqualTilde;", "✓ ≂̸")]
+    [InlineData("&notit; &notin;", "¬it; ∉")]
+    [InlineData("&#128;&#x41;&#0;&#xD800;&#1;&#99999999999;", "€A\uFFFD\uFFFD\uFFFD")]
+    [InlineData("&bogus; & &EACUTE; &#", "&bogus; & &EACUTE; &#")]
+    public void CharacterReferencesAreThoseOfHtml5(string text, string expected) => Assert.Equal(expected, HtmlEntities.Unescape(text));
+
+    [Theory]
+    [InlineData("&EACUTE;t&eacute; &AMP &amp;", "Été &AMP &")]
+    [InlineData("&SZLIG; &bogus;", "SS &bogus;")]
+    public void OnlyCompleteReferencesAreRepaired(string text, string expected) => Assert.Equal(expected, HtmlEntities.Repair(text));
 
     [Theory]
     [InlineData("ΌΔΟΣ ΣΑΣ Σ", "όδος σας σ")]

@@ -33,7 +33,7 @@ public sealed class HeadModuleTests
 
     private static readonly DetrConfig OtherDetr = Detr with
     {
-        WindowsPerSide = 1,
+        WindowsPerSide = 0,
         LayerNorms = true,
         EncoderLayers = 0,
         PreNorm = false,
@@ -43,6 +43,8 @@ public sealed class HeadModuleTests
         MixedSelection = false,
         BiasDistance = BoxDistance.Log,
     };
+
+    private static readonly DetrConfig BoxBlindDetr = Detr with { WindowsPerSide = 1, PixelBoxes = false, BiasWidth = 0 };
 
     private static readonly Dictionary<string, HeadCase> Heads = new()
     {
@@ -55,6 +57,7 @@ public sealed class HeadModuleTests
         ["mask2former"] = HeadCase.OnImages(Mask2Former, (h, backbone, images) => Mask2FormerHead.Semantic(h.Forward(images, backbone.GetLayers(images, LayerSelection.All))[^1], 50, 70), results: 12 + 10 + 1),
         ["detr"] = HeadCase.OnImages(() => new DetrHead(Detr), Boxes, results: 2 + 3 * 4),
         ["detr with every other option"] = HeadCase.OnImages(() => new DetrHead(OtherDetr), Boxes, results: 2 + 3 * 4),
+        ["detr without relative bias"] = HeadCase.OnImages(() => new DetrHead(BoxBlindDetr), Boxes, results: 2 + 3 * 4),
         ["dino.txt image"] = HeadCase.OnImages(Text, (h, backbone, images) => h.Vision.Forward(backbone.GetLayers(images, LayerSelection.Final)).Embedding, results: 3 + 3),
         ["dino.txt text"] = HeadCase.OnImages(Text, (h, _, images) => h.Text.Forward(images.flatten(1).narrow(1, 0, 8).abs().clamp_max(59).to(ScalarType.Int64)), results: 5 + 1),
     };
@@ -191,7 +194,9 @@ public sealed class HeadModuleTests
         Width = 32,
         MaskWidth = 16,
         Heads = 4,
+        PixelHeads = 2,
         FeedForwardWidth = 48,
+        PixelFeedForwardWidth = 40,
         EncoderLayers = 1,
         DecoderLayers = 4,
         Queries = 6,

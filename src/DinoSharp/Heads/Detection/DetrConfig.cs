@@ -32,7 +32,7 @@ public sealed record DetrConfig
     /// <summary>Backbone layers whose features are concatenated.</summary>
     public IReadOnlyList<int> Layers { get; init; } = [9, 19, 29, 39];
 
-    /// <summary>The image is cut into this many windows per side, and also seen whole; 1: only whole.</summary>
+    /// <summary>The image is cut into this many windows per side, and also seen whole in the size of one; 0: it is seen once, as it is.</summary>
     public int WindowsPerSide { get; init; } = 3;
 
     /// <summary>A norm of its own for each backbone layer.</summary>
@@ -80,7 +80,7 @@ public sealed record DetrConfig
     /// <summary>Boxes in absolute pixels, refined by shift and scale; otherwise normalised and refined in logit space.</summary>
     public bool PixelBoxes { get; init; } = true;
 
-    /// <summary>Hidden width of the relative position bias.</summary>
+    /// <summary>Hidden width of the relative position bias; 0: none, the boxes do not enter the attention to the cells.</summary>
     public int BiasWidth { get; init; } = 512;
 
     /// <summary>Distances in the relative position bias.</summary>
@@ -89,12 +89,13 @@ public sealed record DetrConfig
     /// <summary>Stride of the feature map: the patch size.</summary>
     internal const int Stride = 16;
 
-    internal int InputChannels => BackboneWidth * Layers.Count * (WindowsPerSide > 1 ? 2 : 1);
+    internal int InputChannels => BackboneWidth * Layers.Count * (WindowsPerSide > 0 ? 2 : 1);
 
     internal void Validate()
     {
         if (Width % Heads != 0 || Width % 32 != 0) throw new ArgumentException($"Width {Width} must be a multiple of 32 and of the {Heads} heads");
-        if (WindowsPerSide < 1) throw new ArgumentException($"WindowsPerSide must be at least 1, not {WindowsPerSide}");
+        if (WindowsPerSide < 0) throw new ArgumentException($"WindowsPerSide must not be negative, found {WindowsPerSide}");
+        if (BiasWidth == 0 && PixelBoxes) throw new ArgumentException("a decoder without relative position bias refines in logit space; it needs PixelBoxes = false");
         if (Layers.Count == 0 || ProposalStrides.Count == 0 || DecoderLayers < 1 || Queries < 1 || Classes < 1) throw new ArgumentException("a detector needs backbone layers, proposal strides, decoder layers, queries and classes");
         if (ProposalStrides.Any(s => s < 1 || (s & (s - 1)) != 0)) throw new ArgumentException($"proposal strides must be powers of two, found {string.Join(", ", ProposalStrides)}");
     }

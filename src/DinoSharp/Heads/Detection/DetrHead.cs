@@ -29,7 +29,7 @@ internal sealed class DetrHead : nn.Module
         _queries = config.MixedSelection ? new LearnedTable(config.Queries + config.TrainingQueries, width, device) : null;
         _input = new ModuleList<InputProjection>([new InputProjection(config.InputChannels, width, device)]);
         var features = new WindowedFeatures(config, device);
-        _backbone = new ModuleList<nn.Module>([config.WindowsPerSide > 1 ? new WindowWrapper(features) : features]);
+        _backbone = new ModuleList<nn.Module>([config.WindowsPerSide > 0 ? new WindowWrapper(features) : features]);
         if (config.Positions == DetrPositions.Learned) _backbone.Add(new LearnedPositions(width / 2, device));
         RegisterComponents();
     }

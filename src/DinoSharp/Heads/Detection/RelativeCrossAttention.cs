@@ -3,14 +3,14 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Heads.Detection;
 
-/// <summary>Attention of box queries to the cells of a map, with a bias learned from the distances between the edges of the box and the cell (Lin et al. 2023).</summary>
+/// <summary>Attention of box queries to the cells of a map, with a bias learned from the distances between the edges of the box and the cell, if the detector has one (Lin et al. 2023).</summary>
 internal sealed class RelativeCrossAttention : nn.Module
 {
     // The original weighs padded cells down instead of removing them.
     private const double PaddingBias = -100;
 
-    [ComponentName(Name = "cpb_mlp1")] private readonly DistanceBias _columns;
-    [ComponentName(Name = "cpb_mlp2")] private readonly DistanceBias _rows;
+    [ComponentName(Name = "cpb_mlp1")] private readonly DistanceBias? _columns;
+    [ComponentName(Name = "cpb_mlp2")] private readonly DistanceBias? _rows;
     [ComponentName(Name = "q")] private readonly Linear _query;
     [ComponentName(Name = "k")] private readonly Linear _key;
     [ComponentName(Name = "v")] private readonly Linear _value;
@@ -23,8 +23,7 @@ internal sealed class RelativeCrossAttention : nn.Module
     {
         int width = config.Width;
         (_heads, _distance) = (config.Heads, config.BiasDistance);
-        _columns = new DistanceBias(config.BiasWidth, config.Heads, device);
-        _rows = new DistanceBias(config.BiasWidth, config.Heads, device);
+        if (config.BiasWidth > 0) (_columns, _rows) = (new DistanceBias(config.BiasWidth, config.Heads, device), new DistanceBias(config.BiasWidth, config.Heads, device));
         (_query, _key, _value, _output) = (new Linear(width, width, true, device), new Linear(width, width, true, device), new Linear(width, width, true, device), new Linear(width, width, true, device));
         RegisterComponents();
     }
@@ -36,20 +35,20 @@ internal sealed class RelativeCrossAttention : nn.Module
     public Tensor Forward(Tensor query, Tensor boxes, DetrMemory memory)
     {
         using var scope = NewDisposeScope();
-        Tensor bias = Bias(boxes, memory.Height, memory.Width); // [B, A, Q, N]
-        bias = bias.Plus(memory.Padding.to(bias.dtype).unsqueeze(1).unsqueeze(1) * Num(PaddingBias));
+        Tensor bias = memory.Padding.to(query.dtype).unsqueeze(1).unsqueeze(1) * Num(PaddingBias); // [B, 1, 1, N]
+        if (_columns is not null && _rows is not null) bias = bias.Plus(Bias(_columns, _rows, boxes, memory.Height, memory.Width)); // [B, A, Q, N]
         Tensor q = Split(_query.call(query)), k = Split(_key.call(memory.Keys)), v = Split(_value.call(memory.Values)); // [B, A, Q or N, E]
         Tensor mixed = nn.functional.scaled_dot_product_attention(q, k, v, bias); // [B, A, Q, E]
         return _output.call(mixed.transpose(1, 2).flatten(2)).MoveToOuterDisposeScope(); // [B, Q, D]
     }
 
-    private Tensor Bias(Tensor boxes, long h, long w)
+    private Tensor Bias(DistanceBias columnBias, DistanceBias rowBias, Tensor boxes, long h, long w)
     {
         using var scope = NewDisposeScope();
         Tensor center = boxes.narrow(-1, 0, 2), half = boxes.narrow(-1, 2, 2) * Num(0.5); // [B, Q, 2]
         Tensor from = center - half, to = center.Plus(half); // [B, Q, 2]
-        Tensor columns = _columns.call(Edges(0, w)).permute(0, 3, 1, 2); // [B, A, Q, w]
-        Tensor rows = _rows.call(Edges(1, h)).permute(0, 3, 1, 2); // [B, A, Q, h]
+        Tensor columns = columnBias.call(Edges(0, w)).permute(0, 3, 1, 2); // [B, A, Q, w]
+        Tensor rows = rowBias.call(Edges(1, h)).permute(0, 3, 1, 2); // [B, A, Q, h]
         return rows.unsqueeze(-1).Plus(columns.unsqueeze(-2)).flatten(-2).MoveToOuterDisposeScope(); // [B, A, Q, N]
 
         Tensor Edges(int axis, long cells)

@@ -27,7 +27,7 @@ internal sealed class WindowedFeatures : nn.Module
     /// <exception cref="DinoSharpException">The image is too small for this many windows.</exception>
     public Tensor Forward(Backbone backbone, Tensor images)
     {
-        if (_windows == 1) return Encode(backbone, images);
+        if (_windows == 0) return Encode(backbone, images);
         using var scope = NewDisposeScope();
         long[] rows = Sizes(images.shape[2]), columns = Sizes(images.shape[3]);
         long top = 0;

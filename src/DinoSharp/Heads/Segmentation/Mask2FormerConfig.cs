@@ -27,11 +27,17 @@ public sealed record Mask2FormerConfig
     /// <summary>Width of the mask embeddings.</summary>
     public int MaskWidth { get; init; } = 2048;
 
-    /// <summary>Attention heads of pixel decoder and mask decoder.</summary>
+    /// <summary>Attention heads of the mask decoder.</summary>
     public int Heads { get; init; } = 16;
 
-    /// <summary>Hidden width of their feed-forward networks.</summary>
+    /// <summary>Attention heads of the pixel decoder.</summary>
+    public int PixelHeads { get; init; } = 16;
+
+    /// <summary>Hidden width of the mask decoder's feed-forward networks.</summary>
     public int FeedForwardWidth { get; init; } = 4096;
+
+    /// <summary>Hidden width of the pixel decoder's feed-forward networks.</summary>
+    public int PixelFeedForwardWidth { get; init; } = 4096;
 
     /// <summary>Layers of the pixel decoder.</summary>
     public int EncoderLayers { get; init; } = 6;
@@ -48,7 +54,7 @@ public sealed record Mask2FormerConfig
     internal void Validate()
     {
         if (BackboneWidth % AdapterHeads != 0 || (int)(BackboneWidth * AdapterValueRatio) % AdapterHeads != 0) throw new ArgumentException($"the adapter's {AdapterHeads} heads must divide the backbone width {BackboneWidth} and its part {AdapterValueRatio}");
-        if (Width % Heads != 0 || Width % 32 != 0) throw new ArgumentException($"Width {Width} must be a multiple of 32 and of the {Heads} heads");
+        if (Width % Heads != 0 || Width % PixelHeads != 0 || Width % 32 != 0) throw new ArgumentException($"Width {Width} must be a multiple of 32, of the {Heads} heads and of the {PixelHeads} of the pixel decoder");
         if (Math.Min(Math.Min(EncoderLayers, DecoderLayers), Math.Min(Queries, Classes)) < 1) throw new ArgumentException("layers, queries and classes must be positive");
     }
 }

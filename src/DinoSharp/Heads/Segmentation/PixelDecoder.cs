@@ -138,10 +138,10 @@ internal sealed class DeformableEncoder : nn.Module
         public Layer(Mask2FormerConfig config, Device? device)
             : base(nameof(Layer))
         {
-            _attention = new DeformableAttention(config.Width, levels: 3, config.Heads, points: 4, device: device);
+            _attention = new DeformableAttention(config.Width, levels: 3, config.PixelHeads, points: 4, device: device);
             _norm1 = new Norm(config.Width, NormKind.LayerNorm, 1e-5, device);
-            _linear1 = new Linear(config.Width, config.FeedForwardWidth, true, device);
-            _linear2 = new Linear(config.FeedForwardWidth, config.Width, true, device);
+            _linear1 = new Linear(config.Width, config.PixelFeedForwardWidth, true, device);
+            _linear2 = new Linear(config.PixelFeedForwardWidth, config.Width, true, device);
             _norm2 = new Norm(config.Width, NormKind.LayerNorm, 1e-5, device);
             RegisterComponents();
         }

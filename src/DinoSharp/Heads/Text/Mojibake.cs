@@ -1,29 +1,35 @@
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace DinoSharp.Heads.Text;
 
 /// <summary>Undoes UTF-8 text that was read as windows-1252: "cafÃ©" becomes "café".</summary>
-/// <remarks>A small rule of our own in the place of ftfy's statistics: other code pages and lines that are broken only in part stay as they are.</remarks>
-internal static class Mojibake
+/// <remarks>A small rule of our own in the place of ftfy's statistics: other code pages stay as they are.</remarks>
+internal static partial class Mojibake
 {
     // What windows-1252 has at 0x80 to 0x9F; the five unused bytes keep their control characters.
     private const string HighControls = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008DŽ\u008F\u0090‘’“”•–—˜™š›œ\u009DžŸ";
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    /// <summary>One line of text, repaired if it looks broken.</summary>
+    /// <summary>One line of text, repaired if it looks broken, as a whole or in parts.</summary>
     public static string Repair(string line)
     {
         if (line.All(char.IsAscii)) return line;
-        byte[]? bytes = ToBytes(line);
-        if (bytes is null) return line;
+        return Decode(line) ?? Sequences().Replace(line, match => Decode(match.Value) ?? match.Value);
+    }
+
+    /// <summary>Null: the text is not one that was read in a wrong encoding.</summary>
+    private static string? Decode(string text)
+    {
+        byte[]? bytes = ToBytes(text);
+        if (bytes is null || !LooksBroken(bytes)) return null;
         try
         {
-            string repaired = Strict.GetString(bytes);
-            return LooksBroken(bytes) ? repaired : line;
+            return Strict.GetString(bytes);
         }
         catch (DecoderFallbackException)
         {
-            return line;
+            return null;
         }
     }
 
@@ -42,6 +48,12 @@ internal static class Mojibake
 
         return bytes;
     }
+
+    // Neighbouring sequences of bytes that UTF-8 allows: a beginning and one, two or three continuations, each as windows-1252 shows it.
+    [GeneratedRegex("(?:[\u00C2-\u00DF]" + Continuation + "|[\u00E0-\u00EF]" + Continuation + "{2}|[\u00F0-\u00F4]" + Continuation + "{3})+")]
+    private static partial Regex Sequences();
+
+    private const string Continuation = "[\u0080-\u00BF€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]";
 
     // One pair such as "É»" can be meant. Pairs that begin with Â or Ã, longer sequences, or several pairs are never meant.
     private static bool LooksBroken(byte[] bytes)

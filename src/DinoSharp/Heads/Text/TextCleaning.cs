@@ -1,12 +1,11 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 using System.Text.RegularExpressions;
 
 namespace DinoSharp.Heads.Text;
 
 /// <summary>Brings text into the form that the tokenizer was trained on: repaired, without markup, one space between words, lower case.</summary>
-/// <remarks>Follows CLIP's cleaning with ftfy 6. Different: HTML entities are those of HTML 4, and broken encodings are found by a simpler rule (<see cref="Mojibake"/>).</remarks>
+/// <remarks>Follows CLIP's cleaning with ftfy 6. Different: broken encodings are found by a simpler rule (<see cref="Mojibake"/>).</remarks>
 internal static partial class TextCleaning
 {
     private static readonly Dictionary<char, string> Ligatures =
@@ -15,7 +14,7 @@ internal static partial class TextCleaning
     /// <summary>The text as the tokenizer splits it.</summary>
     public static string Clean(string text)
     {
-        text = WebUtility.HtmlDecode(WebUtility.HtmlDecode(Repair(text)));
+        text = HtmlEntities.Unescape(HtmlEntities.Unescape(Repair(text)));
         return Lower(Spaces().Replace(text, " ").Trim());
     }
 
@@ -42,7 +41,7 @@ internal static partial class TextCleaning
 
     private static string RepairOnce(string line, bool entities)
     {
-        if (entities) line = WebUtility.HtmlDecode(line);
+        if (entities) line = HtmlEntities.Repair(line);
         line = TerminalEscapes().Replace(line, "");
         line = Mojibake.Repair(line);
         line = string.Concat(line.Select(c => Ligatures.TryGetValue(Mojibake.ReadControl(c), out string? letters) ? letters : Mojibake.ReadControl(c).ToString()));
