@@ -1,6 +1,5 @@
 using System.Text.Json;
 using DinoSharp.Backbones;
-using DinoSharp.Heads;
 using DinoSharp.Heads.Segmentation;
 using DinoSharp.Layers;
 using static TorchSharp.torch;
