@@ -19,6 +19,7 @@ internal sealed class EvalTextVerb : EvaluationVerb
     private readonly Option<string?> _captions = new("--captions") { Description = "Find captions and pictures by each other: captions_*.json of COCO, or dataset_*.json of Karpathy's splits; the first five of a picture count", HelpName = "FILE" };
     private readonly Option<string> _split = new("--split") { Description = "Part of Karpathy's splits", DefaultValueFactory = _ => "test" };
     private readonly Option<string?> _names = new("--names") { Description = "Text file with the words for each class on a line, in the order of the classes [default: the names of the classes]", HelpName = "FILE" };
+    private readonly Option<int?> _size = SharedOptions.Size("Side at which pictures are classified; the paper's ImageNet figure: 512 [default: 224, cut from a shorter side of 256]");
     private readonly Option<string?> _templates = new("--templates") { Description = "Text file with a sentence on each line, with {} where the name or caption goes [default: eight of our own for names, the captions as they are; the paper uses the 80 of CLIP for names]", HelpName = "FILE" };
 
     public EvalTextVerb()
@@ -30,7 +31,7 @@ internal sealed class EvalTextVerb : EvaluationVerb
             "dino eval text --text dinov3-vitl16-dinotxt.pth --segment ADEChallengeData2016 --benchmark ADE20K --model dinov3-vitl16 --json",
             "dino eval text --text dinov3-vitl16-dinotxt.pth --captions annotations/captions_val2017.json --images val2017 --benchmark COCO --model dinov3-vitl16")
     {
-        foreach (Option option in (Option[])[_text, _images, _segment, _captions, _split, _names, _templates]) Add(option);
+        foreach (Option option in (Option[])[_text, _images, _segment, _captions, _split, _names, _templates, _size]) Add(option);
         Validators.Add(result =>
         {
             bool images = result.GetValue(_images) is not null, captions = result.GetValue(_captions) is not null;
@@ -49,7 +50,7 @@ internal sealed class EvalTextVerb : EvaluationVerb
         ImageDataset? labelled = captions is null && images is not null ? ClassificationInputs.Open(images) : null;
         SegmentationImages? mapped = segment is null ? null : SegmentationImages.Open(segment, train: false);
         using DinoModel dino = Load(model, arguments, cancel);
-        using DinoText text = DinoText.Load(dino, arguments.GetValue(_text)!, cancel);
+        using DinoText text = DinoText.Load(dino, arguments.GetValue(_text)!, new DinoTextOptions { ImageSizePixels = arguments.GetValue(_size) }, cancel);
         var examples = new ExampleSheet();
         Evaluation evaluation = labelled is not null ? await ClassifyAsync(labelled) : captioned is not null ? await RetrieveAsync(captioned) : await SegmentAsync(mapped!);
         foreach (SkippedInput skip in evaluation.Skipped) output.Warn($"skipped {skip.Path}: {skip.Reason}");

@@ -25,9 +25,10 @@ internal sealed class MaskPredictor(Segmentor head, string folder) : Predictor
     public override IEnumerable<string> Summary(int count) => [$"{count} label maps and overlays in {folder}"];
 }
 
-/// <summary>Depth in millimetres and in colours in a folder.</summary>
+/// <summary>Depth as 16-bit pictures and in colours in a folder: in millimetres, or in centimetres where the head sees farther than 65 m.</summary>
 internal sealed class DepthPredictor(DepthEstimator head, string folder) : Predictor
 {
+    private double _step;
     private readonly OutputNames _names = new();
 
     public override Prediction Predict(string name, ImageBuffer image, CancellationToken cancel)
@@ -35,14 +36,16 @@ internal sealed class DepthPredictor(DepthEstimator head, string folder) : Predi
         DepthMap answer = head.Predict(image.ToRgb8(), cancel);
         Directory.CreateDirectory(folder);
         string depth = _names.For(name, "depth.png", folder), colours = _names.For(name, "colours.png", folder);
-        answer.ToMillimeters().Save(depth);
+        double step = 0.001 * Math.Pow(10, Math.Max(0, Math.Ceiling(Math.Log10(Math.Max(head.Bins.MaxMeters, answer.Range.High) * 1000 / ushort.MaxValue))));
+        _step = Math.Max(_step, step);
+        answer.ToGray16(step).Save(depth);
         answer.Save(colours);
         float[] sorted = [.. answer.Meters.ToArray().Order()];
         double nearest = sorted[0], median = sorted[sorted.Length / 2], farthest = sorted[^1];
         return new Prediction(
-            new { path = name, depth, colours, nearest, median, farthest },
+            new { path = name, depth, metersPerStep = step, colours, nearest, median, farthest },
             FormattableString.Invariant($"{name}  {depth}  {nearest:0.00} to {farthest:0.00} m, median {median:0.00} m"));
     }
 
-    public override IEnumerable<string> Summary(int count) => [$"{count} depth maps (16 bit, millimetres) in {folder}"];
+    public override IEnumerable<string> Summary(int count) => [FormattableString.Invariant($"{count} depth maps (16 bit, {(_step > 0.001 ? $"steps of {_step:0.###} m" : "millimetres")}) in {folder}")];
 }

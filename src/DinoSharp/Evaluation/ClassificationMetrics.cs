@@ -16,12 +16,19 @@ public static class ClassificationMetrics
 
     /// <summary>Share of samples whose label is among the k best classes.</summary>
     /// <inheritdoc cref="TopKHits"/>
-    public static double TopK(Tensor scores, ReadOnlySpan<int> labels, int k = 1) => TopKHits(scores, labels, k).Average(hit => hit ? 1.0 : 0.0);
+    /// <exception cref="DinoSharpException">There are no samples.</exception>
+    public static double TopK(Tensor scores, ReadOnlySpan<int> labels, int k = 1)
+    {
+        RequireSamples(labels.Length);
+        return TopKHits(scores, labels, k).Average(hit => hit ? 1.0 : 0.0);
+    }
 
     /// <summary>Top-k accuracy of each class, averaged over the classes that have samples.</summary>
     /// <inheritdoc cref="TopKHits"/>
+    /// <exception cref="DinoSharpException">There are no samples.</exception>
     public static double MeanPerClass(Tensor scores, ReadOnlySpan<int> labels, int k = 1)
     {
+        RequireSamples(labels.Length);
         int[] classes = labels.ToArray();
         return TopKHits(scores, labels, k).Zip(classes).GroupBy(x => x.Second).Average(c => c.Average(x => x.First ? 1.0 : 0.0));
     }
@@ -90,6 +97,11 @@ public static class ClassificationMetrics
         if (t.Classes != s.Classes) throw new DinoSharpException($"scores are given for {s.Classes} classes, targets for {t.Classes}");
         return Enumerable.Range(0, s.Classes).Select(c => metric(s.Column(c), [.. t.Column(c).Select(x => x != 0)]))
             .Where(v => !double.IsNaN(v)).DefaultIfEmpty(double.NaN).Average();
+    }
+
+    private static void RequireSamples(int count)
+    {
+        if (count == 0) throw new DinoSharpException("there are no labelled samples to score; give at least one");
     }
 
     /// <summary>Which samples have one of their right classes among the k best.</summary>

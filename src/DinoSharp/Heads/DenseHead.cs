@@ -41,21 +41,24 @@ public abstract class DenseHead<TAnswer> : Head<TAnswer>
         foreach (double scale in options.Scales)
         {
             using ImageTensor prepared = Prepare(image, Scaled(options, scale, image));
+            MapRegion original = MapRegion.Of(prepared.Geometry, Backbone.Config.PatchSizePixels);
             foreach (bool mirrored in options.Flip ? (bool[])[false, true] : [false])
             {
                 using var pass = NewDisposeScope();
                 Tensor pixels = prepared.Tensor.unsqueeze(0); // [1, C, H, W]
-                Tensor scores = Scores(mirrored ? pixels.flip(3) : pixels, options, cancel); // [1, C', H, W]
-                if (mirrored) scores = scores.flip(3);
-                (long height, long width) = mean is null ? Target(scores, image, options) : (mean.shape[2], mean.shape[3]);
-                scores = Activate(MapResize.Bilinear(scores, height, width), passes); // [1, C', H_out, W_out]
+                (Tensor scores, MapRegion input) = See(mirrored ? pixels.flip(3) : pixels, options, cancel); // [1, C', h, w]
+                if (mirrored) (scores, input) = (scores.flip(3), input.Mirrored);
+                MapRegion region = input.Within(original);
+                if (passes == 1) return Finish(Activate(scores, 1), region, image.Width, image.Height);
+                (long height, long width) = mean is null ? Target(scores.shape[1], prepared.Geometry, options) : (mean.shape[2], mean.shape[3]);
+                scores = Activate(MapResize.Bilinear(scores, region, height, width), passes); // [1, C', H_out, W_out]
                 // Only a tensor of the inner scope may move: moved into its own scope it would belong to none, and its finalizer would end the process.
                 if (mean is null) mean = (scores / Num(passes)).MoveToOtherDisposeScope(scope);
                 else mean.add_(scores, Num(1.0 / passes));
             }
         }
 
-        return Finish(mean!, image.Width, image.Height);
+        return Finish(mean!, MapRegion.Whole, image.Width, image.Height);
     }
 
     /// <summary>Scores of the fitted picture at any resolution. [B, C', h, w]</summary>
@@ -64,29 +67,40 @@ public abstract class DenseHead<TAnswer> : Head<TAnswer>
     /// <summary>What is averaged over several passes.</summary>
     internal abstract Tensor Activate(Tensor scores, int passes);
 
-    /// <summary>The answer at the size of the picture.</summary>
-    internal abstract TAnswer Finish(Tensor scores, int width, int height);
+    /// <summary>What is averaged over windows, at the size of a window.</summary>
+    internal virtual Tensor ActivateWindow(Tensor scores) => scores;
+
+    /// <summary>The answer at the size of the picture, which lies in a region of the scores.</summary>
+    internal abstract TAnswer Finish(Tensor scores, MapRegion region, int width, int height);
 
     internal sealed override TAnswer Answer(HeadFeatures features, ImageGeometry geometry)
     {
         using var scope = NewDisposeScope();
-        return Finish(Activate(features.Unfit(Score(features)), 1), geometry.OriginalWidth, geometry.OriginalHeight);
+        MapRegion region = features.Region(Backbone.Config.PatchSizePixels).Within(MapRegion.Of(geometry, Backbone.Config.PatchSizePixels));
+        return Finish(Activate(Score(features), 1), region, geometry.OriginalWidth, geometry.OriginalHeight);
     }
 
-    private Tensor Scores(Tensor pixels, DenseOptions options, CancellationToken cancel)
+    // Scores of the prepared picture, and where it lies in them. Whole, they have the resolution of the network, so that they are interpolated only once.
+    private (Tensor Scores, MapRegion Region) See(Tensor pixels, DenseOptions options, CancellationToken cancel)
     {
         HeadWindows? windows = options.Whole ? null : options.Windows ?? Input.Windows;
-        long height = pixels.shape[2], width = pixels.shape[3];
-        bool cut = windows is not null && (height > windows.SizePixels || width > windows.SizePixels) && height * width > windows.AbovePixels;
-        if (!cut) return ScoreOf(pixels);
-        return new SlidingWindow(windows!.SizePixels, windows.SizePixels, windows.StridePixels, windows.StridePixels).Run(pixels, ScoreOf, cancel);
+        if (windows is null || pixels.shape[2] * pixels.shape[3] <= windows.AbovePixels) return ScoreOf(pixels);
+        var cut = new SlidingWindow(windows.SizePixels, windows.SizePixels, windows.StridePixels, windows.StridePixels);
+        return (cut.Run(pixels, OfWindow, cancel), MapRegion.Whole); // [1, C', H, W]
 
-        Tensor ScoreOf(Tensor part)
+        Tensor OfWindow(Tensor window)
+        {
+            using var scope = NewDisposeScope();
+            (Tensor scores, MapRegion region) = ScoreOf(window);
+            return ActivateWindow(MapResize.Bilinear(scores, region, window.shape[2], window.shape[3])).MoveToOuterDisposeScope(); // [1, C', H_w, W_w]
+        }
+
+        (Tensor Scores, MapRegion Region) ScoreOf(Tensor part)
         {
             cancel.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             HeadFeatures features = HeadFeatures.Compute(Backbone, part, Input, Input.Layers);
-            return features.Unfit(Score(features)).MoveToOuterDisposeScope(); // [1, C', h, w]
+            return (Score(features).MoveToOuterDisposeScope(), features.Region(Backbone.Config.PatchSizePixels)); // [1, C', h, w]
         }
     }
 
@@ -99,9 +113,9 @@ public abstract class DenseHead<TAnswer> : Head<TAnswer>
         return preprocessing with { Size = preprocessing.Size.Scaled(scale, multiple, image.Width, image.Height) };
     }
 
-    private static (long Height, long Width) Target(Tensor scores, ImageBuffer image, DenseOptions options)
+    private static (long Height, long Width) Target(long channels, ImageGeometry geometry, DenseOptions options)
     {
-        long channels = scores.shape[1], full = channels * image.Height * image.Width * sizeof(float);
-        return full <= options.MaxScoreBytes ? (image.Height, image.Width) : (scores.shape[2], scores.shape[3]);
+        long full = channels * geometry.OriginalHeight * geometry.OriginalWidth * sizeof(float);
+        return full <= options.MaxScoreBytes ? (geometry.OriginalHeight, geometry.OriginalWidth) : (geometry.Height, geometry.Width);
     }
 }

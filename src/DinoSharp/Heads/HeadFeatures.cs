@@ -26,12 +26,14 @@ internal sealed record HeadFeatures(Tensor Images, IReadOnlyList<LayerFeatures> 
     /// <summary>The same pass, reduced to some of its layers.</summary>
     public HeadFeatures Select(IReadOnlyList<int> layers) => this with { Layers = [.. Layers.Where(l => layers.Contains(l.Layer))] };
 
-    /// <summary>Scores of the fitted images brought back to the images themselves, at their size. [B, C, H, W]</summary>
-    /// <param name="scores">At any resolution [B, C, h, w].</param>
-    public Tensor Unfit(Tensor scores)
+    /// <summary>Where the images lie in the scores of the fitted images.</summary>
+    /// <param name="patch">Patch size of the backbone in pixels.</param>
+    public MapRegion Region(int patch)
     {
-        if (Fit != ImageFit.CenterPadding) return MapResize.Bilinear(scores, Height, Width); // [B, C, H, W]
-        Tensor fitted = MapResize.Bilinear(scores, Images.shape[2], Images.shape[3]); // [B, C, H', W']
-        return fitted.narrow(2, (fitted.shape[2] - Height) / 2, Height).narrow(3, (fitted.shape[3] - Width) / 2, Width); // [B, C, H, W]
+        long rows = Images.shape[2], columns = Images.shape[3];
+        if (Fit == ImageFit.Crop) return new MapRegion(0, 0, (double)columns / (columns / patch * patch), (double)rows / (rows / patch * patch)); // scores end with the last whole patch
+        if (Fit != ImageFit.CenterPadding) return MapRegion.Whole;
+        double left = (columns - Width) / 2, top = (rows - Height) / 2;
+        return new MapRegion(left / columns, top / rows, (left + Width) / columns, (top + Height) / rows);
     }
 }

@@ -32,7 +32,7 @@ internal sealed class HeadLoader
 
     public static Head Load(Backbone backbone, string backboneName, string path, HeadOptions? options = null, Normalization? normalization = null, CancellationToken cancel = default)
     {
-        using HeadWeights weights = HeadWeights.Open(path);
+        using HeadWeights weights = HeadWeights.Open(path, options?.Classifier);
         HeadDescription? description = HeadDescription.Read(weights.File);
         if (description is not null) RequireSameBackbone(path, description.Backbone, BackboneFingerprint.Of(backbone, backboneName));
         Head head = new HeadLoader(weights, backbone, description, options ?? new HeadOptions(), normalization).Build();
@@ -105,7 +105,7 @@ internal sealed class HeadLoader
     private DepthEstimator LinearDepth()
     {
         int bins = _weights.Axis("conv_depth.weight", 0), channels = _weights.Axis("conv_depth.weight", 1);
-        HeadInput input = Input(DepthEstimator.SynthMixInput(LayerCount) with { Layers = LayersOf(channels) });
+        HeadInput input = Input(DepthEstimator.LinearInput(LayerCount) with { Layers = LayersOf(channels) });
         (int[] widths, bool classToken) = Widths(input, channels);
         var network = new LinearDepthHead(widths, bins, _weights.Has("batchnorm_layer.weight"), classToken, _device);
         return new DepthEstimator(_backbone, input, network, _options.Bins ?? _description?.Bins ?? DepthBins.Nyu);
@@ -114,10 +114,26 @@ internal sealed class HeadLoader
     private DepthEstimator DptDepth()
     {
         DptConfig config = InferredConfig.Dpt(_weights, _description?.Readout);
-        bool canopy = config.Readout == DptReadout.Project && !config.BatchNorm && LayerCount == 24;
-        HeadInput input = Input(canopy ? DepthEstimator.CanopyInput : DepthEstimator.SynthMixInput(LayerCount));
+        (HeadInput? published, DepthBins? bins) = PublishedDpt(config);
+        HeadInput input = Input(published ?? DepthEstimator.SynthMixInput(LayerCount), ownNormalization: bins?.Spacing == BinSpacing.MixLog);
+        bins = _options.Bins ?? _description?.Bins ?? bins;
+        if ((published is null && _options.Input is null && _description is null) || bins is null)
+        {
+            throw new DinoSharpException(
+                $"{_weights.File.Path}: this DPT decoder is neither of the published ones (SYNTHMIX depth: batch norm, no class token; CHMv2 canopy height: 128, 256, 512 and 1024 channels, class token projected), "
+                + $"and nothing in the file says which layers it reads and what its bins mean; put the config.json of its Hugging Face model beside it, or give {nameof(HeadOptions)}.{nameof(HeadOptions.Input)} and .{nameof(HeadOptions.Bins)}");
+        }
+
         for (int i = 0; i < Math.Min(4, input.Layers.Count); i++) RequireWidth(config.InputChannels[i], _backbone.Config.LayerWidth(input.Layers[i]));
-        return new DepthEstimator(_backbone, input, new DptHead(config, _device), _options.Bins ?? _description?.Bins ?? (canopy ? DepthBins.Canopy : DepthBins.SynthMix));
+        return new DepthEstimator(_backbone, input, new DptHead(config, _device), bins);
+    }
+
+    // The published decoders are known by their shape; a Hugging Face folder says what it is.
+    private (HeadInput? Input, DepthBins? Bins) PublishedDpt(DptConfig config)
+    {
+        if (_description is null && CanopyConfigFile.ReadBeside(_weights.File.Path) is { } canopy) return (DepthEstimator.CanopyInput with { Layers = canopy.Layers ?? DepthEstimator.CanopyInput.Layers }, canopy.Bins);
+        if (config.IsCanopy) return (DepthEstimator.CanopyInput, DepthBins.Canopy);
+        return config.IsSynthMix ? (DepthEstimator.SynthMixInput(LayerCount), DepthBins.SynthMix) : (null, null);
     }
 
     private Segmentor DptSegmentation()
@@ -158,10 +174,10 @@ internal sealed class HeadLoader
     }
 
     // Published inputs are for patches of 16 pixels; a ConvNeXt needs multiples of its own.
-    private HeadInput Input(HeadInput published)
+    private HeadInput Input(HeadInput published, bool ownNormalization = false)
     {
         int patch = _backbone.Config.PatchSizePixels;
-        if (_normalization is not null && published != DepthEstimator.CanopyInput) published = published with { Preprocessing = published.Preprocessing with { Normalization = _normalization } };
+        if (_normalization is not null && !ownNormalization) published = published with { Preprocessing = published.Preprocessing with { Normalization = _normalization } };
         return _options.Input ?? _description?.Input ?? (published.MultiplePixels % patch == 0 ? published : published with { MultiplePixels = patch });
     }
 

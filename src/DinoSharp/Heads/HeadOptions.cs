@@ -11,6 +11,9 @@ public sealed record HeadOptions
     /// <summary>What the head wants to see.</summary>
     public HeadInput? Input { get; init; }
 
+    /// <summary>Which classifier of a file with several, as the official linear probe leaves one for each learning rate: its name, or a part that only it has.</summary>
+    public string? Classifier { get; init; }
+
     /// <summary>How scores become metres (depth heads).</summary>
     public DepthBins? Bins { get; init; }
 }

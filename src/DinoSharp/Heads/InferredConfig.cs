@@ -10,6 +10,8 @@ namespace DinoSharp.Heads;
 /// <summary>The shape of a head, read off the tensors of its file.</summary>
 internal static class InferredConfig
 {
+    private const int TextHeadWidth = 64;
+
     public static DptConfig Dpt(HeadWeights weights, DptReadout? readout) => new()
     {
         InputChannels = [.. Enumerable.Range(0, 4).Select(i => weights.Axis($"reassemble_blocks.projects.{i}.conv.weight", 1))],
@@ -77,11 +79,14 @@ internal static class InferredConfig
         };
     }
 
-    /// <summary>Attention heads of the text tower are 64 wide.</summary>
-    public static DinoTextConfig DinoText(HeadWeights weights, VisionTransformerConfig backbone)
+    /// <summary>Attention heads of the published text tower are 64 wide; of another the tensors do not say how many there are.</summary>
+    public static DinoTextConfig DinoText(HeadWeights weights, VisionTransformerConfig backbone, int? textHeads)
     {
         int textWidth = weights.Axis("text_model.backbone.token_embedding.weight", 1);
         bool projects = weights.Has("text_model.head.linear_projection.weight");
+        int heads = textHeads ?? (textWidth % TextHeadWidth == 0 ? textWidth / TextHeadWidth : throw new DinoSharpException(
+            $"{weights.File.Path}: the text tower is {textWidth} wide, which is no multiple of the {TextHeadWidth} that a head has in the published one, and the file does not say how many heads there are; give {nameof(DinoTextOptions)}.{nameof(DinoTextOptions.TextHeads)}"));
+        if (heads < 1 || textWidth % heads != 0) throw new DinoSharpException($"{weights.File.Path}: the text tower is {textWidth} wide, which {heads} heads do not divide");
         return new DinoTextConfig
         {
             EmbedDim = projects ? weights.Axis("text_model.head.linear_projection.weight", 0) : textWidth,
@@ -92,7 +97,7 @@ internal static class InferredConfig
             ContextLength = weights.Axis("text_model.backbone.positional_embedding", 0),
             VocabularySize = weights.Axis("text_model.backbone.token_embedding.weight", 0),
             TextWidth = textWidth,
-            TextHeads = Math.Max(1, textWidth / 64),
+            TextHeads = heads,
             TextLayers = weights.Count("text_model.backbone.blocks.#.attention_norm.weight"),
             TextFeedForwardRatio = weights.Axis("text_model.backbone.blocks.0.feed_forward.fc1.weight", 0) / (double)textWidth,
             TextLayerScale = weights.Has("text_model.backbone.blocks.0.ls1.gamma"),

@@ -13,21 +13,31 @@ internal static class MapResize
         ? x.alias()
         : nn.functional.interpolate(x, [height, width], mode: InterpolationMode.Bilinear, align_corners: false); // [B, C, height, width]
 
-    /// <summary>Some rows of what <see cref="Bilinear"/> gives, without computing the others.</summary>
-    /// <param name="x">[1, C, h, w]</param>
+    /// <summary>The same for a region of the map, which becomes the whole result: one interpolation, also where padding is cut off.</summary>
+    /// <param name="x">[B, C, h, w]</param>
+    /// <param name="region">What of it is wanted.</param>
+    /// <param name="height">Rows of the result.</param>
+    /// <param name="width">Columns of the result.</param>
+    public static Tensor Bilinear(Tensor x, MapRegion region, long height, long width) =>
+        region.IsWhole ? Bilinear(x, height, width) : Band(x, region, height, width, 0, height); // [B, C, height, width]
+
+    /// <summary>Some rows of what <see cref="Bilinear(Tensor, MapRegion, long, long)"/> gives, without computing the others.</summary>
+    /// <param name="x">[B, C, h, w]</param>
+    /// <param name="region">What of it becomes the result.</param>
     /// <param name="height">Rows of the whole result.</param>
     /// <param name="width">Columns of the result.</param>
     /// <param name="top">First row wanted.</param>
     /// <param name="count">Rows wanted.</param>
-    /// <returns>[1, C, count, width]</returns>
-    public static Tensor Band(Tensor x, long height, long width, long top, long count)
+    /// <returns>[B, C, count, width]</returns>
+    public static Tensor Band(Tensor x, MapRegion region, long height, long width, long top, long count)
     {
-        if (x.shape[2] == height && x.shape[3] == width) return x.narrow(2, top, count); // [1, C, count, width]
+        if (region.IsWhole && x.shape[2] == height && x.shape[3] == width) return x.narrow(2, top, count); // [B, C, count, width]
         using var scope = NewDisposeScope();
-        Tensor rows = arange(Num(top), Num(top + count), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2.0 / height) - Num(1); // [count]
-        Tensor columns = arange(Num(0), Num(width), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2.0 / width) - Num(1); // [width]
-        Tensor grid = stack([columns.unsqueeze(0).expand(count, width), rows.unsqueeze(1).expand(count, width)], -1).unsqueeze(0); // [1, count, width, 2]
-        return nn.functional.grid_sample(x, grid, GridSampleMode.Bilinear, GridSamplePaddingMode.Border, align_corners: false).MoveToOuterDisposeScope(); // [1, C, count, width]
+        // Pixel centres of the result in the map, whose sides go from -1 to 1.
+        Tensor rows = arange(Num(top), Num(top + count), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2 * (region.Bottom - region.Top) / height) + Num((2 * region.Top) - 1); // [count]
+        Tensor columns = arange(Num(0), Num(width), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2 * (region.Right - region.Left) / width) + Num((2 * region.Left) - 1); // [width]
+        Tensor grid = stack([columns.unsqueeze(0).expand(count, width), rows.unsqueeze(1).expand(count, width)], -1).unsqueeze(0).expand(x.shape[0], count, width, 2); // [B, count, width, 2]
+        return nn.functional.grid_sample(x, grid, GridSampleMode.Bilinear, GridSamplePaddingMode.Border, align_corners: false).MoveToOuterDisposeScope(); // [B, C, count, width]
     }
 
     /// <summary>Bilinear doubling with the corner pixels of both grids aligned (the DPT decoder).</summary>

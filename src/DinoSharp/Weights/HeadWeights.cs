@@ -80,16 +80,17 @@ public sealed class HeadWeights : IDisposable
 
     /// <summary>Opens a file and recognises the head in it.</summary>
     /// <param name="path">Anything that <see cref="TensorFile.Open"/> takes.</param>
+    /// <param name="classifier">Which classifier of a file with several, as the official linear probe leaves one for each learning rate: its name, or a part that only it has. Null: there is only one.</param>
     /// <returns>The open weights; dispose them.</returns>
-    /// <exception cref="TensorFileException">The file is damaged or holds no head that is known.</exception>
-    public static HeadWeights Open(string path)
+    /// <exception cref="TensorFileException">The file is damaged, holds no head that is known, or several classifiers of which none is named.</exception>
+    public static HeadWeights Open(string path, string? classifier = null)
     {
         TensorFile file = TensorFile.Open(path);
         try
         {
             foreach ((HeadKind kind, string marker, NameMap? names) in Markers)
             {
-                if (Prefix(file, kind, marker) is { } prefix) return new HeadWeights(file, kind, prefix, names);
+                if (Prefix(file, kind, marker, classifier) is { } prefix) return new HeadWeights(file, kind, prefix, names);
             }
 
             throw new TensorFileException(path, $"holds no head that is known (linear, nearest neighbours, DPT, Mask2Former, DETR, dino.txt or another one of ours); it has {file.Entries.Count} tensors, such as {string.Join(", ", file.Entries.Keys.Take(5))}");
@@ -126,8 +127,9 @@ public sealed class HeadWeights : IDisposable
     /// <summary>How many numbers follow each other from 0 in the place of <c>#</c>.</summary>
     internal int Count(string pattern) => Enumerable.Range(0, int.MaxValue).TakeWhile(i => Has(pattern.Replace("#", i.ToString(System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal))).Count();
 
-    private static string? Prefix(TensorFile file, HeadKind kind, string marker)
+    private static string? Prefix(TensorFile file, HeadKind kind, string marker, string? classifier)
     {
+        var found = new List<string>();
         foreach (TensorEntry entry in file.Entries.Values)
         {
             if (!entry.Name.EndsWith(marker, StringComparison.Ordinal)) continue;
@@ -140,10 +142,28 @@ public sealed class HeadWeights : IDisposable
                 HeadKind.LinearSegmentation => entry.Shape.Length == 4 && names.All(n => n is "conv.weight" or "conv.bias" || n.StartsWith("batchnorm_layer.", StringComparison.Ordinal)),
                 _ => true,
             };
-            if (alone) return prefix;
+            if (alone) found.Add(prefix);
+            if (alone && kind != HeadKind.LinearClassifier) return prefix;
         }
 
-        return null;
+        return found.Count == 0 ? null : Classifier(file, found, classifier);
+    }
+
+    private static string Classifier(TensorFile file, List<string> prefixes, string? wanted)
+    {
+        if (wanted is null && prefixes.Count == 1) return prefixes[0];
+        string[] names = [.. prefixes.Select(Name)], fitting = wanted is null ? names : names.Contains(wanted) ? [wanted] : [.. names.Where(n => n.Contains(wanted, StringComparison.Ordinal))];
+        if (fitting.Length == 1) return prefixes[Array.IndexOf(names, fitting[0])];
+        string problem = wanted is null ? "and none is named" : fitting.Length == 0 ? $"but none that is named '{wanted}'" : $"and '{wanted}' fits {fitting.Length} of them";
+        throw new TensorFileException(file.Path, $"holds {names.Length} classifiers, {problem}; name one (--classifier, or {nameof(Heads.HeadOptions)}.{nameof(Heads.HeadOptions.Classifier)}) of: {string.Join(", ", names)}");
+
+        static string Name(string prefix)
+        {
+            string name = prefix.TrimEnd('.');
+            name = name.EndsWith(".linear", StringComparison.Ordinal) ? name[..^".linear".Length] : name;
+            int dictionary = name.IndexOf("classifiers_dict.", StringComparison.Ordinal);
+            return dictionary < 0 ? name : name[(dictionary + "classifiers_dict.".Length)..];
+        }
     }
 
     // Every linear layer has these names; a classifier stands alone, or under a name that says so.

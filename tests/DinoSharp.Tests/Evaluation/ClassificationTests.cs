@@ -109,4 +109,12 @@ public sealed class ClassificationTests
         Assert.Equal(19, ImageNetC.Corruptions.Count);
         Assert.Contains("'snow'", Assert.Throws<DinoSharpException>(() => ImageNetC.CorruptionError("snov", alexNet)).Message);
     }
+
+    [Fact]
+    public void NoSamplesAreNamed()
+    {
+        using var scope = NewDisposeScope();
+        Assert.Contains("no labelled samples", Assert.Throws<DinoSharpException>(() => ClassificationMetrics.TopK(zeros(0, 3), [])).Message, StringComparison.Ordinal);
+        Assert.Throws<DinoSharpException>(() => ClassificationMetrics.MeanPerClass(zeros(0, 3), []));
+    }
 }

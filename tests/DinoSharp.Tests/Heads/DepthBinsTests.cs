@@ -35,4 +35,13 @@ public sealed class DepthBinsTests
         scores.select(1, 2).fill_(1e6f);
         Assert.Equal(3 * factor, bins.ToMeters(scores).item<float>(), 1e-2);
     }
+
+    [Fact]
+    public void SixteenBitsHoldTheDepthOrSaySo()
+    {
+        var map = new DepthMap(2, 1, [1.2345f, 95.99f]);
+        Assert.Contains("65.535 m", Assert.Throws<DinoSharpException>(() => map.ToGray16()).Message, StringComparison.Ordinal);
+        Assert.Equal([123, 9599], map.ToGray16(0.01).Samples<ushort>().ToArray());
+        Assert.Equal([1235, 65535], new DepthMap(2, 1, [1.2346f, 65.535f]).ToGray16().Samples<ushort>().ToArray());
+    }
 }

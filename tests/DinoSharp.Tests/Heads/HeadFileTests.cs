@@ -159,6 +159,108 @@ public sealed class HeadFileTests
         Assert.Equal(head.Predict(TinyHeads.Picture()).Meters.ToArray(), ((DepthEstimator)loaded).Predict(TinyHeads.Picture()).Meters.ToArray());
     }
 
+    [Fact]
+    public void AHuggingFaceFolderSaysItsLayersAndDepths()
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone();
+        using DepthEstimator head = TinyHeads.DptDepth(backbone);
+        string path = Path.Combine(folder.Path, "model.safetensors");
+        SafetensorsWriter.Write(path, head.Network.state_dict().Select(e => KeyValuePair.Create("head." + HuggingFaceName(e.Key), e.Value)));
+        string unknown = Assert.Throws<DinoSharpException>(() => HeadLoader.Load(backbone, "b", path)).Message;
+        Assert.Contains("neither of the published ones", unknown, StringComparison.Ordinal);
+        Assert.Contains("config.json", unknown, StringComparison.Ordinal);
+        string config = Path.Combine(folder.Path, "config.json");
+        File.WriteAllText(config, """{"model_type": "chmv2", "min_depth": 0.01, "max_depth": 40.0, "bins_strategy": "log", "norm_strategy": "softmax", "backbone_config": {"out_indices": [1, 2, 3, 4]}}""");
+        using (var loaded = (DepthEstimator)HeadLoader.Load(backbone, "b", path))
+        {
+            Assert.Equal([0, 1, 2, 3], loaded.Input.Layers);
+            Assert.Equal(new DepthBins(0.01, 40, BinSpacing.Log, BinWeighting.Softmax), loaded.Bins);
+            Assert.Equal(Normalization.Chmv2, loaded.Input.Preprocessing.Normalization);
+        }
+
+        File.WriteAllText(config, """{"model_type": "chmv2", "bins_strategy": "cubic"}""");
+        Assert.Contains("'bins_strategy' is 'cubic'", Assert.Throws<TensorFileException>(() => HeadLoader.Load(backbone, "b", path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void PublishedDepthDecodersAreKnownByTheirShapeOnly()
+    {
+        Assert.True(DptConfig.Canopy.IsCanopy && DptConfig.SynthMix.IsSynthMix);
+        Assert.False(DptConfig.Canopy.IsSynthMix || DptConfig.SynthMix.IsCanopy);
+        Assert.True((DptConfig.Canopy with { InputChannels = [1024, 1024, 1024, 1024], LevelChannels = [128, 256, 512, 1024] }).IsCanopy); // lists are compared by what is in them
+        Assert.False((DptConfig.Canopy with { HiddenChannels = 32 }).IsCanopy);
+        Assert.False((DptConfig.SynthMix with { ProjectAfterFusion = false }).IsSynthMix);
+    }
+
+    /// <summary>The official linear probe keeps a classifier for each learning rate in one file.</summary>
+    [Fact]
+    public void OneOfSeveralClassifiersMustBeNamed()
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone();
+        string path = Path.Combine(folder.Path, "probe.safetensors");
+        using var scope = NewDisposeScope();
+        string[] names = ["classifier_1_blocks_avgpool_True_lr_0_00100", "classifier_1_blocks_avgpool_True_lr_0_01000"];
+        SafetensorsWriter.Write(path, names.SelectMany((name, i) => new[] { KeyValuePair.Create($"classifiers_dict.{name}.linear.weight", full([5, 64], i)), KeyValuePair.Create($"classifiers_dict.{name}.linear.bias", full([5], i)) }));
+        string message = Assert.Throws<TensorFileException>(() => HeadLoader.Load(backbone, "tiny", path)).Message;
+        Assert.Contains("holds 2 classifiers", message, StringComparison.Ordinal);
+        Assert.Contains(names[1], message, StringComparison.Ordinal);
+        Assert.Contains("fits 2", Assert.Throws<TensorFileException>(() => HeadLoader.Load(backbone, "tiny", path, new HeadOptions { Classifier = "avgpool" })).Message, StringComparison.Ordinal);
+        Assert.Contains("none that is named 'x'", Assert.Throws<TensorFileException>(() => HeadLoader.Load(backbone, "tiny", path, new HeadOptions { Classifier = "x" })).Message, StringComparison.Ordinal);
+        foreach ((string wanted, float bias) in new[] { ("lr_0_01000", 1f), (names[0], 0f) })
+        {
+            using Head head = HeadLoader.Load(backbone, "tiny", path, new HeadOptions { Classifier = wanted });
+            Assert.Equal(bias, head.Network.state_dict()["bias"][0].item<float>());
+        }
+    }
+
+    [Fact]
+    public void DinoTextWithoutBlocksLoads()
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone();
+        var config = new DinoTextConfig { EmbedDim = 64, VisionWidth = 32, VisionHeads = 2, VisionBlocks = 0, ContextLength = 16, TextWidth = 64, TextHeads = 1, TextLayers = 2 };
+        using var made = new DinoText(backbone, TinyHeads.Filled(new DinoTextHead(config)), config);
+        string path = Path.Combine(folder.Path, "text.safetensors");
+        StateDict.Save(made.Network, path, []);
+        using DinoText text = DinoText.Load(backbone, path);
+        Assert.Equal(made.EncodeImage(TinyHeads.Picture()), text.EncodeImage(TinyHeads.Picture()));
+        using Backbone wider = TinyHeads.Backbone(config: TinyHeads.Config with { Width = 64 });
+        Assert.Contains("the backbone has 64", Assert.Throws<DinoSharpException>(() => DinoText.Load(wider, path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void HeadsOfAnUnusualTextTowerMustBeGiven()
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone();
+        var config = new DinoTextConfig { EmbedDim = 64, VisionWidth = 32, VisionHeads = 2, ContextLength = 16, TextWidth = 48, TextHeads = 4, TextLayers = 2 };
+        using var made = new DinoText(backbone, TinyHeads.Filled(new DinoTextHead(config)), config);
+        string path = Path.Combine(folder.Path, "text.safetensors");
+        StateDict.Save(made.Network, path, []);
+        Assert.Contains("TextHeads", Assert.Throws<DinoSharpException>(() => DinoText.Load(backbone, path)).Message, StringComparison.Ordinal);
+        Assert.Contains("5 heads do not divide", Assert.Throws<DinoSharpException>(() => DinoText.Load(backbone, path, new DinoTextOptions { TextHeads = 5 })).Message, StringComparison.Ordinal);
+        using DinoText text = DinoText.Load(backbone, path, new DinoTextOptions { TextHeads = 4 });
+        Assert.Equal(made.EncodeText("a cat"), text.EncodeText("a cat"));
+    }
+
+    [Fact]
+    public void DinoTextSeesPicturesAsItsModelDoesAndAtTheSizeAskedFor()
+    {
+        using var folder = new TemporaryFolder();
+        using Backbone backbone = TinyHeads.Backbone();
+        using DinoText made = TinyHeads.Text(backbone);
+        string path = Path.Combine(folder.Path, "text.safetensors");
+        StateDict.Save(made.Network, path, []);
+        using DinoText text = DinoText.Load(backbone, path, new DinoTextOptions { ImageSizePixels = 64 }, Normalization.Sat);
+        Preprocessing seen = text.ClassificationInput.Preprocessing;
+        Assert.Equal((SizePolicy.ShorterSide(64), 64, Normalization.Sat), (seen.Size, seen.CenterCropPixels, seen.Normalization));
+        Assert.Equal(Normalization.Sat, text.SegmentationInput.Preprocessing.Normalization);
+        Assert.Equal(224, made.ClassificationInput.Preprocessing.CenterCropPixels);
+        Assert.Contains("multiple such as 48", Assert.Throws<DinoSharpException>(() => DinoText.Load(backbone, path, new DinoTextOptions { ImageSizePixels = 50 })).Message, StringComparison.Ordinal);
+    }
+
     private static string HuggingFaceName(string official) => official
         .Replace("reassemble_blocks.readout_projects", "reassemble_stage.readout_projects", StringComparison.Ordinal)
         .Replace("reassemble_blocks.projects.", "reassemble_stage.layers.", StringComparison.Ordinal)

@@ -43,8 +43,8 @@ public sealed class AnomalyDetector : Head<AnomalyMap>
         using var scope = NewDisposeScope();
         Tensor distances = ((PatchMemory)Network).Distances(features.Layers); // [h, w]
         double score = PatchMemory.Score(distances);
-        Tensor map = features.Unfit(distances.unsqueeze(0).unsqueeze(0)); // [1, 1, H, W]
-        map = MapResize.Bilinear(map, geometry.OriginalHeight, geometry.OriginalWidth);
+        MapRegion region = features.Region(Backbone.Config.PatchSizePixels).Within(MapRegion.Of(geometry, Backbone.Config.PatchSizePixels));
+        Tensor map = MapResize.Bilinear(distances.unsqueeze(0).unsqueeze(0), region, geometry.OriginalHeight, geometry.OriginalWidth); // [1, 1, H, W]
         return new AnomalyMap(geometry.OriginalWidth, geometry.OriginalHeight, [.. map.cpu().contiguous().data<float>()], score, Threshold);
     }
 }

@@ -1,5 +1,6 @@
 using DinoSharp.Backbones;
 using DinoSharp.Images;
+using DinoSharp.Layers;
 using DinoSharp.Weights;
 using static TorchSharp.torch;
 
@@ -33,7 +34,15 @@ public sealed class DepthEstimator : DenseHead<DepthMap>
     {
         Layers = HeadLayers.FourEvenIntervals(layerCount).Resolve(layerCount),
         Preprocessing = new Preprocessing { Size = SizePolicy.ShorterSide(768), PatchSizePixels = 1 },
-        Fit = ImageFit.CenterPadding,
+        Fit = ImageFit.CenterPaddingKept,
+    };
+
+    /// <summary>Input of the published linear probe on depth: every pixel as it is, padded to whole patches.</summary>
+    internal static HeadInput LinearInput(int layerCount) => new()
+    {
+        Layers = [layerCount - 1],
+        Preprocessing = new Preprocessing { Size = SizePolicy.Native, PatchSizePixels = 1 },
+        Fit = ImageFit.CenterPaddingKept,
     };
 
     /// <summary>Input of the published canopy model: every pixel as it is, padded to whole patches; large rasters in windows.</summary>
@@ -41,7 +50,7 @@ public sealed class DepthEstimator : DenseHead<DepthMap>
     {
         Layers = [.. HeadLayers.Canopy],
         Preprocessing = new Preprocessing { Size = SizePolicy.Native, PatchSizePixels = 1, Normalization = Normalization.Chmv2, MaxInputPixels = 1L << 28 },
-        Fit = ImageFit.CenterPadding,
+        Fit = ImageFit.CenterPaddingKept,
         Windows = new HeadWindows(SizePixels: 1024, StridePixels: 768, AbovePixels: 2048 * 2048),
     };
 
@@ -56,9 +65,9 @@ public sealed class DepthEstimator : DenseHead<DepthMap>
 
     internal override Tensor Activate(Tensor scores, int passes) => scores;
 
-    internal override DepthMap Finish(Tensor scores, int width, int height)
+    internal override DepthMap Finish(Tensor scores, MapRegion region, int width, int height)
     {
-        using Tensor meters = Layers.MapResize.Bilinear(scores, height, width); // [1, 1, H, W]
+        using Tensor meters = MapResize.Bilinear(scores, region, height, width); // [1, 1, H, W]
         return new DepthMap(width, height, [.. meters.cpu().to_type(ScalarType.Float32).contiguous().data<float>()]);
     }
 }

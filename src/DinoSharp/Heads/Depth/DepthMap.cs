@@ -48,9 +48,16 @@ public sealed class DepthMap
         return ImageBuffer.FromSamples<byte>(Width, Height, 3, pixels);
     }
 
-    /// <summary>Whole millimetres as a 16-bit gray picture, the form in which depth data sets are kept; beyond 65.535 m it stays at that.</summary>
-    public ImageBuffer ToMillimeters() =>
-        ImageBuffer.FromSamples<ushort>(Width, Height, 1, [.. _meters.Select(m => (ushort)Math.Clamp(Math.Round(m * 1000.0), 0, ushort.MaxValue))]);
+    /// <summary>Whole steps as a 16-bit gray picture, the form in which depth data sets are kept.</summary>
+    /// <param name="metersPerStep">Metres of one step: 0.001 for millimetres, which reach to 65.535 m; 0.01 for centimetres, to 655.35 m.</param>
+    /// <exception cref="DinoSharpException">The map reaches farther than 65535 steps.</exception>
+    public ImageBuffer ToGray16(double metersPerStep = 0.001)
+    {
+        if (!(metersPerStep > 0)) throw new ArgumentOutOfRangeException(nameof(metersPerStep), metersPerStep, "a step must be above 0 metres");
+        if (Math.Round(Range.High / metersPerStep) > ushort.MaxValue)
+            throw new DinoSharpException(FormattableString.Invariant($"the map reaches {Range.High:0.###} m, 16 bits of {metersPerStep} m end at {ushort.MaxValue * metersPerStep:0.###} m; take larger steps"));
+        return ImageBuffer.FromSamples<ushort>(Width, Height, 1, [.. _meters.Select(m => (ushort)Math.Max(0, Math.Round(m / metersPerStep)))]);
+    }
 
     /// <summary>Writes <see cref="ToImage"/>.</summary>
     /// <param name="path">Ends in .png, .jpg or .jpeg. An existing file is replaced.</param>

@@ -64,6 +64,12 @@ public sealed record DptConfig
         ProjectAfterFusion = false,
     };
 
+    /// <summary>Whether these are the options of the published depth decoder, whatever its widths.</summary>
+    internal bool IsSynthMix => BatchNorm && Readout == DptReadout.Ignore && !FusionBias && ProjectAfterFusion;
+
+    /// <summary>Whether this is the published canopy height decoder.</summary>
+    internal bool IsCanopy => this with { InputChannels = Canopy.InputChannels, LevelChannels = Canopy.LevelChannels } == Canopy && InputChannels.SequenceEqual(Canopy.InputChannels) && LevelChannels.SequenceEqual(Canopy.LevelChannels);
+
     internal void Validate()
     {
         if (InputChannels.Count != 4 || LevelChannels.Count != 4) throw new ArgumentException($"a DPT decoder takes four levels, not {InputChannels.Count} inputs and {LevelChannels.Count} levels");

@@ -35,7 +35,7 @@ public sealed class Segmentor : DenseHead<SemanticSegmentation>
     internal static HeadInput Mask2FormerInput(int layerCount) => new()
     {
         Layers = HeadLayers.FourEvenIntervals(layerCount).Resolve(layerCount),
-        Preprocessing = new Preprocessing { Size = SizePolicy.ShorterSide(896), PatchSizePixels = 1 },
+        Preprocessing = new Preprocessing { Order = ResizeOrder.PillowThenScale, Size = SizePolicy.ShorterSideRounded(896), PatchSizePixels = 1 },
         Fit = ImageFit.CenterPadding,
         MultiplePixels = 32,
         Windows = new HeadWindows(896, 596),
@@ -45,7 +45,7 @@ public sealed class Segmentor : DenseHead<SemanticSegmentation>
     internal static HeadInput LinearInput(int layerCount) => new()
     {
         Layers = [layerCount - 1],
-        Preprocessing = new Preprocessing { Size = SizePolicy.ShorterSide(512), PatchSizePixels = 1 },
+        Preprocessing = new Preprocessing { Order = ResizeOrder.PillowThenScale, Size = SizePolicy.ShorterSideRounded(512), PatchSizePixels = 1 },
         Fit = ImageFit.CenterPadding,
         Windows = new HeadWindows(512, 341),
     };
@@ -63,7 +63,7 @@ public sealed class Segmentor : DenseHead<SemanticSegmentation>
 
     internal override Tensor Activate(Tensor scores, int passes) => passes == 1 ? scores : scores.softmax(1);
 
-    internal override SemanticSegmentation Finish(Tensor scores, int width, int height) => new(LargestScore.Of(scores, width, height), Classes!);
+    internal override SemanticSegmentation Finish(Tensor scores, MapRegion region, int width, int height) => new(LargestScore.Of(scores, region, width, height), Classes!);
 
     private static ClassNames Check(ClassNames classes) =>
         classes.Count <= byte.MaxValue ? classes : throw new DinoSharpException($"label maps hold up to {byte.MaxValue} classes, the head has {classes.Count}");
@@ -75,9 +75,10 @@ internal static class LargestScore
     private const long BandElements = 1 << 25;
 
     /// <param name="scores">[1, C, h, w]</param>
+    /// <param name="region">Where the picture lies in them.</param>
     /// <param name="width">Columns of the picture.</param>
     /// <param name="height">Rows of the picture.</param>
-    public static LabelMap Of(Tensor scores, int width, int height)
+    public static LabelMap Of(Tensor scores, MapRegion region, int width, int height)
     {
         byte[] labels = new byte[checked(width * height)];
         int rows = (int)Math.Clamp(BandElements / (scores.shape[1] * width), 1, height);
@@ -85,7 +86,7 @@ internal static class LargestScore
         {
             using var scope = NewDisposeScope();
             int count = Math.Min(rows, height - top);
-            Tensor band = MapResize.Band(scores, height, width, top, count); // [1, C, count, W]
+            Tensor band = MapResize.Band(scores, region, height, width, top, count); // [1, C, count, W]
             band.argmax(1).to(ScalarType.Byte).cpu().contiguous().data<byte>().CopyTo(labels, top * width);
         }
 

@@ -8,7 +8,7 @@ namespace DinoSharp.Heads.Segmentation;
 /// <param name="StrideHeight">Rows from one window to the next.</param>
 /// <param name="StrideWidth">Columns from one window to the next.</param>
 /// <remarks>The last window of a row or column is moved back into the image. If both sides of the window exceed the image, the window becomes a square of the
-/// image's shorter side; if only one does, the window is cut to the image.</remarks>
+/// image's shorter side, whose strides are no longer than itself; if only one does, the window is cut to the image.</remarks>
 internal sealed record SlidingWindow(int CropHeight, int CropWidth, int StrideHeight, int StrideWidth)
 {
     /// <summary>The mean, at each pixel, of the scores of all windows that cover it.</summary>
@@ -21,12 +21,16 @@ internal sealed record SlidingWindow(int CropHeight, int CropWidth, int StrideHe
     {
         using var scope = NewDisposeScope();
         int height = (int)image.shape[2], width = (int)image.shape[3];
-        (int cropHeight, int cropWidth) = CropHeight > height && CropWidth > width ? (Math.Min(height, width), Math.Min(height, width)) : (CropHeight, CropWidth);
+        bool shrinks = CropHeight > height && CropWidth > width;
+        int square = Math.Min(height, width);
+        (int cropHeight, int cropWidth) = shrinks ? (square, square) : (CropHeight, CropWidth);
+        // The published rule keeps the stride and fails where that leaves gaps; where it does not fail, the windows are the same.
+        (int strideHeight, int strideWidth) = shrinks ? (Math.Min(StrideHeight, square), Math.Min(StrideWidth, square)) : (StrideHeight, StrideWidth);
         Tensor? sum = null;
         Tensor count = zeros(1, 1, height, width); // [1, 1, H, W]
-        foreach (int top in Starts(height, cropHeight, StrideHeight))
+        foreach (int top in Starts(height, cropHeight, strideHeight))
         {
-            foreach (int left in Starts(width, cropWidth, StrideWidth))
+            foreach (int left in Starts(width, cropWidth, strideWidth))
             {
                 cancellation.ThrowIfCancellationRequested();
                 using var window = NewDisposeScope();

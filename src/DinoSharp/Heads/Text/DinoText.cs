@@ -12,18 +12,26 @@ public sealed class DinoText : IDisposable
     private const int TextBatch = 64;
     private readonly DinoTextConfig _config;
 
-    internal DinoText(Backbone backbone, DinoTextHead network, DinoTextConfig config, Normalization? normalization = null)
+    internal DinoText(Backbone backbone, DinoTextHead network, DinoTextConfig config, Normalization? normalization = null, int? imageSizePixels = null)
     {
         (Backbone, Network, _config) = (backbone, network, config);
         int layers = backbone.Config.LayerCount;
         Normalization norm = normalization ?? Normalization.Lvd;
         Layers = [.. network.Vision.Layers.Resolve(layers)];
-        ClassificationInput = new HeadInput { Layers = Layers, Preprocessing = Preprocessing.Evaluation with { Normalization = norm } };
+        Preprocessing classification = Preprocessing.Evaluation with { Normalization = norm };
+        if (imageSizePixels is { } size)
+        {
+            int patch = backbone.Config.PatchSizePixels;
+            if (size < patch || size % patch != 0) throw new DinoSharpException($"pictures of {size} pixels do not fit patches of {patch} pixels; take a multiple such as {Math.Max(1, size / patch) * patch}");
+            classification = classification with { Size = SizePolicy.ShorterSide(size), CenterCropPixels = size };
+        }
+
+        ClassificationInput = new HeadInput { Layers = Layers, Preprocessing = classification };
         SegmentationInput = new HeadInput
         {
             Layers = Layers,
             Preprocessing = new Preprocessing { Size = SizePolicy.ShorterSide(512), Interpolation = Interpolation.Bicubic, Order = ResizeOrder.PillowThenScale, PatchSizePixels = 1, Normalization = norm },
-            Fit = ImageFit.Stretch,
+            Fit = ImageFit.BicubicStretch,
             Windows = new HeadWindows(384, 192),
         };
     }
@@ -100,24 +108,26 @@ public sealed class DinoText : IDisposable
     /// <summary>Loads the text tower and the head that belongs to it.</summary>
     /// <param name="model">The loaded backbone (published: dinov3-vitl16); it must live as long.</param>
     /// <param name="path">The official file.</param>
+    /// <param name="options">Size of pictures, heads of the text tower; null: as published.</param>
     /// <param name="cancel">Stops the loading.</param>
     /// <exception cref="DinoSharpException">The file holds something else, or belongs to a backbone of another width.</exception>
-    public static DinoText Load(DinoModel model, string path, CancellationToken cancel = default) => Load(model.Backbone, path, cancel);
+    public static DinoText Load(DinoModel model, string path, DinoTextOptions? options = null, CancellationToken cancel = default) => Load(model.Backbone, path, options, model.Preprocessing.Normalization, cancel);
 
     /// <summary>Loads dino.txt on a backbone.</summary>
-    internal static DinoText Load(Backbone backbone, string path, CancellationToken cancel = default)
+    internal static DinoText Load(Backbone backbone, string path, DinoTextOptions? options = null, Normalization? normalization = null, CancellationToken cancel = default)
     {
         using HeadWeights weights = HeadWeights.Open(path);
         if (weights.Kind != HeadKind.DinoText) throw new DinoSharpException($"{path}: holds a {weights.Kind} head, not dino.txt");
         if (backbone.Config is not VisionTransformerConfig vit) throw new DinoSharpException($"{path}: dino.txt needs a vision transformer, not a ConvNeXt");
-        DinoTextConfig config = InferredConfig.DinoText(weights, vit);
-        int width = weights.Axis("visual_model.head.ln_final.weight", 0);
+        DinoTextConfig config = InferredConfig.DinoText(weights, vit, options?.TextHeads);
+        const string norm = "visual_model.head.ln_final.weight", projection = "visual_model.head.linear_projection.weight";
+        int width = weights.Has(norm) ? weights.Axis(norm, 0) : weights.Has(projection) ? weights.Axis(projection, 1) : config.VisionOutputWidth; // without blocks there is no norm
         if (width != vit.Width) throw new DinoSharpException($"{path}: this dino.txt reads features of width {width}, the backbone has {vit.Width}; load the backbone that it was made for (published: dinov3-vitl16)");
         var network = new DinoTextHead(config, backbone.parameters().First().device);
         try
         {
             weights.LoadInto(network, cancel);
-            return new DinoText(backbone, network, config);
+            return new DinoText(backbone, network, config, normalization, options?.ImageSizePixels);
         }
         catch
         {

@@ -1,4 +1,5 @@
 using DinoSharp.Heads.Segmentation;
+using DinoSharp.Layers;
 using DinoSharp.Weights;
 using static TorchSharp.torch;
 
@@ -14,7 +15,7 @@ public enum TextPatchTokens
     Backbone,
 }
 
-/// <summary>A text for each pixel (published procedure: shorter side 512, windows of 384 every 192 pixels, softmax of the cosine similarities in each).</summary>
+/// <summary>A text for each pixel (published procedure: shorter side 512, windows of 384 every 192 pixels, softmax of the cosine similarities in each; seen whole, the similarities themselves).</summary>
 public sealed class OpenVocabularySegmentor : DenseHead<SemanticSegmentation>
 {
     private readonly DinoText _text;
@@ -33,8 +34,7 @@ public sealed class OpenVocabularySegmentor : DenseHead<SemanticSegmentation>
         TextAlignedImage image = _text.Network.Vision.Forward(features.Layers);
         Tensor patches = DinoTextHead.Unit(_tokens == TextPatchTokens.Head ? image.Patches : image.BackbonePatches); // [B, P, E/2]
         Tensor cosine = patches.matmul(((ClassVectors)Network).Values.t()).transpose(1, 2); // [B, classes, P]
-        Tensor map = cosine.reshape(cosine.shape[0], cosine.shape[1], features.Layers[0].GridHeight, features.Layers[0].GridWidth); // [B, classes, h, w]
-        return features.Unfit(map).softmax(1).MoveToOuterDisposeScope(); // [B, classes, H, W]
+        return cosine.reshape(cosine.shape[0], cosine.shape[1], features.Layers[0].GridHeight, features.Layers[0].GridWidth).MoveToOuterDisposeScope(); // [B, classes, h, w]
     }
 
     internal override HeadDescription Describe(HeadDescription description) =>
@@ -42,7 +42,9 @@ public sealed class OpenVocabularySegmentor : DenseHead<SemanticSegmentation>
 
     internal override Tensor Activate(Tensor scores, int passes) => scores;
 
-    internal override SemanticSegmentation Finish(Tensor scores, int width, int height) => new(LargestScore.Of(scores, width, height), Classes!);
+    internal override Tensor ActivateWindow(Tensor scores) => scores.softmax(1);
+
+    internal override SemanticSegmentation Finish(Tensor scores, MapRegion region, int width, int height) => new(LargestScore.Of(scores, region, width, height), Classes!);
 
     /// <summary>The vectors of the classes, as the network of this head.</summary>
     private sealed class ClassVectors : nn.Module
