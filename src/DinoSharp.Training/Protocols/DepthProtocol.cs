@@ -43,7 +43,7 @@ public static class DepthProtocol
         {
             Layers = [model.Backbone.Config.LayerCount - 1],
             Preprocessing = new Preprocessing { Size = SizePolicy.Native, PatchSizePixels = 1, Normalization = model.Preprocessing.Normalization },
-            Fit = ImageFit.CenterPadding,
+            Fit = ImageFit.CenterPaddingKept,
             MultiplePixels = patch,
         };
         using var estimator = new DepthEstimator(model.Backbone, input, head, bins);

@@ -44,4 +44,21 @@ internal static class MapResize
     /// <param name="x">[B, C, h, w]</param>
     public static Tensor DoubleAligned(Tensor x) =>
         nn.functional.interpolate(x, [2 * x.shape[2], 2 * x.shape[3]], mode: InterpolationMode.Bilinear, align_corners: true); // [B, C, 2h, 2w]
+
+    /// <summary>Some rows of what <see cref="DoubleAligned(Tensor)"/> gives, without computing the others.</summary>
+    /// <param name="x">[B, C, h, w]</param>
+    /// <param name="top">First row wanted, 0 to 2h - 1.</param>
+    /// <param name="count">Rows wanted.</param>
+    /// <returns>[B, C, count, 2w]</returns>
+    public static Tensor DoubleAligned(Tensor x, long top, long count)
+    {
+        using var scope = NewDisposeScope();
+        long rows = x.shape[2];
+        float step = (float)(rows - 1) / ((2 * rows) - 1); // in float32, as libtorch finds its rows
+        float[] places = [.. Enumerable.Range(0, (int)count).Select(i => step * (top + i))];
+        Tensor upper = tensor(places.Select(p => (long)p).ToArray(), device: x.device), lower = (upper + Num(1)).clamp_max(Num(rows - 1)); // [count]
+        Tensor share = tensor(places.Select(p => p - (long)p).ToArray(), device: x.device).to(x.dtype).view(-1, 1); // [count, 1]
+        Tensor between = lerp(x.index_select(2, upper), x.index_select(2, lower), share); // [B, C, count, w]
+        return nn.functional.interpolate(between, [count, 2 * x.shape[3]], mode: InterpolationMode.Bilinear, align_corners: true).MoveToOuterDisposeScope(); // [B, C, count, 2w]
+    }
 }

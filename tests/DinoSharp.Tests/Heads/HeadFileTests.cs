@@ -130,7 +130,7 @@ public sealed class HeadFileTests
         string path = Repository.Shared($"golden/{name}.weights.safetensors");
         using BackboneWeights backboneFile = BackboneWeights.Open(path);
         using Backbone backbone = backboneFile.CreateBackbone();
-        using Head head = HeadLoader.Load(backbone, name, path, new HeadOptions { Input = TinyHeads.Input([.. Enumerable.Range(0, backbone.Config.LayerCount).TakeLast(expected == HeadKind.LinearClassifier ? 1 : 4)]) with { MultiplePixels = 32 } });
+        using Head head = HeadLoader.Load(backbone, name, path, new HeadOptions { Input = TinyHeads.Input([.. Enumerable.Range(0, backbone.Config.LayerCount).TakeLast(expected == HeadKind.LinearClassifier ? 1 : 4)]) with { MultiplePixels = 32 }, Bins = DepthBins.SynthMix });
         Assert.Equal(expected, head.Kind);
         object answer = head.AnswerAlone(TinyHeads.Picture(), default);
         if (answer is Classification classification) Assert.Equal(11, classification.Ranked.Count);
@@ -142,7 +142,7 @@ public sealed class HeadFileTests
         string path = Repository.Shared("golden/dinotxt_vitl_like.weights.safetensors");
         using BackboneWeights backboneFile = BackboneWeights.Open(path);
         using Backbone backbone = backboneFile.CreateBackbone();
-        using DinoText text = DinoText.Load(backbone, path);
+        using DinoText text = DinoText.Load(backbone, path, new DinoTextOptions { TextHeads = 4 });
         Assert.Equal(64, text.EmbedDim);
         Assert.Contains("DinoText.Load", Assert.Throws<DinoSharpException>(() => HeadLoader.Load(backbone, "b", path)).Message, StringComparison.Ordinal);
     }

@@ -4,6 +4,7 @@ using DinoSharp.Heads.Depth;
 using DinoSharp.Heads.Detection;
 using DinoSharp.Heads.Segmentation;
 using DinoSharp.Heads.Text;
+using DinoSharp.Layers;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -224,4 +225,27 @@ public sealed class HeadModuleTests
         public static HeadCase OnImages<T>(Func<T> build, Func<T, Backbone, Tensor, Tensor> run, int results)
             where T : nn.Module => new(build, (head, backbone, images) => run((T)head, backbone, images), results);
     }
+
+    /// <summary>Bins of a large picture are never held at once.</summary>
+    [Theory]
+    [InlineData(1, 7, 5)]
+    [InlineData(2, 4, 9)]
+    [InlineData(1, 1, 3)]
+    public void TheEndOfADptDecoderIsTheSameInBands(int batch, int height, int width) => LiveTensors.AssertUnchangedBy(() =>
+    {
+        using var scope = NewDisposeScope();
+        using var quiet = no_grad();
+        using DptOutput output = TinyHeads.Filled(new DptOutput(8, 6, 12, null));
+        Tensor x = rand(batch, 8, height, width);
+        Tensor whole = output.Forward(x, DepthBins.Canopy.ToMeters);
+        foreach (int rows in new[] { 1, 3 })
+        {
+            Tensor bands = output.Forward(x, DepthBins.Canopy.ToMeters, bandBytes: rows * (4 + 12 + 60) * 2 * width * batch * sizeof(float));
+            Assert.Equal(whole.shape, bands.shape);
+            Assert.True((whole - bands).abs().max().item<float>() < 1e-5f * whole.abs().max().item<float>());
+        }
+
+        Tensor doubled = MapResize.DoubleAligned(x);
+        Assert.True((MapResize.DoubleAligned(x, 1, (2 * height) - 1) - doubled.narrow(2, 1, (2 * height) - 1)).abs().max().item<float>() < 1e-6f);
+    });
 }

@@ -58,9 +58,9 @@ public sealed class DepthEstimator : DenseHead<DepthMap>
 
     internal override Tensor Score(HeadFeatures features)
     {
-        using var scope = NewDisposeScope();
-        Tensor scores = Network is DptHead dpt ? dpt.Forward(features.Layers) : ((LinearDepthHead)Network).Forward(features.Layers); // [B, bins, h, w]
-        return Bins.ToMeters(scores).MoveToOuterDisposeScope(); // [B, 1, h, w]
+        if (Network is DptHead dpt) return dpt.Forward(features.Layers, perPixel: Bins.ToMeters); // [B, 1, 16h, 16w]
+        using Tensor scores = ((LinearDepthHead)Network).Forward(features.Layers); // [B, bins, h, w]
+        return Bins.ToMeters(scores); // [B, 1, h, w]
     }
 
     internal override Tensor Activate(Tensor scores, int passes) => scores;

@@ -32,11 +32,12 @@ internal sealed class DptHead : nn.Module
     public DptReadout Readout { get; }
 
     /// <param name="features">Four layers, first layer first, on one patch grid.</param>
-    /// <returns>Scores [B, outputs, 16h, 16w]; an odd side of the grid counts as the next even one</returns>
-    public Tensor Forward(IReadOnlyList<LayerFeatures> features)
+    /// <param name="perPixel">What to make of the scores; must look at each pixel alone, as it is given bands of rows of a large picture. Null: the scores themselves.</param>
+    /// <returns>Scores [B, outputs, 16h, 16w], or what <paramref name="perPixel"/> made of them; an odd side of the grid counts as the next even one</returns>
+    public Tensor Forward(IReadOnlyList<LayerFeatures> features, Func<Tensor, Tensor>? perPixel = null)
     {
         using var scope = NewDisposeScope();
-        return _output.call(Fuse(features, training: false)).MoveToOuterDisposeScope(); // [B, outputs, 16h, 16w]
+        return _output.Forward(Fuse(features, training: false), perPixel).MoveToOuterDisposeScope(); // [B, outputs, 16h, 16w]
     }
 
     /// <summary>With the statistics of the batch in batch norms, and only the scores that a target of four cells to a patch is compared with.</summary>
@@ -59,25 +60,51 @@ internal sealed class DptHead : nn.Module
 }
 
 /// <summary>Halves the channels, doubles the map, and ends in the scores.</summary>
-internal sealed class DptOutput : nn.Module<Tensor, Tensor>
+internal sealed class DptOutput : nn.Module
 {
+    // 256 bins of a large picture, and what their mean is computed from, would be many times all the rest.
+    internal const long BandBytes = 256 << 20;
+
     [ComponentName(Name = "head")] private readonly Steps _head;
+    private readonly int _numbersPerPixel;
 
     public DptOutput(int channels, int hidden, int outputs, Device? device)
         : base(nameof(DptOutput))
     {
+        _numbersPerPixel = (channels / 2) + (2 * hidden) + (5 * outputs);
         _head = new Steps(channels, hidden, outputs, device);
         RegisterComponents();
     }
 
-    public override Tensor forward(Tensor x) => _head.call(x); // [B, outputs, 2h, 2w]
+    /// <param name="x">[B, C, h, w]</param>
+    /// <param name="perPixel">What to make of the scores of a band; null: nothing.</param>
+    /// <param name="bandBytes">Most memory for a band.</param>
+    /// <returns>[B, outputs, 2h, 2w]</returns>
+    public Tensor Forward(Tensor x, Func<Tensor, Tensor>? perPixel, long bandBytes = BandBytes)
+    {
+        using var scope = NewDisposeScope();
+        Tensor halved = _head.Halve(x); // [B, C/2, h, w]
+        long rows = 2 * x.shape[2], bytesPerRow = _numbersPerPixel * 2 * x.shape[3] * x.shape[0] * sizeof(float), band = Math.Max(1, bandBytes / bytesPerRow);
+        if (rows <= band || perPixel is null) return Finish(_head.Score(MapResize.DoubleAligned(halved))).MoveToOuterDisposeScope(); // [B, outputs, 2h, 2w]
+        var bands = new List<Tensor>();
+        for (long top = 0; top < rows; top += band)
+        {
+            using var piece = NewDisposeScope();
+            long count = Math.Min(band, rows - top), from = Math.Max(0, top - 1), to = Math.Min(rows, top + count + 1); // a 3x3 convolution looks a row beyond
+            bands.Add(Finish(_head.Score(MapResize.DoubleAligned(halved, from, to - from), top - from, count)).MoveToOuterDisposeScope()); // [B, outputs, count, 2w]
+        }
 
-    /// <summary>Some of the scores of <see cref="forward"/>: those of rows and columns 2, 6, 10 …, at a sixteenth of the cost of the two layers that cost most.</summary>
+        return cat(bands, 2).MoveToOuterDisposeScope(); // [B, outputs, 2h, 2w]
+
+        Tensor Finish(Tensor scores) => perPixel is null ? scores : perPixel(scores);
+    }
+
+    /// <summary>Some of the scores of <see cref="Forward"/>: those of rows and columns 2, 6, 10 …, at a sixteenth of the cost of the two layers that cost most.</summary>
     /// <param name="x">[B, C, h, w] with even sides</param>
     public Tensor EveryFourth(Tensor x) => _head.EveryFourth(x); // [B, outputs, h/2, w/2]
 
     // Positions 1 and 3 of the original sequence are the doubling and the ReLU.
-    private sealed class Steps : nn.Module<Tensor, Tensor>
+    private sealed class Steps : nn.Module
     {
         [ComponentName(Name = "0")] private readonly Convolution _halve;
         [ComponentName(Name = "2")] private readonly Convolution _hide;
@@ -92,11 +119,16 @@ internal sealed class DptOutput : nn.Module<Tensor, Tensor>
             RegisterComponents();
         }
 
-        public override Tensor forward(Tensor x)
+        public Tensor Halve(Tensor x) => _halve.call(x); // [B, C/2, h, w]
+
+        public Tensor Score(Tensor doubled) => Score(doubled, 0, doubled.shape[2]); // [B, outputs, 2h, 2w]
+
+        /// <summary>Scores of some of the rows.</summary>
+        public Tensor Score(Tensor doubled, long top, long count)
         {
             using var scope = NewDisposeScope();
-            x = MapResize.DoubleAligned(_halve.call(x)); // [B, C/2, 2h, 2w]
-            return _score.call(_hide.call(x).relu()).MoveToOuterDisposeScope(); // [B, outputs, 2h, 2w]
+            Tensor hidden = _hide.call(doubled).relu(); // [B, hidden, rows, 2w]
+            return _score.call(hidden.narrow(2, top, count)).MoveToOuterDisposeScope(); // [B, outputs, count, 2w]
         }
 
         public Tensor EveryFourth(Tensor x)
