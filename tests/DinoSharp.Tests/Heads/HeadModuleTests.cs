@@ -156,7 +156,7 @@ public sealed class HeadModuleTests
         using var random = new Generator(3);
         using var output = new DptOutput(channels: 8, hidden: 5, outputs: 3, device: null);
         foreach ((_, TorchSharp.Modules.Parameter parameter) in output.named_parameters()) parameter.normal_(0, 0.3, random);
-        Tensor x = randn([2, 8, height, width], generator: random), all = output.call(x), some = output.EveryFourth(x);
+        Tensor x = randn([2, 8, height, width], generator: random), all = output.Forward(x, null), some = output.EveryFourth(x);
         TensorIndex fourth = TensorIndex.Slice(2, null, 4);
         Assert.Equal([2, 3, height / 2, width / 2], some.shape);
         Assert.True(some.allclose(all[TensorIndex.Ellipsis, fourth, fourth], rtol: 1e-5, atol: 1e-5));
