@@ -8,6 +8,8 @@ namespace DinoSharp.Backbones;
 /// the module's training flag says; training has a method of its own.</remarks>
 public abstract class Backbone : nn.Module<Tensor, Tensor>
 {
+    private bool _disposed;
+
     private protected Backbone(string name, BackboneConfig config)
         : base(name)
     {
@@ -94,9 +96,10 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <summary>The final norm over what the last layer gives. [B, N, D]</summary>
     internal abstract Tensor NormalizeTokens(Tensor last);
 
-    /// <summary>Throws if images do not fit this backbone.</summary>
+    /// <summary>Throws if images do not fit this backbone, or if it is disposed.</summary>
     private protected void Check(Tensor images, int smallestSide)
     {
+        ObjectDisposedException.ThrowIf(_disposed, this);
         if (images.dim() != 4) throw new DinoSharpException($"images must be [B, C, H, W], found [{string.Join(", ", images.shape)}]");
         if (images.shape[1] != Config.InputChannels) throw new DinoSharpException($"the backbone takes {Config.InputChannels} channels, the images have {images.shape[1]}");
         if (images.shape[2] < smallestSide || images.shape[3] < smallestSide) throw new DinoSharpException($"images of {images.shape[3]}x{images.shape[2]} pixels are smaller than one {smallestSide}x{smallestSide} patch");
@@ -105,7 +108,13 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
-        if (disposing) Engine?.Dispose();
+        if (disposing)
+        {
+            _disposed = true;
+            Engine?.Dispose();
+            Engine = null;
+        }
+
         base.Dispose(disposing);
     }
 }

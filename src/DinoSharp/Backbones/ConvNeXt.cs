@@ -109,7 +109,7 @@ public sealed class ConvNeXt : Backbone
         _downsamples[stage] is ConvNeXtStem stem ? (stem.Convolution, stem.Norm) : (((ConvNeXtDownsample)_downsamples[stage]).Convolution, ((ConvNeXtDownsample)_downsamples[stage]).Norm);
 
     private Tensor[] Run(Tensor images, int[] wanted) =>
-        Engine is not null && !is_grad_enabled() && Engine.Takes(images) ? Engine.Forward(images, wanted) : RunLayers(images, wanted);
+        Engine is { } engine && !is_grad_enabled() && engine.Takes(images) ? engine.Forward(images, wanted) : RunLayers(images, wanted);
 
     private Tensor Stage(Tensor x, int stage, Generator? random, bool recompute = false)
     {

@@ -162,7 +162,7 @@ public sealed class VisionTransformer : Backbone
     private Tensor[] Run(Tensor images, Tensor? masks, int[] wanted)
     {
         Check(images, _config.PatchSize);
-        if (Engine is not null && masks is null && !is_grad_enabled() && Engine.Takes(images)) return Engine.Forward(images, wanted);
+        if (Engine is { } engine && masks is null && !is_grad_enabled() && engine.Takes(images)) return engine.Forward(images, wanted);
         return RunLayers(images, wanted, masks, null);
     }
 

@@ -35,6 +35,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
     private readonly int _channels;
     private readonly ComputeType _type, _widest;
     private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _packed = new();
+    private bool _disposed;
 
     public ConvNeXtEngine(ConvNeXt network, ComputeType type = ComputeType.Float32, int exactBlocks = 0)
     {
@@ -65,6 +66,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
         Tensor[] results = [.. layers.Select(s => empty(batch, _stages[s].Width, grids[s].Height, grids[s].Width))]; // each [B, C, h, w]
         lock (Workers.Turn)
         {
+            ObjectDisposedException.ThrowIf(_disposed, typeof(ConvNeXt)); // while this call waited for its turn
             float* x = _x.Get(rooms[0]), narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), packed = _packed.Get(rooms[3]);
             int done = 0;
             for (int s = 0; s <= layers[^1]; s++)
@@ -73,11 +75,8 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
                 Panels map = Over(x, stage.Width, grid), unfolded = Over(wide, stage.Reduce.Inputs, grid), y = Over(narrow, stage.Width, grid), feed = Over(wide, 4 * stage.Width, grid);
                 if (s == 0)
                 {
-                    fixed (byte* raw = source.bytes)
-                    {
-                        float* pixels = (float*)raw;
-                        Workers.Phase(batch * grid.Height, task => UnfoldPixels(pixels, height, width, task / grid.Height, task % grid.Height, grid, unfolded));
-                    }
+                    float* pixels = Start(source);
+                    Workers.Phase(batch * grid.Height, task => UnfoldPixels(pixels, height, width, task / grid.Height, task % grid.Height, grid, unfolded));
                 }
                 else
                 {
@@ -97,11 +96,8 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
                 }
 
                 if (layers[done] != s) continue;
-                Tensor result = results[done++];
-                Workers.Phase(batch * stage.Width, task =>
-                {
-                    fixed (byte* raw = result.bytes) Copy(map, grid, task / stage.Width, task % stage.Width, 0, grid.Pixels, (float*)raw + ((long)task * grid.Pixels), toMap: false);
-                });
+                float* result = Start(results[done++]);
+                Workers.Phase(batch * stage.Width, task => Copy(map, grid, task / stage.Width, task % stage.Width, 0, grid.Pixels, result + ((long)task * grid.Pixels), toMap: false));
             }
 
             NativeBuffer.Trim(Buffers);
@@ -114,8 +110,12 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 
     public override void Dispose()
     {
-        foreach (PackedStage stage in _stages) stage.Dispose();
-        foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
+        lock (Workers.Turn) // a running call keeps its weights
+        {
+            _disposed = true;
+            foreach (PackedStage stage in _stages) stage.Dispose();
+            foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
+        }
     }
 
     private static Grid[] GridsOf(int images, int height, int width) =>

@@ -25,4 +25,11 @@ internal abstract class InferenceEngine : IDisposable
 
     /// <inheritdoc/>
     public abstract void Dispose();
+
+    /// <summary>The first number of a contiguous tensor. A span over all of a tensor ends at 2 GiB.</summary>
+    internal static unsafe float* Start(Tensor tensor)
+    {
+        using Tensor first = tensor.view(-1).narrow(0, 0, 1); // [1]
+        fixed (byte* start = first.bytes) return (float*)start; // native memory: nothing moves it
+    }
 }

@@ -42,6 +42,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     private readonly float[] _prefix; // class token and registers [1 + R, D]
     private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _values = new(), _packed = new(), _tables = new();
     private readonly ComputeType _type, _widest;
+    private bool _disposed;
 
     public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32, int exactBlocks = 0)
     {
@@ -79,36 +80,34 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         Tensor[] results = [.. blocks.Select(_ => empty(batch, tokens, d))]; // each [B, N, D]
         lock (Workers.Turn)
         {
+            ObjectDisposedException.ThrowIf(_disposed, typeof(VisionTransformer)); // while this call waited for its turn
             // Three buffers serve all steps: what a step reads is never in the buffer that it writes.
             float* narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), values = _values.Get(rooms[3]), room = _packed.Get(rooms[4]), cos = _tables.Get(rooms[5]), sin = cos + (rooms[5] / 2);
             Panels x = Over(_x.Get(rooms[0]), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
             Panels patches = Over(wide, _patchEmbedding.Inputs), qkv = Over(wide, 3 * d), feed = Over(wide, up);
             FillTables(cos, sin, h, w, shape);
-            fixed (byte* raw = source.bytes)
+            float* pixels = Start(source);
+            long imageSize = images.shape[1] * images.shape[2] * images.shape[3];
+            (int height, int width) = ((int)images.shape[2], (int)images.shape[3]);
+            Workers.Phase(batch * h, task => Unfold(pixels + (task / h * imageSize), height, width, task % h, w, patches, task / h * shape.Vectors * L.Count + prefix + (task % h * w)));
+            PanelOperations<L, V>.Linear(Workers, _patchEmbedding, patches, room, x, Epilogue.Store);
+            Workers.Phase(batch, image => SetPrefix(x, image * shape.Vectors * L.Count));
+            int done = 0;
+            for (int i = 0; i <= blocks[^1]; i++)
             {
-                float* pixels = (float*)raw;
-                long imageSize = images.shape[1] * images.shape[2] * images.shape[3];
-                (int height, int width) = ((int)images.shape[2], (int)images.shape[3]);
-                Workers.Phase(batch * h, task => Unfold(pixels + (task / h * imageSize), height, width, task % h, w, patches, task / h * shape.Vectors * L.Count + prefix + (task % h * w)));
-                PanelOperations<L, V>.Linear(Workers, _patchEmbedding, patches, room, x, Epilogue.Store);
-                Workers.Phase(batch, image => SetPrefix(x, image * shape.Vectors * L.Count));
-                int done = 0;
-                for (int i = 0; i <= blocks[^1]; i++)
-                {
-                    PackedBlock block = _blocks[i];
-                    PanelOperations<L, V>.Norm(Workers, block.Norm1.Weight, block.Norm1.Bias, _config.NormEpsilon, x, normed);
-                    PanelOperations<L, V>.Linear(Workers, block.Qkv, normed, room, qkv, Epilogue.Store);
-                    if (halves) HalfAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
-                    else PanelAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
-                    PanelOperations<L, V>.Linear(Workers, block.Projection, mixed, room, x, Epilogue.Add);
-                    PanelOperations<L, V>.Norm(Workers, block.Norm2.Weight, block.Norm2.Bias, _config.NormEpsilon, x, normed);
-                    PanelOperations<L, V>.Linear(Workers, block.Up, normed, room, feed, block.Gated ? Epilogue.Store : Epilogue.Gelu);
-                    if (block.Gated) PanelOperations<L, V>.Gate(Workers, feed, gated);
-                    PanelOperations<L, V>.Linear(Workers, block.Down, block.Gated ? gated : feed, room, x, Epilogue.Add);
-                    if (blocks[done] != i) continue;
-                    Tensor result = results[done++];
-                    Workers.Phase(batch, image => Collect(x, image * shape.Vectors * L.Count, result, image, tokens));
-                }
+                PackedBlock block = _blocks[i];
+                PanelOperations<L, V>.Norm(Workers, block.Norm1.Weight, block.Norm1.Bias, _config.NormEpsilon, x, normed);
+                PanelOperations<L, V>.Linear(Workers, block.Qkv, normed, room, qkv, Epilogue.Store);
+                if (halves) HalfAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
+                else PanelAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
+                PanelOperations<L, V>.Linear(Workers, block.Projection, mixed, room, x, Epilogue.Add);
+                PanelOperations<L, V>.Norm(Workers, block.Norm2.Weight, block.Norm2.Bias, _config.NormEpsilon, x, normed);
+                PanelOperations<L, V>.Linear(Workers, block.Up, normed, room, feed, block.Gated ? Epilogue.Store : Epilogue.Gelu);
+                if (block.Gated) PanelOperations<L, V>.Gate(Workers, feed, gated);
+                PanelOperations<L, V>.Linear(Workers, block.Down, block.Gated ? gated : feed, room, x, Epilogue.Add);
+                if (blocks[done] != i) continue;
+                float* result = Start(results[done++]);
+                Workers.Phase(batch, image => Collect(x, image * shape.Vectors * L.Count, result, image, tokens));
             }
 
             NativeBuffer.Trim(Buffers);
@@ -121,9 +120,13 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 
     public override void Dispose()
     {
-        _patchEmbedding.Dispose();
-        foreach (PackedBlock block in _blocks) block.Dispose();
-        foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
+        lock (Workers.Turn) // a running call keeps its weights
+        {
+            _disposed = true;
+            _patchEmbedding.Dispose();
+            foreach (PackedBlock block in _blocks) block.Dispose();
+            foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
+        }
     }
 
     private AttentionShape ShapeOf(int images, int h, int w)
@@ -182,16 +185,13 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     }
 
     [MethodImpl(Kernels.Hot)]
-    private void Collect(Panels x, int firstLane, Tensor target, int image, int tokens)
+    private void Collect(Panels x, int firstLane, float* target, int image, int tokens)
     {
-        fixed (byte* raw = target.bytes)
+        float* to = target + ((long)image * tokens * _config.Width);
+        for (int t = 0; t < tokens; t++)
         {
-            float* to = (float*)raw + ((long)image * tokens * _config.Width);
-            for (int t = 0; t < tokens; t++)
-            {
-                float* from = Lane(x, firstLane + t);
-                for (int f = 0; f < _config.Width; f++) *to++ = from[(long)f * x.Width];
-            }
+            float* from = Lane(x, firstLane + t);
+            for (int f = 0; f < _config.Width; f++) *to++ = from[(long)f * x.Width];
         }
     }
 
