@@ -2,7 +2,8 @@ using System.Runtime.CompilerServices;
 
 namespace DinoSharp.Inference;
 
-/// <summary>Elementary functions on vectors, accurate to a few units in the last place of float32.</summary>
+/// <summary>Elementary functions on vectors, accurate to a few units in the last place of float32. What is not a number stays so.</summary>
+/// <remarks>The processor's minimum and maximum of a number and a NaN are their second operand, so the limit comes first.</remarks>
 /// <typeparam name="L">The lanes.</typeparam>
 /// <typeparam name="V">The vector type.</typeparam>
 internal static class Functions<L, V>
@@ -13,7 +14,7 @@ internal static class Functions<L, V>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Exp(V x)
     {
-        x = L.Min(L.Max(x, L.All(-87f)), L.All(88f));
+        x = L.Min(L.All(88f), L.Max(L.All(-87f), x));
         V n = L.Round(L.Multiply(x, L.All(1.44269504088896341f)));
         V r = L.Fma(n, L.All(-0.693359375f), x);
         r = L.Fma(n, L.All(2.12194440e-4f), r);
@@ -30,7 +31,7 @@ internal static class Functions<L, V>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Exp2(V x)
     {
-        x = L.Max(x, L.All(-126f));
+        x = L.Max(L.All(-126f), x);
         V n = L.Round(x), r = L.Subtract(x, n);
         V p = L.Fma(L.All(1.5461444696e-4f), r, L.All(1.3400428178e-3f));
         p = L.Fma(p, r, L.All(9.6180566785e-3f));

@@ -71,7 +71,7 @@ internal static unsafe class HalfAttention<L, V>
             ushort* to = (ushort*)(values + (first / 2 * e));
             for (int i = 0; i < e; i++)
             {
-                for (int t = 0; t < count; t++) to[(t / 2 * 2 * e) + (2 * i) + (t % 2)] = (ushort)((BitConverter.SingleToUInt32Bits(value[t]) + 0x8000) >> 16);
+                for (int t = 0; t < count; t++) to[(t / 2 * 2 * e) + (2 * i) + (t % 2)] = float.IsNaN(value[t]) ? (ushort)0x7FC0 : (ushort)((BitConverter.SingleToUInt32Bits(value[t]) + 0x8000) >> 16);
                 if (count % 2 != 0) to[(count / 2 * 2 * e) + (2 * i) + 1] = 0;
                 value += width;
             }

@@ -35,8 +35,10 @@ internal unsafe interface ILanes<V>
     /// <summary>a·b + c with one rounding.</summary>
     public static abstract V Fma(V a, V b, V c);
 
+    /// <summary>The larger of each two; the second where either is NaN.</summary>
     public static abstract V Max(V a, V b);
 
+    /// <summary>The smaller of each two; the second where either is NaN.</summary>
     public static abstract V Min(V a, V b);
 
     public static abstract V Round(V a);
@@ -49,7 +51,7 @@ internal unsafe interface ILanes<V>
     /// <summary>Lanes of 32 bits as integers, converted.</summary>
     public static abstract V FromIntegers(V bits);
 
-    /// <summary>Two bfloat16 numbers in each lane, the first in the lower half; rounded to nearest.</summary>
+    /// <summary>Two bfloat16 numbers in each lane, the first in the lower half; rounded to nearest; NaN stays NaN on 512 bits, the only width that multiplies them.</summary>
     public static abstract V PackHalves(V first, V second);
 
     /// <summary>Four unsigned bytes in each lane, the first lowest, of numbers in [0, 255]; rounded to nearest.</summary>
@@ -115,8 +117,13 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
     public static Vector512<float> FromIntegers(Vector512<float> bits) => Vector512.ConvertToSingle(bits.AsInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> PackHalves(Vector512<float> first, Vector512<float> second) =>
-        (((first.AsUInt32() + Vector512.Create(0x8000u)) >>> 16) | ((second.AsUInt32() + Vector512.Create(0x8000u)) & Vector512.Create(0xFFFF0000u))).AsSingle();
+    public static Vector512<float> PackHalves(Vector512<float> first, Vector512<float> second)
+    {
+        return ((Rounded(first) >>> 16) | (Rounded(second) & Vector512.Create(0xFFFF0000u))).AsSingle();
+
+        // Carried into the exponent and out of it, a NaN of all ones would become zero; so any becomes that with one bit.
+        static Vector512<uint> Rounded(Vector512<float> value) => Avx512F.Fixup(value, value, Vector512.Create(0x33), 0).AsUInt32() + Vector512.Create(0x8000u);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> PackBytes(Vector512<float> first, Vector512<float> second, Vector512<float> third, Vector512<float> fourth) =>

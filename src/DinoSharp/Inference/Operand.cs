@@ -65,12 +65,14 @@ internal readonly unsafe struct Operand<L, V>
     [MethodImpl(Kernels.Hot)]
     private void Bytes(int vector, float* source, int features, float* target, int step)
     {
-        V least = L.Load(source), most = least;
+        V least = L.Load(source), most = least, nothing = L.Multiply(least, L.All(0));
         for (int f = 1; f < features; f++)
         {
             V value = L.Load(source + ((long)f * step));
-            (least, most) = (L.Min(least, value), L.Max(most, value));
+            (least, most, nothing) = (L.Min(least, value), L.Max(most, value), L.Fma(value, L.All(0), nothing));
         }
+
+        least = L.Add(least, nothing); // bytes know no NaN; a token with one, or with infinity, gets NaN as its offset and so in every product
 
         V scale = L.Max(L.Multiply(L.Subtract(most, least), L.All(1f / 255)), L.All(1e-30f)), inverse = L.Divide(L.All(1), scale);
         L.Store(_scales + ((long)vector * L.Count), scale);

@@ -75,6 +75,91 @@ public sealed class EngineTests
         Assert.Equal(48 * ((activations * 256) + 64) * sizeof(float), engine.BufferBytes(16, 47 * 16));
     }
 
+    /// <summary>Minima, maxima and roundings must not make a number of what is none, or damaged weights give features that look sound.</summary>
+    [Theory]
+    [MemberData(nameof(Damages))]
+    public void WhatIsNotANumberIsNotComputedAway(ComputeType type, bool wide, string name, uint bits)
+    {
+        bool supported = wide ? Lanes512.IsSupported && Kernels.AreWide(type) : Lanes256.IsSupported && (type == ComputeType.Float32 || (type == ComputeType.Int8 && DotTile<Lanes256, Vector256<float>>.SupportsBytes));
+        Assert.SkipUnless(supported, $"this processor or system has no {type} kernels on {(wide ? 512 : 256)} bits");
+        using var network = new VisionTransformer(Tiny);
+        using var random = new Generator(5);
+        network.Initialize(random);
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        Tensor parameter = network.state_dict()[name].view(-1);
+        float[] values = parameter.data<float>().ToArray();
+        values[0] = BitConverter.UInt32BitsToSingle(bits);
+        parameter.copy_(tensor(values));
+        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type);
+        Assert.False(engine.Forward(randn([1, 3, 48, 64], generator: random), [2])[0].isfinite().any().item<bool>());
+    }
+
+    public static TheoryData<ComputeType, bool, string, uint> Damages()
+    {
+        var data = new TheoryData<ComputeType, bool, string, uint>();
+        foreach ((ComputeType type, bool wide) in new[] { (ComputeType.Float32, true), (ComputeType.Float32, false), (ComputeType.BFloat16, true), (ComputeType.Int8, true), (ComputeType.Int8, false) })
+        {
+            foreach (string name in new[] { "blocks.1.attn.qkv.weight", "blocks.1.attn.qkv.bias", "blocks.2.norm1.weight", "blocks.2.mlp.fc1.bias" })
+            {
+                data.Add(type, wide, name, 0x7FC00000);
+                data.Add(type, wide, name, uint.MaxValue); // an erased file
+            }
+        }
+
+        return data;
+    }
+
+    [Fact]
+    public void ANetworkThatIsDisposedSaysSo()
+    {
+        VisionTransformer transformer = new(Tiny);
+        ConvNeXt convolutions = new(new ConvNeXtConfig { Depths = (1, 1, 1, 1), Dims = (8, 8, 8, 8) });
+        using var random = new Generator(5);
+        using Tensor images = zeros(1, 3, 64, 64);
+        using var quiet = no_grad();
+        foreach (Backbone network in (Backbone[])[transformer, convolutions])
+        {
+            network.Initialize(random);
+            network.PrepareForInference();
+            network.ForwardFeatures(images).Dispose();
+            network.Dispose();
+            Assert.Throws<ObjectDisposedException>(() => network.ForwardFeatures(images));
+            Assert.Throws<ObjectDisposedException>(() => network.GetLayers(images, LayerSelection.Last(1)));
+        }
+    }
+
+    [Fact]
+    public async Task AnEngineThatIsDisposedDuringACallEndsItOrSaysSo()
+    {
+        using var network = new ConvNeXt(new ConvNeXtConfig { Depths = (1, 1, 1, 1), Dims = (8, 8, 8, 8) });
+        using var random = new Generator(5);
+        network.Initialize(random);
+        InferenceEngine? engine = ConvNeXtEngine.TryCreate(network, ComputeType.Float32, out string reason);
+        Assert.SkipWhen(engine is null, reason);
+        using var running = new ManualResetEventSlim();
+        Task calls = Task.Run(() =>
+        {
+            using Tensor images = zeros(1, 3, 256, 256);
+            while (true)
+            {
+                using Tensor map = engine!.Forward(images, [0])[0];
+                running.Set();
+            }
+        }, TestContext.Current.CancellationToken);
+        running.Wait(TestContext.Current.CancellationToken);
+        engine!.Dispose();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => calls);
+    }
+
+    /// <summary>The memory is asked for, not touched.</summary>
+    [Fact]
+    public unsafe void TensorsBeyondTwoGibibytesHaveABeginning()
+    {
+        using Tensor large = empty((1L << 29) + 1);
+        Assert.True(InferenceEngine.Start(large) != null);
+    }
+
     /// <summary>Lanes do not meet: an image gives the same bits alone and at any place of a batch.</summary>
     [Theory]
     [InlineData(true)]
