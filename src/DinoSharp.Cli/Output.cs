@@ -12,8 +12,7 @@ internal sealed class Output
     private static readonly JsonSerializerOptions JsonOptions = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
-        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase), new FiniteNumbers() },
-        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase), new FiniteDoubles(), new FiniteSingles() },
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, // paths stay readable; nothing here ends up in HTML
     };
 
@@ -34,7 +33,7 @@ internal sealed class Output
     /// <summary>Whether somebody watches stderr.</summary>
     public bool IsTerminal => _console.Profile.Out.IsTerminal;
 
-    /// <summary>The value as one line of JSON: camel-case names, enums as words, not-a-number and infinities as strings.</summary>
+    /// <summary>The value as one line of JSON: camel-case names, enums as words, not-a-number and infinities as null.</summary>
     public static string ToJson<T>(T value) => JsonSerializer.Serialize(value, JsonOptions);
 
     /// <summary>Prints the result of the verb; call it once, at the end.</summary>
@@ -143,13 +142,24 @@ internal sealed class Output
     }
 
     // JSON has no other numbers: what is not finite, such as the bounds of an interval that cannot be told, is null.
-    private sealed class FiniteNumbers : JsonConverter<double>
+    private sealed class FiniteDoubles : JsonConverter<double>
     {
         public override double Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetDouble();
 
         public override void Write(Utf8JsonWriter writer, double value, JsonSerializerOptions options)
         {
             if (double.IsFinite(value)) writer.WriteNumberValue(value);
+            else writer.WriteNullValue();
+        }
+    }
+
+    private sealed class FiniteSingles : JsonConverter<float>
+    {
+        public override float Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetSingle();
+
+        public override void Write(Utf8JsonWriter writer, float value, JsonSerializerOptions options)
+        {
+            if (float.IsFinite(value)) writer.WriteNumberValue(value);
             else writer.WriteNullValue();
         }
     }

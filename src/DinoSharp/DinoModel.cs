@@ -104,7 +104,7 @@ public sealed class DinoModel : IDisposable
     /// <param name="cancel">Checked before decoding and before computing.</param>
     /// <returns>The features; dispose them.</returns>
     /// <exception cref="ImageException">The picture cannot be read.</exception>
-    /// <exception cref="DinoSharpException">There is no such layer, or the size does not fit the network.</exception>
+    /// <exception cref="DinoSharpException">There is no such layer, the size does not fit the network, or the weights give numbers that are not finite.</exception>
     public ImageFeatures Extract(ImageSource image, ExtractOptions? options = null, CancellationToken cancel = default) => Extract(Read(image, cancel), options, cancel);
 
     /// <summary>Class token, registers and patch maps of chosen layers of a decoded picture.</summary>
@@ -112,7 +112,7 @@ public sealed class DinoModel : IDisposable
     /// <param name="options">Layers and size; null: the last layer at a height of 768 pixels.</param>
     /// <param name="cancel">Checked before computing.</param>
     /// <returns>The features; dispose them.</returns>
-    /// <exception cref="DinoSharpException">There is no such layer, or the size does not fit the network.</exception>
+    /// <exception cref="DinoSharpException">There is no such layer, the size does not fit the network, or the weights give numbers that are not finite.</exception>
     public ImageFeatures Extract(ImageBuffer image, ExtractOptions? options = null, CancellationToken cancel = default)
     {
         options ??= new ExtractOptions();
@@ -138,6 +138,7 @@ public sealed class DinoModel : IDisposable
         LayerFeatures[] layers = grid is null
             ? Backbone.GetLayers(pixels, options.Layers, options.Normalize)
             : TiledExtraction.Run(tile => Backbone.GetLayers(tile, options.Layers, options.Normalize), pixels, grid, cancel);
+        foreach (LayerFeatures layer in layers) RequireFinite(layer.ClassToken, layer.Registers, layer.Patches);
         foreach (LayerFeatures layer in layers) layer.MoveToOuterDisposeScope();
         return new ImageFeatures(input.Name, layers, Backbone.Config.LayerCount, (int)pixels.shape[2], (int)pixels.shape[3], PatchGeometry.Of(input.Geometry));
     }
@@ -187,6 +188,7 @@ public sealed class DinoModel : IDisposable
         Tensor pixels = Batch([input]); // [1, C, H, W]
         int height = (int)pixels.shape[2] / vit.Config.PatchSizePixels, width = (int)pixels.shape[3] / vit.Config.PatchSizePixels;
         Tensor weights = vit.AttentionMaps(pixels, layer)[0].select(1, 0); // [A, N]
+        RequireFinite(weights);
         Tensor patches = weights.narrow(1, weights.shape[1] - (height * width), height * width).cpu(); // [A, P]
         return [.. patches.unbind(0).Select(head => new HeatMap(height, width, head.contiguous().data<float>().ToArray(), PatchGeometry.Of(input.Geometry)))];
     }
@@ -233,8 +235,18 @@ public sealed class DinoModel : IDisposable
         using var quiet = no_grad();
         BackboneOutput output = Backbone.ForwardFeatures(Batch(inputs));
         Tensor vectors = options.Pooling.Pool(output.ClassToken, output.Patches, options.UnitLength).cpu().contiguous(); // [B, D] or [B, 2·D]
-        if (!vectors.isfinite().all().item<bool>()) throw new DinoSharpException($"{Name} gives numbers that are not finite (NaN or infinity); the weights may be damaged: try 'dino info' on them");
+        RequireFinite(vectors);
         return [.. vectors.data<float>().ToArray().Chunk((int)vectors.shape[1])];
+    }
+
+    // A sum is finite only if all its numbers are, and needs no second copy of a large map.
+    private void RequireFinite(params ReadOnlySpan<Tensor> features)
+    {
+        foreach (Tensor part in features)
+        {
+            using Tensor sum = part.sum(); // []
+            if (!float.IsFinite(sum.item<float>())) throw new DinoSharpException($"{Name} gives numbers that are not finite (NaN or infinity); the weights may be damaged: try 'dino info' on them");
+        }
     }
 
     private static ImageBuffer Read(ImageSource image, CancellationToken cancel)

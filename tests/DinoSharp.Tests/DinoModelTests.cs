@@ -2,6 +2,7 @@ using DinoSharp.Backbones;
 using DinoSharp.Features;
 using DinoSharp.Images;
 using DinoSharp.Tests.Golden;
+using DinoSharp.Weights;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -46,6 +47,26 @@ public sealed class DinoModelTests(TinyModel tiny) : IClassFixture<TinyModel>, I
         Assert.All(raw.Zip(embedding), pair => Assert.Equal(pair.First / norm, pair.Second, 1e-6f));
         if (pooling == Pooling.ClassToken) Assert.Equal(features.ClassToken(), raw);
         if (pooling == Pooling.PatchMean) Assert.Equal(features.PatchMap().Values.ToArray().Chunk(48).Average(patch => (double)patch[7]), raw[7], 1e-5);
+    }
+
+    [Fact]
+    public void WeightsThatGiveNoNumbersAreSaidWhateverIsAsked()
+    {
+        string path = tiny.File("damaged.safetensors");
+        using (var scope = NewDisposeScope())
+        {
+            using Backbone backbone = Backbone.Create(TinyModel.Config);
+            backbone.Initialize(new Generator(5));
+            Dictionary<string, Tensor> state = backbone.state_dict();
+            using (no_grad()) state["blocks.1.norm1.bias"].fill_(float.NaN);
+            SafetensorsWriter.Write(path, state);
+        }
+
+        using DinoModel model = DinoModel.Load(path);
+        ImageBuffer picture = TinyModel.Picture();
+        Assert.All(
+            (Action[])[() => model.Embed(picture), () => model.Extract(picture, new() { ImageSizePixels = 48 }), () => model.Extract(picture, new() { ImageSizePixels = 96, TileSizePixels = 48 }), () => model.Attention(picture, -1, new() { ImageSizePixels = 48 })],
+            ask => Assert.Contains("not finite", Assert.Throws<DinoSharpException>(ask).Message));
     }
 
     [Fact]

@@ -152,6 +152,10 @@ public class CommandLineTests
     public void ColumnsAreAligned() =>
         Assert.Equal(["a    1", "bbb  22  x", "c"], Output.Columns([["a", "1"], ["bbb", "22", "x"], ["c"]]));
 
+    [Fact]
+    public void JsonHasNoNumbersThatAreNotFinite() =>
+        Assert.Equal("""{"a":null,"b":[1.5,null],"c":null}""", Output.ToJson(new { a = float.NaN, b = new[] { 1.5f, float.PositiveInfinity }, c = double.NaN }));
+
     private static Task<Dino.Outcome> FailAsync(Exception exception, bool json) =>
         Dino.RunAsync([new TryVerb(_ => throw exception)], json ? ["try", "a", "--json"] : ["try", "a"]);
 
