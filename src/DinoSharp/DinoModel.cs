@@ -137,7 +137,7 @@ public sealed class DinoModel : IDisposable
         ExtractionPlanner.Plan(Backbone, ResidentBytes + options.ReservedBytes, imageSamples: (long)input.Geometry.OriginalWidth * input.Geometry.OriginalHeight * 3, (int)pixels.shape[2], (int)pixels.shape[3], options, out TileGrid? grid);
         LayerFeatures[] layers = grid is null
             ? Backbone.GetLayers(pixels, options.Layers, options.Normalize)
-            : TiledExtraction.Run(tile => Backbone.GetLayers(tile, options.Layers, options.Normalize), pixels, grid, cancel);
+            : TiledExtraction.Run(tile => Backbone.GetLayers(tile, options.Layers, options.Normalize), pixels, grid, Backbone.Config.LayerStride, cancel);
         foreach (LayerFeatures layer in layers) RequireFinite(layer.ClassToken, layer.Registers, layer.Patches);
         foreach (LayerFeatures layer in layers) layer.MoveToOuterDisposeScope();
         return new ImageFeatures(input.Name, layers, Backbone.Config.LayerCount, (int)pixels.shape[2], (int)pixels.shape[3], PatchGeometry.Of(input.Geometry));

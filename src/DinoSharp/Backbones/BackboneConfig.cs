@@ -18,6 +18,9 @@ public abstract record BackboneConfig
     /// <summary>Width of the dense features of a layer.</summary>
     internal virtual int LayerWidth(int layer) => EmbedDim;
 
+    /// <summary>Side of the image cell that one patch of a layer stands for, in pixels.</summary>
+    internal virtual int LayerStride(int layer) => PatchSizePixels;
+
     /// <summary>Throws <see cref="ArgumentException"/> naming the first value that cannot work.</summary>
     public abstract void Validate();
 

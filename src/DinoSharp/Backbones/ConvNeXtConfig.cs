@@ -27,6 +27,8 @@ public sealed record ConvNeXtConfig : BackboneConfig
     /// <inheritdoc/>
     public override int LayerCount => 4;
 
+    internal override int LayerStride(int layer) => PatchSize ?? 4 << layer;
+
     internal override int LayerWidth(int layer) => layer switch { 0 => Dims.Stage0, 1 => Dims.Stage1, 2 => Dims.Stage2, _ => Dims.Stage3 };
 
     /// <inheritdoc/>

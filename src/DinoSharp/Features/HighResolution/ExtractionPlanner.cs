@@ -42,7 +42,7 @@ internal static class ExtractionPlanner
             int overlap = wanted ?? Math.Max(unit, side / 4 / unit * unit);
             if (side < unit || side % unit != 0) throw new DinoSharpException($"a tile of {side} pixels is not possible: expected a multiple of {unit}, the patch size of the network");
             if (overlap < 0 || overlap % unit != 0 || overlap > side / 2) throw new DinoSharpException($"tiles of {side} pixels cannot overlap by {overlap}: expected a multiple of {unit} up to {side / 2 / unit * unit}");
-            TileGrid tiles = TileGrid.Create(height, width, side, overlap, unit);
+            TileGrid tiles = TileGrid.Create(height, width, side, overlap, layers.Max(config.LayerStride));
             return (tiles, Peak(tiles.TileHeight, tiles.TileWidth));
         }
 

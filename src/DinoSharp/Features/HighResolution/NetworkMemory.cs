@@ -73,7 +73,7 @@ internal static class NetworkMemory
     /// <param name="layers">Layers that are kept.</param>
     public static long Results(BackboneConfig config, int height, int width, IReadOnlyList<int> layers) => layers.Sum(layer =>
     {
-        int stride = config is ConvNeXtConfig { PatchSize: null } ? 4 << layer : config.PatchSizePixels;
+        int stride = config.LayerStride(layer);
         return (long)(height / stride) * (width / stride) * config.LayerWidth(layer) * sizeof(float);
     });
 

@@ -3,7 +3,14 @@ namespace DinoSharp.Features.HighResolution;
 /// <summary>Equal tiles that cover a picture, spread evenly. Along a side that is no longer than a tile there is one.</summary>
 internal sealed class TileGrid
 {
-    private TileGrid(int[] tops, int[] lefts, int tileHeight, int tileWidth, int overlap) => (Tops, Lefts, TileHeight, TileWidth, Overlap) = (tops, lefts, tileHeight, tileWidth, overlap);
+    private TileGrid(int height, int width, int[] tops, int[] lefts, int tileHeight, int tileWidth, int overlap) =>
+        (Height, Width, Tops, Lefts, TileHeight, TileWidth, Overlap) = (height, width, tops, lefts, tileHeight, tileWidth, overlap);
+
+    /// <summary>Height in pixels of what the tiles cover: whole units.</summary>
+    public int Height { get; }
+
+    /// <summary>Width in pixels of what the tiles cover: whole units.</summary>
+    public int Width { get; }
 
     /// <summary>First pixel row of each row of tiles.</summary>
     public int[] Tops { get; }
@@ -18,14 +25,15 @@ internal sealed class TileGrid
     /// <summary>Least overlap of neighbours in pixels; over this length one fades into the other.</summary>
     public int Overlap { get; }
 
-    /// <param name="height">Height of the picture, a multiple of the unit.</param>
-    /// <param name="width">Width of the picture, a multiple of the unit.</param>
+    /// <param name="height">Height of the picture; pixels beyond the last whole unit are left out.</param>
+    /// <param name="width">Width of the picture; pixels beyond the last whole unit are left out.</param>
     /// <param name="side">Side of a tile, a multiple of the unit.</param>
     /// <param name="overlap">Least overlap, less than the side, a multiple of the unit.</param>
-    /// <param name="unit">Patch size of the network: tiles begin at whole patches, so that their patches are patches of the picture.</param>
+    /// <param name="unit">Side of the largest patch of the layers: tiles begin at whole patches, so that their patches are patches of the picture.</param>
     public static TileGrid Create(int height, int width, int side, int overlap, int unit)
     {
-        return new TileGrid(Starts(height), Starts(width), Math.Min(side, height), Math.Min(side, width), overlap);
+        (height, width) = (height / unit * unit, width / unit * unit);
+        return new TileGrid(height, width, Starts(height), Starts(width), Math.Min(side, height), Math.Min(side, width), overlap);
 
         int[] Starts(int length)
         {

@@ -11,8 +11,9 @@ internal static class TiledExtraction
     /// <param name="network">What computes a tile.</param>
     /// <param name="pixels">Normalised, [1, C, H, W].</param>
     /// <param name="grid">The tiles.</param>
+    /// <param name="stride">Of a layer the side of the cell that one patch stands for, in pixels.</param>
     /// <param name="cancel">Checked before each tile.</param>
-    public static LayerFeatures[] Run(Func<Tensor, LayerFeatures[]> network, Tensor pixels, TileGrid grid, CancellationToken cancel)
+    public static LayerFeatures[] Run(Func<Tensor, LayerFeatures[]> network, Tensor pixels, TileGrid grid, Func<int, int> stride, CancellationToken cancel)
     {
         using var scope = NewDisposeScope();
         Sum[]? sums = null;
@@ -24,7 +25,7 @@ internal static class TiledExtraction
                 using var one = NewDisposeScope();
                 Tensor tile = pixels.narrow(2, grid.Tops[row], grid.TileHeight).narrow(3, grid.Lefts[column], grid.TileWidth).contiguous(); // [1, C, th, tw]
                 LayerFeatures[] layers = network(tile);
-                sums ??= [.. layers.Select(layer => Sum.For(layer, pixels, grid))];
+                sums ??= [.. layers.Select(layer => Sum.For(layer, stride(layer.Layer), grid))];
                 foreach ((Sum sum, LayerFeatures layer) in sums.Zip(layers)) sum.Add(layer, grid, row, column);
             }
         }
@@ -36,11 +37,10 @@ internal static class TiledExtraction
     {
         private int _tiles;
 
-        public static Sum For(LayerFeatures layer, Tensor pixels, TileGrid grid)
+        public static Sum For(LayerFeatures layer, int stride, TileGrid grid)
         {
-            int stride = grid.TileHeight / layer.GridHeight;
-            long h = pixels.shape[2] / stride, w = pixels.shape[3] / stride;
-            return new Sum(layer.Layer, stride, Outside(zeros_like(layer.ClassToken)), Outside(zeros_like(layer.Registers)), Outside(zeros(1, h, w, layer.Patches.shape[2], device: pixels.device)), Outside(zeros(1, h, w, 1, device: pixels.device))); // [1, D], [1, R, D], [1, h, w, D], [1, h, w, 1]
+            long h = grid.Height / stride, w = grid.Width / stride;
+            return new Sum(layer.Layer, stride, Outside(zeros_like(layer.ClassToken)), Outside(zeros_like(layer.Registers)), Outside(zeros(1, h, w, layer.Patches.shape[2], device: layer.Patches.device)), Outside(zeros(1, h, w, 1, device: layer.Patches.device))); // [1, D], [1, R, D], [1, h, w, D], [1, h, w, 1]
         }
 
         public void Add(LayerFeatures layer, TileGrid grid, int row, int column)

@@ -28,14 +28,35 @@ public sealed class TiledExtractionTests(TinyModel tiny) : IClassFixture<TinyMod
     // A network whose patches know nothing of each other must not notice the tiles: here a patch is the mean of its pixels.
     [Fact]
     public void TilesAreSeamlessForANetworkWithoutContext() =>
-        Gen.Select(Gen.Int[3, 20], Gen.Int[3, 20], Gen.Int[2, 6], Gen.Int[0, 3], Gen.Int[0, 1000]).Sample((h, w, side, overlap, seed) =>
+        Gen.Select(Gen.Int[1, 20], Gen.Int[1, 20], Gen.Int[2, 6], Gen.Int[0, 3], Gen.Int[0, Patch - 1], Gen.Int[0, 1000]).Sample((h, w, side, overlap, more, seed) =>
         {
             using var scope = NewDisposeScope();
-            Tensor pixels = rand([1, 3, h * Patch, w * Patch], generator: new Generator((ulong)seed)); // [1, C, H, W]
-            TileGrid grid = TileGrid.Create(h * Patch, w * Patch, side * Patch, Math.Min(overlap, side / 2) * Patch, Patch);
-            using LayerFeatures whole = Means(pixels), tiled = TiledExtraction.Run(tile => [Means(tile)], pixels, grid, CancellationToken.None)[0];
+            Tensor pixels = rand([1, 3, (h * Patch) + more, (w * Patch) + (more / 2)], generator: new Generator((ulong)seed)); // [1, C, H, W]
+            TileGrid grid = TileGrid.Create((int)pixels.shape[2], (int)pixels.shape[3], side * Patch, Math.Min(overlap, side / 2) * Patch, Patch);
+            using LayerFeatures whole = Means(pixels), tiled = TiledExtraction.Run(tile => [Means(tile)], pixels, grid, _ => Patch, CancellationToken.None)[0];
             return (tiled.GridHeight, tiled.GridWidth) == (h, w) && (tiled.Patches - whole.Patches).abs().max().item<float>() < 1e-6;
         }, iter: 30);
+
+    // Its blocks leave nearly everything as it is, so a stage is a convolution without overlap.
+    [Theory]
+    [InlineData(0, null, 100, 25, 1e-3)]
+    [InlineData(1, null, 120, 15, 1e-3)]
+    [InlineData(0, 16, 112, 7, 0.5)] // reducing to the grid of patches blends a little beyond their edges
+    [InlineData(3, 16, 112, 7, 1.2)] // a tile sees two pixels of the deepest map, the picture three
+    public void TilesOfAConvolutionalNetworkEndAtTheEdge(int layer, int? patch, int side, int rows, double limit)
+    {
+        var config = new ConvNeXtConfig { Depths = (1, 1, 1, 1), Dims = (8, 8, 8, 8), PatchSize = patch };
+        using var network = new ConvNeXt(config);
+        network.Initialize(new Generator(3));
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        Tensor pixels = randn([1, 3, side, side], generator: new Generator(4));
+        var options = new ExtractOptions { Layers = LayerSelection.Create([layer]), TileSizePixels = 64 };
+        ExtractionPlanner.Plan(network, 0, 0, side, side, options, out TileGrid? grid);
+        using LayerFeatures whole = network.GetLayers(pixels, options.Layers)[0], tiled = TiledExtraction.Run(tile => network.GetLayers(tile, options.Layers), pixels, grid!, config.LayerStride, CancellationToken.None)[0];
+        Assert.Equal((rows, rows), (tiled.GridHeight, tiled.GridWidth));
+        Assert.InRange((tiled.Patches - whole.Patches).norm().item<float>() / whole.Patches.norm().item<float>(), 0, limit);
+    }
 
     [Fact]
     public void BlendingFadesFromOneTileToTheNext()
@@ -47,7 +68,7 @@ public sealed class TiledExtractionTests(TinyModel tiny) : IClassFixture<TinyMod
         Assert.Equal([0, 4 * Patch], grid.Lefts);
 
         // The first tile says 0 everywhere, the second 1.
-        using LayerFeatures blended = TiledExtraction.Run(tile => [Constant(tile, tiles++)], pixels, grid, CancellationToken.None)[0];
+        using LayerFeatures blended = TiledExtraction.Run(tile => [Constant(tile, tiles++)], pixels, grid, _ => Patch, CancellationToken.None)[0];
         float[] row = [.. blended.Patches.reshape(4, 12, 2)[1].select(1, 0).contiguous().data<float>()];
         Assert.Equal([0, 0, 0, 0, 0.125f, 0.375f, 0.625f, 0.875f, 1, 1, 1, 1], row);
         Assert.Equal(0.5, blended.ClassToken[0, 0].item<float>(), 6);
