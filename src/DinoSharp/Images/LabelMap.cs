@@ -94,10 +94,10 @@ public sealed class LabelMap
     public LabelMap ResizeNearestExact(int width, int height)
     {
         byte[] resized = new byte[checked(width * height)];
+        int[] rows = NearestPixel.UnderMiddle(Height, height), columns = NearestPixel.UnderMiddle(Width, width);
         for (int y = 0; y < height; y++)
         {
-            int row = (int)((y + 0.5) * Height / height) * Width;
-            for (int x = 0; x < width; x++) resized[(y * width) + x] = _values[row + (int)((x + 0.5) * Width / width)];
+            for (int x = 0; x < width; x++) resized[(y * width) + x] = _values[(rows[y] * Width) + columns[x]];
         }
 
         return new LabelMap(width, height, resized);

@@ -65,8 +65,8 @@ internal static class TrackingCases
         PatchMap last = Map(all[-1]);
         int[] size = Ints(call.Arg("size"));
         PatchMap stretched = ProbabilityMask.Stretch(last, size[1], size[0]);
-        float[] pixels = [.. from m in Enumerable.Range(0, last.Dim) from y in Enumerable.Range(0, size[0]) from x in Enumerable.Range(0, size[1])
-                             select stretched[ProbabilityMask.Nearest(y, size[0], last.Height), ProbabilityMask.Nearest(x, size[1], last.Width)][m]];
+        int[] rows = NearestPixel.UnderEdge(last.Height, size[0]), columns = NearestPixel.UnderEdge(last.Width, size[1]);
+        float[] pixels = [.. from m in Enumerable.Range(0, last.Dim) from y in rows from x in columns select stretched[y, x][m]];
         call.Check("probs", tensor(pixels, [1, last.Dim, size[0], size[1]]));
         LabelMap mask = ProbabilityMask.Paint(last, size[1], size[0], MaskUpsampling.NearestStretched);
         call.Check("prediction", tensor(Array.ConvertAll(mask.Array, v => (long)v)).view(1, size[0], size[1]));

@@ -16,9 +16,10 @@ internal static class ProbabilityMask
         PatchClasses.CheckCount(map.Dim);
         PatchMap stretched = Stretch(map, width, height);
         byte[] best = [.. Enumerable.Range(0, map.Count).Select(i => PatchClasses.Largest(stretched[i / map.Width, i % map.Width]))], mask = new byte[checked(width * height)];
+        int[] rows = NearestPixel.UnderEdge(map.Height, height), columns = NearestPixel.UnderEdge(map.Width, width);
         for (int y = 0; y < height; y++)
         {
-            for (int x = 0; x < width; x++) mask[(y * width) + x] = best[(Nearest(y, height, map.Height) * map.Width) + Nearest(x, width, map.Width)];
+            for (int x = 0; x < width; x++) mask[(y * width) + x] = best[(rows[y] * map.Width) + columns[x]];
         }
 
         return new LabelMap(width, height, mask);
@@ -27,7 +28,7 @@ internal static class ProbabilityMask
     /// <summary>Each class moved and scaled to 0 … 1 over the patches that a picture of this size shows; a constant class becomes 0.</summary>
     public static PatchMap Stretch(PatchMap map, int width, int height)
     {
-        int[] rows = Shown(height, map.Height), columns = Shown(width, map.Width);
+        int[] rows = [.. NearestPixel.UnderEdge(map.Height, height).Distinct()], columns = [.. NearestPixel.UnderEdge(map.Width, width).Distinct()];
         float[] low = new float[map.Dim], high = new float[map.Dim], values = map.Values.ToArray();
         Array.Fill(low, float.PositiveInfinity);
         Array.Fill(high, float.NegativeInfinity);
@@ -48,9 +49,4 @@ internal static class ProbabilityMask
 
         return new PatchMap(map.Height, map.Width, map.Dim, values, map.Geometry);
     }
-
-    /// <summary>The patch of a pixel, as <c>nearest</c> interpolation takes it.</summary>
-    public static int Nearest(int pixel, int pixels, int patches) => (int)((long)pixel * patches / pixels);
-
-    private static int[] Shown(int pixels, int patches) => [.. Enumerable.Range(0, pixels).Select(i => Nearest(i, pixels, patches)).Distinct()];
 }
