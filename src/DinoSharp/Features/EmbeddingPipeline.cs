@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using DinoSharp.Images;
 
 namespace DinoSharp.Features;
@@ -74,9 +75,10 @@ internal sealed class EmbeddingPipeline<T>(Func<T, string> name, Func<T, ImageTe
             });
             return decoded;
         }
-        catch
+        catch (Exception e)
         {
             foreach (Decoded picture in decoded) picture.Input?.Dispose();
+            if (e is AggregateException { InnerExceptions: [var first, ..] }) ExceptionDispatchInfo.Throw(first); // what one thread says, the others say too
             throw;
         }
     }

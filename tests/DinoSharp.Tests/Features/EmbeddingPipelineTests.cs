@@ -50,6 +50,9 @@ public class EmbeddingPipelineTests
         Assert.ThrowsAny<Exception>(() => new EmbeddingPipeline<ImageSource>(image => image.Name, source => Interlocked.Increment(ref calls) == 5 ? throw new DivideByZeroException() : Decode(source), Vectors).Run(batches, default).Count());
         CheckAllAreFreed(null);
 
+        // Of several threads that fail, the first speaks.
+        Assert.Throws<OutOfMemoryException>(() => new EmbeddingPipeline<ImageSource>(image => image.Name, _ => throw new OutOfMemoryException(), Vectors).Run(batches, default).Count());
+
         using var stop = new CancellationTokenSource();
         Assert.ThrowsAny<OperationCanceledException>(() => pipeline.Run(batches, stop.Token).Select(_ => stop.CancelAsync()).Count());
         CheckAllAreFreed(null);
