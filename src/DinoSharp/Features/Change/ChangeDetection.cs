@@ -46,12 +46,12 @@ public static class ChangeDetection
     {
         (long h, long w) = (from.shape[0], from.shape[1]);
         Tensor best = full(h, w, Num(double.NegativeInfinity)); // [h, w]
-        for (long dy = -tolerance; dy <= tolerance; dy++)
+        (long down, long across) = (Math.Min(tolerance, h - 1), Math.Min(tolerance, w - 1));
+        for (long dy = -down; dy <= down; dy++)
         {
-            for (long dx = -tolerance; dx <= tolerance; dx++)
+            for (long dx = -across; dx <= across; dx++)
             {
                 (long rows, long columns) = (h - Math.Abs(dy), w - Math.Abs(dx));
-                if (rows < 1 || columns < 1) continue;
                 using var shift = NewDisposeScope();
                 Tensor here = Part(from, Math.Max(0, -dy), Math.Max(0, -dx)), there = Part(to, Math.Max(0, dy), Math.Max(0, dx)), target = Part(best, Math.Max(0, -dy), Math.Max(0, -dx));
                 target.copy_(maximum(target, (here * there).sum([2]))); // [rows, columns]

@@ -39,12 +39,14 @@ public sealed class KMeans
     /// <param name="samples">Vectors of any length; only their direction counts. [N, D]</param>
     /// <param name="clusters">Number of clusters K, at most N.</param>
     /// <param name="options">How; null: defaults.</param>
+    /// <exception cref="ArgumentOutOfRangeException">No cluster, no start or no round.</exception>
     /// <exception cref="DinoSharpException">Fewer vectors than clusters, or vectors that are not finite.</exception>
     public static KMeans Fit(Tensor samples, int clusters, KMeansOptions? options = null)
     {
         options ??= new KMeansOptions();
         ArgumentOutOfRangeException.ThrowIfLessThan(clusters, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Restarts, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxIterations, 1);
         if (samples.dim() != 2 || samples.shape[0] < clusters) throw new DinoSharpException($"{clusters} clusters need at least as many vectors, found [{string.Join(", ", samples.shape)}]");
         using var quiet = no_grad();
         using var scope = NewDisposeScope();

@@ -24,22 +24,18 @@ internal sealed class PointSpacing
 
     private int[] Select()
     {
-        int[] counts = new int[_points.Count];
+        int[] counts = new int[_points.Count]; // neighbours; 0 for a point that is removed
         bool[] removed = new bool[counts.Length];
-        var queue = new PriorityQueue<int, (int, int)>();
-        for (int i = 0; i < counts.Length; i++)
-        {
-            ForEachNeighbor(i, _ => counts[i]++);
-            if (counts[i] > 0) queue.Enqueue(i, (-counts[i], i));
-        }
+        for (int i = 0; i < counts.Length; i++) ForEachNeighbor(i, _ => counts[i]++);
 
-        while (queue.TryDequeue(out int worst, out (int Count, int) priority))
+        // Looking through all counts is one pass of vectors; a queue would hold an entry for every count that ever was, n² of them.
+        while (counts.Length > 0 && counts.Max() is > 0 and var most)
         {
-            if (removed[worst] || -priority.Count != counts[worst]) continue; // an entry from before a neighbour went
-            removed[worst] = true;
+            int worst = Array.IndexOf(counts, most);
+            (counts[worst], removed[worst]) = (0, true);
             ForEachNeighbor(worst, neighbor =>
             {
-                if (!removed[neighbor] && --counts[neighbor] > 0) queue.Enqueue(neighbor, (-counts[neighbor], neighbor));
+                if (!removed[neighbor]) counts[neighbor]--;
             });
         }
 

@@ -36,6 +36,10 @@ public sealed class ChangeDetectionTests
     }
 
     [Fact]
+    public void AToleranceBeyondThePictureIsThatOfThePicture() =>
+        Assert.Equal(ChangeDetection.Distance(Before, After, 9).Values.ToArray(), ChangeDetection.Distance(Before, After, int.MaxValue).Values.ToArray());
+
+    [Fact]
     public void AShiftWithinTheToleranceIsNoChange()
     {
         PatchMap a = World(10, (y, x) => (y * 50) + x), b = World(10, (y, x) => (y * 50) + x + 1);

@@ -44,6 +44,7 @@ public sealed class KMeansTests
         Assert.Equal(3, clusters.Count);
         Assert.Equal(1, clusters.MeanSimilarity, 5);
         Assert.Contains("at least as many", Assert.Throws<DinoSharpException>(() => KMeans.Fit(ones(2, 4), 3)).Message);
+        Assert.Throws<ArgumentOutOfRangeException>(() => KMeans.Fit(ones(4, 4), 2, new() { MaxIterations = 0 }));
         Assert.Contains("not finite", Assert.Throws<DinoSharpException>(() => KMeans.Fit(full(4, 4, double.NaN), 2)).Message);
     }
 
