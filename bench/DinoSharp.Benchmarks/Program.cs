@@ -8,6 +8,13 @@ if (args is [StartBenchmark.OnlyLibtorch])
     return 0;
 }
 
+// What one way of training takes of memory; see StepBenchmark.
+if (args is [StepBenchmark.OnlySteps, var way])
+{
+    StepBenchmark.TakeSteps(way);
+    return 0;
+}
+
 // Each benchmark is a name here and a file beside this one; it writes its results to bench/results/<processor>/<name>.md.
 var benchmarks = new Dictionary<string, Action<Report>>
 {

@@ -23,6 +23,7 @@ internal static class TrainBenchmark
     public static void Run(Report report)
     {
         (string source, ImageDataset data) = Source();
+        StepBenchmark.Run(report, data);
         int threads = get_num_threads();
         report.Section(
             "Training step",
@@ -95,7 +96,7 @@ internal static class TrainBenchmark
 
     private static double Processor() => Environment.CpuUsage.TotalTime.TotalSeconds;
 
-    private static (string, ImageDataset) Source()
+    internal static (string Name, ImageDataset Data) Source()
     {
         string pool = Path.Combine(Report.Root(), "..", "shared", "data", "pretrain");
         return Directory.Exists(pool) ? ("a pool of 128-pixel JPEGs in tar shards", TarShards.Open(pool)) : ("`Synthetic:`", ImageDataset.Open("Synthetic:"));

@@ -1,4 +1,6 @@
 using DinoSharp.Backbones;
+using DinoSharp.Inference;
+using DinoSharp.Layers;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Pretraining;
@@ -25,6 +27,7 @@ public sealed class FrozenTeacher : IDisposable
         Backbone = Backbone.Create(backbone, device);
         Backbone.eval();
         foreach (TorchSharp.Modules.Parameter parameter in Backbone.parameters()) parameter.requires_grad_(false);
+        TileLinear.Use(Backbone, ProductChoice.OnTiles);
     }
 
     /// <summary>Sizes of the heads; null if there are none.</summary>

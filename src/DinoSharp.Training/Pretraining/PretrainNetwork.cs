@@ -1,4 +1,6 @@
 using DinoSharp.Backbones;
+using DinoSharp.Inference;
+using DinoSharp.Layers;
 using TorchSharp.Modules;
 using TorchSharp.Utils;
 using static TorchSharp.torch;
@@ -36,6 +38,7 @@ internal sealed class PretrainNetwork : nn.Module
         _dinoHead = new ProjectionHead(backbone.EmbedDim, heads.Dino, device);
         _ibotHead = new ProjectionHead(backbone.EmbedDim, heads.Ibot, device);
         RegisterComponents();
+        TileLinear.Use(this, ProductChoice.OnTiles);
     }
 
     public Backbone Backbone => _backbone;

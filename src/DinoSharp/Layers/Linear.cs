@@ -22,5 +22,8 @@ internal sealed class Linear : nn.Module<Tensor, Tensor>
 
     public Parameter? Bias => _bias;
 
-    public override Tensor forward(Tensor x) => nn.functional.linear(x, _weight.As(x.dtype), _bias?.As(x.dtype)); // [..., out]
+    /// <summary>Whether float32 is computed on our own tiles; for networks that are trained.</summary>
+    public bool OnTiles { get; set; }
+
+    public override Tensor forward(Tensor x) => TileLinear.Run(x, _weight.As(x.dtype), _bias?.As(x.dtype), OnTiles); // [..., out]
 }

@@ -31,12 +31,15 @@ internal sealed class QkvProjection : nn.Module<Tensor, Tensor>
 
     public Parameter? Bias => _bias;
 
+    /// <summary>Whether float32 is computed on our own tiles; for networks that are trained.</summary>
+    public bool OnTiles { get; set; }
+
     /// <summary>The bias after its mask; null if there is none. Lives in the caller's dispose scope. [3D]</summary>
     public Tensor? EffectiveBias() => _biasMask is null ? _bias : _bias! * _biasMask.to(_bias!.dtype);
 
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return nn.functional.linear(x, _weight.As(x.dtype), EffectiveBias()?.As(x.dtype)).MoveToOuterDisposeScope(); // [B, N, 3D]
+        return TileLinear.Run(x, _weight.As(x.dtype), EffectiveBias()?.As(x.dtype), OnTiles).MoveToOuterDisposeScope(); // [B, N, 3D]
     }
 }

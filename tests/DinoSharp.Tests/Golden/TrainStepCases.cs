@@ -1,5 +1,7 @@
 using System.Text.Json;
 using DinoSharp.Backbones;
+using DinoSharp.Inference;
+using DinoSharp.Layers;
 using DinoSharp.Training.Losses;
 using DinoSharp.Training.Optimization;
 using DinoSharp.Training.Pretraining;
@@ -14,12 +16,19 @@ internal static class TrainStepCases
 {
     public static void Run(GoldenCase golden)
     {
+        Run(golden, onTiles: false);
+        if (Kernels.Has(ComputeType.Float32, out _)) Run(golden, onTiles: true);
+    }
+
+    private static void Run(GoldenCase golden, bool onTiles)
+    {
         JsonElement files = golden.Values.GetProperty("initial_weights");
         using FrozenTeacher? frozen = files.TryGetProperty("distillation_teacher", out JsonElement teacherFile) ? Teacher(golden, golden.File(teacherFile.GetString()!)) : null;
         using var learner = new StudentTeacher(TrainStepConfig.Read(golden, golden.File(files.GetProperty("student").GetString()!)), frozen);
         BackboneCalls.Load(learner.StudentNetwork, golden.File(files.GetProperty("student").GetString()!));
         BackboneCalls.Load(learner.TeacherNetwork, golden.File(files.GetProperty("ema_teacher").GetString()!));
         if (files.TryGetProperty("gram_teacher", out JsonElement gram)) LoadBackbone(learner.Gram!.Backbone!, golden.File(gram.GetString()!));
+        foreach (nn.Module network in new nn.Module?[] { learner.StudentNetwork, learner.TeacherNetwork, learner.Gram?.Backbone, frozen?.Network }.OfType<nn.Module>()) TileLinear.Use(network, onTiles);
         foreach (GoldenCall call in golden.Calls) Step(call, learner);
     }
 
