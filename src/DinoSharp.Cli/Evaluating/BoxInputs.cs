@@ -29,6 +29,9 @@ internal sealed class BoxInputs
         ? BoxAnnotations.ReadCoco(file, arguments.GetValue(_images)!)
         : BoxAnnotations.ReadVoc(arguments.GetValue(_voc)!, arguments.GetValue(_split)!, names);
 
+    /// <summary>Whether the boxes are in the format of COCO; else in that of Pascal VOC.</summary>
+    public bool IsCoco(ParseResult arguments) => arguments.GetValue(_coco) is not null;
+
     /// <summary>Where the data came from.</summary>
     public IReadOnlyDictionary<string, string> Data(ParseResult arguments) => new Dictionary<string, string> { ["data"] = arguments.GetValue(_coco) ?? arguments.GetValue(_voc)! };
 }

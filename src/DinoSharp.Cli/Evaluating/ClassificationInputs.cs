@@ -55,13 +55,13 @@ internal sealed class ClassificationInputs
     public async Task<ClassificationVectors> ReadAsync(string model, ComputeType compute, ParseResult arguments, Output output, CancellationToken cancel)
     {
         (string trainName, string valName) = (arguments.GetValue(_train)!, arguments.GetValue(_val)!);
-        (ImageDataset train, ImageDataset val) = (Open(trainName), Open(valName));
+        (ImageDataset train, ImageDataset val) = (Open(trainName), Open(valName, leastClasses: 1));
         ClassifierTest[] tests = [.. arguments.GetValue(_tests)!.Select(t => ClassifierTest.Open(t, train, val))];
         ImageVectorizer vectorizer = ImageVectorizer.Open(model, _vectorizer.Read(arguments, compute, Poolings[arguments.GetValue(_pooling)!]), cancel);
         try
         {
             VectorSet trainVectors = await RunAsync("training images", train), valVectors = await RunAsync("validation images", val);
-            var vectors = new ClassificationVectors(trainVectors, valVectors, new Dictionary<string, string> { ["train"] = trainName, ["val"] = valName }, train, vectorizer, tests, output, cancel);
+            var vectors = new ClassificationVectors(trainVectors, valVectors, new Dictionary<string, string> { ["train"] = trainName, ["val"] = valName }, train, vectorizer, tests, output, cancel) { Leaked = SharedPictures.Find(trainVectors.Paths, valVectors.Paths) };
             vectors.Skip(trainVectors.Skipped.Concat(valVectors.Skipped));
             return vectors;
         }
@@ -75,11 +75,16 @@ internal sealed class ClassificationInputs
             output.WithProgressAsync(what, images.Count, progress => Task.Run(() => vectorizer.Run(images, progress, cancel), CancellationToken.None));
     }
 
+    /// <summary>Whether the size of the input is that of a benchmark such as <c>ImageNet-R@512</c>; those without a size fit every one.</summary>
+    public bool HasSize(ParseResult arguments, string benchmark) => _vectorizer.HasSize(arguments, benchmark);
+
     /// <summary>Images with classes: a folder with a folder for each, or a dataset string.</summary>
-    public static ImageDataset Open(string description)
+    /// <param name="description">As the user wrote it.</param>
+    /// <param name="leastClasses">How many classes there must be: what is only judged may show one of those that were learnt.</param>
+    public static ImageDataset Open(string description, int leastClasses = 2)
     {
         ImageDataset images = Directory.Exists(description) ? ImageFolder.Open(description, labelled: true) : ImageDataset.Open(description);
-        return images.Classes.Count >= 2 ? images : throw new DinoSharpException($"{description} holds {images.Classes.Count} classes; expected is a folder for each of two classes or more, with images inside: {Path.Combine(description, "CLASS", "IMAGE.jpg")}");
+        return images.Classes.Count >= leastClasses ? images : throw new DinoSharpException($"{description} holds {images.Classes.Count} classes; expected is a folder for each of {(leastClasses == 1 ? "one class" : "two classes")} or more, with images inside: {Path.Combine(description, "CLASS", "IMAGE.jpg")}");
     }
 }
 
@@ -89,6 +94,9 @@ internal sealed class ClassificationVectors(
 {
     private readonly List<SkippedInput> _skipped = [];
     private readonly List<(string Name, EvaluationResult Result)> _scored = [];
+
+    /// <summary>Pictures that are on both sides.</summary>
+    public required IReadOnlyList<string> Leaked { get; init; }
 
     public VectorSet Train => train;
 
@@ -131,7 +139,7 @@ internal sealed class ClassificationVectors(
     /// <param name="rows">See <see cref="Evaluation"/>.</param>
     /// <param name="picture">See <see cref="Evaluation"/>.</param>
     public Evaluation Complete(EvaluationResult result, IReadOnlyList<string[]> rows, Func<ImageBuffer>? picture = null) =>
-        new(result with { Data = data, Settings = vectorizer.Settings.Concat(result.Settings).ToDictionary() }, rows, _skipped, picture, vectorizer.Computed, _scored);
+        new(result with { Data = data, Settings = vectorizer.Settings.Concat(result.Settings).ToDictionary() }, rows, _skipped, picture, vectorizer.Computed, _scored, Leaked);
 
     public void Dispose()
     {

@@ -6,12 +6,15 @@ using DinoSharp.Training.Protocols;
 
 namespace DinoSharp.Cli.Evaluating;
 
-/// <summary><c>dino eval compare</c>: two backbones on the same data, with an interval of their difference.</summary>
+/// <summary><c>dino eval compare</c>: two backbones, or two heads, on the same data, with an interval of their difference.</summary>
 internal sealed class EvalCompareVerb : Verb
 {
+    // Files that belong to a model: given twice, the first goes with A and the second with B.
+    private static readonly string[] OfModel = ["--head", "--text"];
+
     private readonly Argument<string> _a = new("A") { Description = "The first model, or a baseline where the task has them" };
     private readonly Argument<string> _b = new("B") { Description = "The second model" };
-    private readonly Option<string> _task = new("--task") { Description = "Protocol; its other options follow as for 'dino eval TASK'", DefaultValueFactory = _ => "knn" };
+    private readonly Option<string> _task = new("--task") { Description = "Protocol; its other options follow as for 'dino eval TASK'. --head (detect) and --text (text) given twice are those of A and of B", DefaultValueFactory = _ => "knn" };
     private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for results.json, with the scores of both on every item [default: only print]", HelpName = "FOLDER" };
 
     public EvalCompareVerb()
@@ -19,7 +22,8 @@ internal sealed class EvalCompareVerb : Verb
             "compare",
             "Compare two backbones on the same data, with an interval of the difference",
             "dino eval compare dinov3-vits16 baseline:hog --train flowers/train --val flowers/val",
-            "dino eval compare dinov3-vits16 dinov3-vitb16 --task logreg --train flowers/train --val flowers/val --json")
+            "dino eval compare dinov3-vits16 dinov3-vitb16 --task logreg --train flowers/train --val flowers/val --json",
+            "dino eval compare dinov3-vits16 dinov3-vits16 --task detect --head first.safetensors --head second.safetensors --voc bccd")
     {
         _task.AcceptOnlyFromAmong([.. EvalVerb.Tasks().Select(task => task.Name)]);
         foreach (Argument argument in (Argument[])[_a, _b]) Add(argument);
@@ -33,8 +37,10 @@ internal sealed class EvalCompareVerb : Verb
         string? folder = arguments.GetValue(_out);
         if (File.Exists(folder)) throw new DinoSharpException($"--out {folder}: this is a file, a folder was expected");
         EvaluationVerb task = EvalVerb.Tasks().Single(t => t.Name == arguments.GetValue(_task));
-        Evaluation a = await RunAsync(arguments.GetValue(_a)!), b = await RunAsync(arguments.GetValue(_b)!);
+        (IReadOnlyList<string> optionsOfA, IReadOnlyList<string> optionsOfB) = Divide([.. arguments.UnmatchedTokens.SelectMany(o => OfModel.Any(name => o.StartsWith(name + "=", StringComparison.Ordinal)) ? o.Split('=', 2) : [o])]);
+        Evaluation a = await RunAsync(arguments.GetValue(_a)!, optionsOfA), b = await RunAsync(arguments.GetValue(_b)!, optionsOfB);
         (EvaluationResult first, EvaluationResult second) = (a.Result, b.Result);
+        if (first.Model == second.Model) (first, second) = (first with { Model = Named(first, optionsOfA) }, second with { Model = Named(second, optionsOfB) });
         (ConfidenceInterval difference, string verdict) = Compare(first, second);
         (string Name, EvaluationResult First, EvaluationResult Second, ConfidenceInterval Difference, string Verdict)[] tests = [.. (a.Tests ?? []).Zip(b.Tests ?? [], (x, y) =>
         {
@@ -75,15 +81,34 @@ internal sealed class EvalCompareVerb : Verb
             .. tests.Select(t => $"{t.Name}: {t.First.Show(t.First.Metrics[t.First.Headline])} and {t.Second.Show(t.Second.Metrics[t.Second.Headline])}; {Line(t.First, t.Difference, t.Verdict)}"),
             .. written,
         ]);
-        return a.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+        return a.Skipped.Count + b.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
 
-        async Task<Evaluation> RunAsync(string model)
+        async Task<Evaluation> RunAsync(string model, IReadOnlyList<string> options)
         {
-            ParseResult inner = new RootCommand { task }.Parse([task.Name, .. arguments.UnmatchedTokens, "--model", model]);
+            ParseResult inner = new RootCommand { task }.Parse([task.Name, .. options, "--model", model]);
             return inner.Errors.Count == 0 ? await task.EvaluateAsync(model, inner, output, cancel)
                 : throw new DinoSharpException($"{inner.Errors[0].Message}; what follows A and B are the options of 'dino eval {task.Name}', see its --help");
         }
     }
+
+    private static (IReadOnlyList<string> A, IReadOnlyList<string> B) Divide(IReadOnlyList<string> options)
+    {
+        (List<string> a, List<string> b) = ([.. options], [.. options]);
+        foreach (string name in OfModel)
+        {
+            int[] places = [.. Enumerable.Range(0, options.Count).Where(i => options[i] == name)];
+            if (places.Length > 2) throw new DinoSharpException($"{name} is given {places.Length} times; give it once for both models, or twice: first that of A, then that of B");
+            if (places.Length < 2) continue;
+            a.RemoveRange(a.LastIndexOf(name), Math.Min(2, a.Count - a.LastIndexOf(name)));
+            b.RemoveRange(b.IndexOf(name), 2);
+        }
+
+        return (a, b);
+    }
+
+    // Two heads of one backbone are told apart by their files.
+    private static string Named(EvaluationResult result, IReadOnlyList<string> options) =>
+        OfModel.Select(name => options.TakeWhile(o => o != name).Count() + 1).FirstOrDefault(i => i < options.Count, -1) is >= 0 and int file ? $"{result.Model} with {options[file]}" : result.Model;
 
     private static (ConfidenceInterval Difference, string Verdict) Compare(EvaluationResult first, EvaluationResult second)
     {

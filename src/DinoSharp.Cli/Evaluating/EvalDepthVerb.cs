@@ -1,6 +1,8 @@
 using System.CommandLine;
+using DinoSharp.Evaluation;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Images;
+using DinoSharp.Training.Data;
 using DinoSharp.Training.Protocols;
 using DinoSharp.Training.Protocols.Benchmarks;
 
@@ -9,9 +11,9 @@ namespace DinoSharp.Cli.Evaluating;
 /// <summary><c>dino eval depth</c>: linear depth.</summary>
 internal sealed class EvalDepthVerb : EvaluationVerb
 {
-    private readonly Argument<string> _data = new("data") { Description = "Folder with {train,val}/rgb and {train,val}/depth (16-bit PNG), or NYU with nyu_train.txt and nyu_test.txt" };
-    private readonly Option<double> _scale = new("--depth-scale") { Description = "Metres of one step of the depth pictures", HelpName = "METRES", DefaultValueFactory = _ => 0.001 };
-    private readonly Option<double> _max = new("--max-depth") { Description = "Largest depth that counts", HelpName = "METRES", DefaultValueFactory = _ => 10 };
+    private readonly Argument<string> _data = new("data") { Description = "Folder with {train,val}/rgb and {train,val}/depth (16-bit PNG), NYU with nyu_train.txt and nyu_test.txt, or KITTI with kitti_eigen_train.txt and kitti_eigen_test.txt" };
+    private readonly Option<double?> _scale = new("--depth-scale") { Description = "Metres of one step of the depth pictures [default: 0.001; 1/256 for KITTI]", HelpName = "METRES" };
+    private readonly Option<double?> _max = new("--max-depth") { Description = "Largest depth that counts [default: 10; 80 for KITTI]", HelpName = "METRES" };
     private readonly DenseProbeInputs _probe;
 
     public EvalDepthVerb()
@@ -19,7 +21,7 @@ internal sealed class EvalDepthVerb : EvaluationVerb
     {
         _max.Validators.Add(result =>
         {
-            if (!(result.GetValueOrDefault<double>() > 0.001)) result.AddError("--max-depth must be above 0.001");
+            if (result.GetValueOrDefault<double?>() is double most && !(most > 0.001)) result.AddError("--max-depth must be above 0.001");
         });
         Add(_data);
         Add(_scale);
@@ -27,20 +29,24 @@ internal sealed class EvalDepthVerb : EvaluationVerb
         _probe = new DenseProbeInputs(this, DepthProtocol.Published, sized: false);
     }
 
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => DepthImages.IsOf(arguments.GetValue(_data)!, expected.Benchmark);
+
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         string data = arguments.GetValue(_data)!;
         DenseProbeOptions options = _probe.Read(arguments);
         DepthImages train = DepthImages.Open(data, train: true, arguments.GetValue(_scale)), val = DepthImages.Open(data, train: false, arguments.GetValue(_scale));
+        IReadOnlyList<string> leaked = SharedPictures.Find(train.Images, val.Images);
         var examples = new ExampleSheet();
         using DinoModel dino = Load(model, arguments, cancel);
         EvaluationResult result = await output.WithProgressAsync("views, steps, pictures", DenseProbe.Length(train.Images.Count, options) + val.Images.Count, progress => Task.Run(
-            () => DepthProtocol.Run(dino, train, val, arguments.GetValue(_max), options, progress, cancel, Keep), CancellationToken.None));
+            () => DepthProtocol.Run(dino, train, val, arguments.GetValue(_max) ?? (val.Region == DepthRegion.KittiGarg ? 80 : 10), options, progress, cancel, Keep), CancellationToken.None));
         return new Evaluation(
             result with { Data = new Dictionary<string, string> { ["data"] = data } },
             [["metric", ""], .. result.Metrics.Select(m => (string[])[m.Key, FormattableString.Invariant($"{m.Value:0.000}")])],
-            [],
-            examples.Sheet);
+            Skipped(result.Skipped, output),
+            examples.Sheet,
+            Leaked: leaked);
 
         void Keep(int index, ImageBuffer picture, DepthMap predicted) => examples.Keep(index, val.Images.Count, () =>
         {

@@ -27,6 +27,9 @@ internal sealed class EvalDetectVerb : EvaluationVerb
         _boxes = new BoxInputs(this);
     }
 
+    // A run looks at each picture once, without test-time augmentation.
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => _boxes.IsCoco(arguments) && expected.Benchmark != "COCO-TTA";
+
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         BoxAnnotations images = _boxes.Read(arguments);
@@ -38,7 +41,7 @@ internal sealed class EvalDetectVerb : EvaluationVerb
         return new Evaluation(
             result with { Data = _boxes.Data(arguments), Settings = result.Settings.Append(new("head", arguments.GetValue(_head)!)).ToDictionary() },
             [["metric", "%"], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
-            [],
+            Skipped(result.Skipped, output),
             drawn.Count == 0 ? null : () => PictureSheet.Compose(drawn));
 
         void Keep(int index, ImageBuffer picture, Detections detections)

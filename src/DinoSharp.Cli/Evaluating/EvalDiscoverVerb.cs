@@ -30,6 +30,8 @@ internal sealed class EvalDiscoverVerb : EvaluationVerb
         foreach (Option option in (Option[])[_thresholds, _size, _layer]) Add(option);
     }
 
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => _boxes.IsCoco(arguments) == expected.Benchmark.StartsWith("COCO", StringComparison.Ordinal);
+
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         BoxAnnotations images = _boxes.Read(arguments);
@@ -55,13 +57,13 @@ internal sealed class EvalDiscoverVerb : EvaluationVerb
             for (int i = 0; i < found.Count; i++)
             {
                 (BoxedImage image, IReadOnlyList<Box> boxes) = found[i];
-                examples.Keep(i, found.Count, () => [new Detections([.. image.Objects.Select(o => new Detection(o.Box, 1, 1, "truth")), new Detection(boxes[best], 1, 0, "found")]).Draw(ImageFile.Read(image.Path).ToRgb8())]);
+                examples.Keep(i, found.Count, () => [new Detections([.. image.Objects.Select(o => new Detection(o.Box, 1, 1, "truth")), new Detection(boxes[best], 1, 0, "found")]).Draw(ImageFile.Read(image.Source).ToRgb8())]);
             }
 
             return examples.Sheet!();
         }
 
-        PatchMap Extract(string file)
+        PatchMap Extract(ImageSource file)
         {
             using ImageFeatures features = dino.Extract(file, new ExtractOptions { ImageSizePixels = size.Pixels, Layers = layers }, cancel);
             return features.PatchMap(layer);

@@ -40,6 +40,8 @@ internal sealed class EvalLinearVerb : EvaluationVerb
         foreach (Option option in (Option[])[_rates, _steps, _batch, _decay, _augment]) Add(option);
     }
 
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => expected.Metric == "top1" && _inputs.HasSize(arguments, expected.Benchmark); // mCE is of a --test
+
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         bool augment = arguments.GetValue(_augment);

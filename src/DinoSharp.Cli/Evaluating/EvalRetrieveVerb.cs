@@ -42,12 +42,11 @@ internal sealed class EvalRetrieveVerb : EvaluationVerb
         if (arguments.GetValue(_revisited) is { } revisited) return await RevisitedAsync(model, revisited, arguments.GetValue(_protocol), look, output, cancel);
         (string database, string? queries) = (arguments.GetValue(_database)!, arguments.GetValue(_queries));
         ImageDataset searched = ClassificationInputs.Open(database);
-        ImageDataset? asked = queries is null ? null : ClassificationInputs.Open(queries);
+        ImageDataset? asked = queries is null ? null : ClassificationInputs.Open(queries, leastClasses: 1);
         using ImageVectorizer vectorizer = ImageVectorizer.Open(model, look, cancel);
         using VectorSet keys = await RunAsync(vectorizer, "database", searched, output, cancel);
         using VectorSet? own = asked is null ? null : await RunAsync(vectorizer, "queries", asked, output, cancel);
-        SkippedInput[] skipped = [.. keys.Skipped.Concat(own?.Skipped ?? []).Select(e => new SkippedInput(e.Name, e.Cause))];
-        foreach (SkippedInput skip in skipped) output.Warn($"skipped {skip.Path}: {skip.Reason}");
+        SkippedInput[] skipped = Skipped(keys.Skipped.Concat(own?.Skipped ?? []), output);
         var rows = new List<NeighborRow>();
         EvaluationResult result = RetrievalProtocol.Run(own ?? keys, keys, model, (query, nearest) => rows.Add(Row((own ?? keys).Paths[query], keys, nearest)));
         return new Evaluation(
@@ -55,7 +54,18 @@ internal sealed class EvalRetrieveVerb : EvaluationVerb
             [["metric", ""], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
             skipped,
             NeighborSheet.Of(rows),
-            Computed: vectorizer.Computed);
+            Computed: vectorizer.Computed,
+            Leaked: own is null ? null : SharedPictures.Find(keys.Paths, own.Paths));
+    }
+
+    // Oxford and Paris are told by the file of their truth, their rule by --protocol; Met and AmsterTime are folders.
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected)
+    {
+        string[] parts = expected.Benchmark.Split('-');
+        bool building = parts is [_, _];
+        if (arguments.GetValue(_revisited) is not { } root) return !building;
+        return building && string.Equals(parts[1], arguments.GetValue(_protocol).ToString(), StringComparison.OrdinalIgnoreCase)
+            && Directory.Exists(root) && Directory.EnumerateFiles(root, "gnd_*.pkl").Any(f => Path.GetFileName(f).Contains(parts[0], StringComparison.OrdinalIgnoreCase));
     }
 
     private static async Task<Evaluation> RevisitedAsync(string model, string root, RevisitedProtocol protocol, VectorizerOptions look, Output output, CancellationToken cancel)

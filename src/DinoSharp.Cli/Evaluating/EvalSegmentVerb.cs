@@ -1,6 +1,7 @@
 using System.CommandLine;
 using DinoSharp.Heads.Segmentation;
 using DinoSharp.Images;
+using DinoSharp.Training.Data;
 using DinoSharp.Training.Protocols;
 using DinoSharp.Training.Protocols.Benchmarks;
 
@@ -19,11 +20,14 @@ internal sealed class EvalSegmentVerb : EvaluationVerb
         _probe = new DenseProbeInputs(this, SegmentationProtocol.Published, sized: true);
     }
 
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => SegmentationImages.IsOf(arguments.GetValue(_data)!, expected.Benchmark);
+
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         string data = arguments.GetValue(_data)!;
         DenseProbeOptions options = _probe.Read(arguments);
         SegmentationImages train = SegmentationImages.Open(data, train: true), val = SegmentationImages.Open(data, train: false);
+        IReadOnlyList<string> leaked = SharedPictures.Find(train.Images, val.Images);
         var examples = new ExampleSheet();
         using DinoModel dino = Load(model, arguments, cancel);
         EvaluationResult result = await output.WithProgressAsync("views, steps, pictures", DenseProbe.Length(train.Images.Count, options) + val.Images.Count, progress => Task.Run(
@@ -31,8 +35,9 @@ internal sealed class EvalSegmentVerb : EvaluationVerb
         return new Evaluation(
             result with { Data = new Dictionary<string, string> { ["data"] = data } },
             [["metric", "%"], .. result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])],
-            [],
-            examples.Sheet);
+            Skipped(result.Skipped, output),
+            examples.Sheet,
+            Leaked: leaked);
 
         void Keep(int index, ImageBuffer picture, SemanticSegmentation predicted) => examples.Keep(index, val.Images.Count, () =>
         {

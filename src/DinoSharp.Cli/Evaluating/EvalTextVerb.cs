@@ -1,5 +1,4 @@
 using System.CommandLine;
-using DinoSharp.Cli.Embedding;
 using DinoSharp.Heads.Segmentation;
 using DinoSharp.Heads.Text;
 using DinoSharp.Images;
@@ -41,6 +40,13 @@ internal sealed class EvalTextVerb : EvaluationVerb
         });
     }
 
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => expected.Metric switch
+    {
+        "miou" => arguments.GetValue(_segment) is { } root && SegmentationImages.IsOf(root, expected.Benchmark),
+        "top1" => arguments.GetValue(_images) is not null && arguments.GetValue(_captions) is null,
+        _ => arguments.GetValue(_captions) is not null,
+    };
+
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         ClassNames? names = arguments.GetValue(_names) is { } file ? ClassNames.Read(file) : null;
@@ -53,7 +59,6 @@ internal sealed class EvalTextVerb : EvaluationVerb
         using DinoText text = DinoText.Load(dino, arguments.GetValue(_text)!, new DinoTextOptions { ImageSizePixels = arguments.GetValue(_size) }, cancel);
         var examples = new ExampleSheet();
         Evaluation evaluation = labelled is not null ? await ClassifyAsync(labelled) : captioned is not null ? await RetrieveAsync(captioned) : await SegmentAsync(mapped!);
-        foreach (SkippedInput skip in evaluation.Skipped) output.Warn($"skipped {skip.Path}: {skip.Reason}");
         var data = new Dictionary<string, string> { ["data"] = captions ?? segment ?? images!, ["text"] = arguments.GetValue(_text)! };
         return evaluation with { Result = evaluation.Result with { Data = data }, Rows = [["metric", "%"], .. evaluation.Result.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])] };
 
@@ -61,13 +66,13 @@ internal sealed class EvalTextVerb : EvaluationVerb
         {
             (EvaluationResult result, IReadOnlyList<ImageException> skipped) = await output.WithProgressAsync(
                 "classifying", set.Count, progress => Task.Run(() => TextProtocol.Classify(text, set, model, names, templates, progress, cancel), CancellationToken.None));
-            return new Evaluation(result, [], Skipped(skipped), () => result.Confusion!.ToPicture(result.Classes));
+            return new Evaluation(result, [], Skipped(skipped, output), () => result.Confusion!.ToPicture(result.Classes));
         }
 
         async Task<Evaluation> SegmentAsync(SegmentationImages set)
         {
             EvaluationResult result = await output.WithProgressAsync("segmenting", set.Images.Count, progress => Task.Run(() => TextProtocol.Segment(text, set, model, names, templates, progress, cancel, Keep), CancellationToken.None));
-            return new Evaluation(result, [], [], examples.Sheet);
+            return new Evaluation(result, [], Skipped(result.Skipped, output), examples.Sheet);
 
             void Keep(int index, ImageBuffer picture, SemanticSegmentation predicted) => examples.Keep(index, set.Images.Count, () =>
             {
@@ -81,9 +86,7 @@ internal sealed class EvalTextVerb : EvaluationVerb
             var sheet = new CaptionSheet(set.Images.Count);
             (EvaluationResult pictures, EvaluationResult sentencesFound, IReadOnlyList<ImageException> skipped) = await output.WithProgressAsync(
                 "pictures", set.Images.Count, progress => Task.Run(() => TextProtocol.Retrieve(text, set, model, templates, progress, cancel, sheet.Keep), CancellationToken.None));
-            return new Evaluation(pictures, [], Skipped(skipped), sheet.Draw, Tests: [("text-to-image", sentencesFound)]);
+            return new Evaluation(pictures, [], Skipped(skipped, output), sheet.Draw, Tests: [("text-to-image", sentencesFound)]);
         }
-
-        static SkippedInput[] Skipped(IReadOnlyList<ImageException> errors) => [.. errors.Select(e => new SkippedInput(e.Name, e.Cause))];
     }
 }

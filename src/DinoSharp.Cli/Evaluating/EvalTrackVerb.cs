@@ -23,6 +23,8 @@ internal sealed class EvalTrackVerb : EvaluationVerb
         Add(_size);
     }
 
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => VectorizerInputs.SizeOf(expected.Benchmark) == (arguments.GetValue(_size) ?? 480);
+
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
         string data = arguments.GetValue(_data)!;

@@ -14,8 +14,15 @@ namespace DinoSharp.Cli.Evaluating;
 /// <param name="Picture">Draws what there is to see; null if nothing is.</param>
 /// <param name="Computed">How many pictures went through the model, where features are kept; null where they are not.</param>
 /// <param name="Tests">Further sets that the same classifier was scored on; null if there are none.</param>
+/// <param name="Leaked">Pictures to judge by that are also among those learnt from; null where nothing is learnt.</param>
 internal sealed record Evaluation(
-    EvaluationResult Result, IReadOnlyList<string[]> Rows, IReadOnlyList<SkippedInput> Skipped, Func<ImageBuffer>? Picture = null, int? Computed = null, IReadOnlyList<(string Name, EvaluationResult Result)>? Tests = null);
+    EvaluationResult Result,
+    IReadOnlyList<string[]> Rows,
+    IReadOnlyList<SkippedInput> Skipped,
+    Func<ImageBuffer>? Picture = null,
+    int? Computed = null,
+    IReadOnlyList<(string Name, EvaluationResult Result)>? Tests = null,
+    IReadOnlyList<string>? Leaked = null);
 
 /// <summary>One protocol of <c>dino eval</c>. It measures; showing and saving is the same for all: a table or JSON, and with <c>--out</c> a folder with results.json and a picture.</summary>
 internal abstract class EvaluationVerb : Verb
@@ -48,6 +55,11 @@ internal abstract class EvaluationVerb : Verb
     /// <param name="cancel">Stops it.</param>
     public abstract Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel);
 
+    /// <summary>Whether a run with these options measures what a figure of the paper says; by default all figures of the protocol.</summary>
+    /// <param name="arguments">The options of the protocol.</param>
+    /// <param name="expected">A figure of this protocol.</param>
+    protected virtual bool Measures(ParseResult arguments, ExpectedValue expected) => true;
+
     /// <summary>The precision that was asked for.</summary>
     protected ComputeType Compute(ParseResult arguments) => arguments.GetValue(_compute);
 
@@ -59,10 +71,11 @@ internal abstract class EvaluationVerb : Verb
     {
         string? folder = arguments.GetValue(_out);
         string? benchmark = arguments.GetValue(_benchmark);
-        if (benchmark is not null) ExpectedValues.RequireBenchmark(Name, benchmark);
+        if (benchmark is not null) ExpectedValues.RequireBenchmark(Name, benchmark, v => Measures(arguments, v));
         if (File.Exists(folder)) throw new DinoSharpException($"--out {folder}: this is a file, a folder was expected");
         Evaluation evaluation = await EvaluateAsync(arguments.GetValue(_model)!, arguments, output, cancel);
         EvaluationResult result = evaluation.Result;
+        if (evaluation.Leaked is { Count: > 0 } leaked) output.Warn(Leaks(leaked));
         ConfidenceInterval interval = result.Interval;
         ExpectedValue[] expected = Expected(benchmark, result);
         (string Name, EvaluationResult Result, ConfidenceInterval Interval, ExpectedValue[] Expected)[] tests =
@@ -88,6 +101,7 @@ internal abstract class EvaluationVerb : Verb
                 n = t.Result.Items.Count,
                 expected = Shown(t.Expected),
             }),
+            leaked = evaluation.Leaked,
             skipped = evaluation.Skipped.Select(s => new { path = s.Path, reason = s.Reason }),
         };
         List<string> written = [];
@@ -103,6 +117,17 @@ internal abstract class EvaluationVerb : Verb
         string[] kept = evaluation.Computed is int computed ? [$"{computed} pictures computed, the features of the others were kept"] : [];
         output.Show(summary, [.. Output.Columns(evaluation.Rows), Headline(result, interval), .. expected.Select(e => e.Compare(result.Metrics[e.Metric])), .. tests.SelectMany(Lines), .. kept, .. written]);
         return evaluation.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+
+    /// <summary>What the user is told of pictures on both sides.</summary>
+    public static string Leaks(IReadOnlyList<string> leaked) => $"{leaked.Count} pictures to judge by are also among those learnt from, for example {leaked[0]}; the score is better than it should be";
+
+    /// <summary>Tells of pictures that could not be read.</summary>
+    protected static SkippedInput[] Skipped(IEnumerable<ImageException> errors, Output output)
+    {
+        SkippedInput[] skipped = [.. errors.Select(e => new SkippedInput(e.Name, e.Cause))];
+        foreach (SkippedInput skip in skipped) output.Warn($"skipped {skip.Path}: {skip.Reason}");
+        return skipped;
     }
 
     private ExpectedValue[] Expected(string? benchmark, EvaluationResult result) =>

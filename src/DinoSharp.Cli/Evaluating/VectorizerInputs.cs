@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using DinoSharp.Features;
 using DinoSharp.Training.Protocols;
 
@@ -24,6 +25,12 @@ internal sealed class VectorizerInputs
         });
         foreach (Option option in (Option[])[_size, _batch, _cache]) verb.Add(option);
     }
+
+    /// <summary>Whether the size of the input is that of a benchmark such as <c>ImageNet-R@512</c>; those without a size fit every one.</summary>
+    public bool HasSize(ParseResult arguments, string benchmark) => SizeOf(benchmark) is not int size || size == (arguments.GetValue(_size) ?? new VectorizerOptions().CropPixels);
+
+    /// <summary>The size after the @ of a benchmark; null if it has none.</summary>
+    public static int? SizeOf(string benchmark) => benchmark.Split('@') is [_, var size] ? int.Parse(size, CultureInfo.InvariantCulture) : null;
 
     /// <summary>What the user asked for.</summary>
     public VectorizerOptions Read(ParseResult arguments, ComputeType compute, Pooling pooling)

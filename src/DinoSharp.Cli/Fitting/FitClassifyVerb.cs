@@ -71,8 +71,7 @@ internal sealed class FitClassifyVerb : Verb
         double seconds = time.Elapsed.TotalSeconds;
         result.Head.Save(headPath);
         SavedPicture confusion = SavedPicture.Save(result.Confusion.ToPicture(train.Classes), picture);
-        ExitCode code = FitOptions.Report(output, result.Unreadable);
-        if (result.Leaked.Count > 0) output.Warn($"{result.Leaked.Count} pictures to judge by are also among those learnt from, for example {result.Leaked[0]}; the score is better than it should be");
+        ExitCode code = FitOptions.Report(output, result.Unreadable, result.Leaked);
         output.Show(
             new
             {

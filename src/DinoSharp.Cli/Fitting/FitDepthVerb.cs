@@ -40,7 +40,7 @@ internal sealed class FitDepthVerb : Verb
         double seconds = time.Elapsed.TotalSeconds;
         result.Head.Save(headPath);
         SavedPicture sheet = SavedPicture.Save(PictureSheet.Compose([.. result.Examples.Select(Row)]), picture);
-        ExitCode code = FitOptions.Report(output, result.Unreadable);
+        ExitCode code = FitOptions.Report(output, result.Unreadable, result.Leaked);
         output.Show(
             new
             {
@@ -57,6 +57,7 @@ internal sealed class FitDepthVerb : Verb
                 picture = sheet.Path,
                 computed = result.Computed,
                 seconds = Math.Round(seconds, 3),
+                leaked = result.Leaked,
                 skipped = result.Unreadable.Select(e => new { path = e.Name, reason = e.Cause }),
             },
             [

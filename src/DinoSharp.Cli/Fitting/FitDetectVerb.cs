@@ -73,7 +73,7 @@ internal sealed class FitDetectVerb : Verb
         double seconds = time.Elapsed.TotalSeconds;
         result.Head.Save(headPath);
         SavedPicture sheet = SavedPicture.Save(PictureSheet.Compose([.. result.Examples.Select(Row)]), picture);
-        ExitCode code = FitOptions.Report(output, result.Unreadable);
+        ExitCode code = FitOptions.Report(output, result.Unreadable, result.Leaked);
         if (result.Unseen.Count > 0) output.Warn($"no training picture shows {string.Join(", ", result.Unseen)}; the head cannot know them");
         output.Show(
             new
@@ -90,6 +90,7 @@ internal sealed class FitDetectVerb : Verb
                 picture = sheet.Path,
                 computed = result.Computed,
                 seconds = Math.Round(seconds, 3),
+                leaked = result.Leaked,
                 skipped = result.Unreadable.Select(e => new { path = e.Name, reason = e.Cause }),
             },
             [

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using DinoSharp.Cli.Evaluating;
 using DinoSharp.Backbones;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Evaluation;
@@ -82,9 +83,10 @@ internal sealed class FitOptions
     public static string Saved(string head, int computed, double seconds) =>
         FormattableString.Invariant($"{head} ({computed} pictures computed, the others' features were kept; {seconds:0.0} s). Use it: dino predict {head} PICTURES");
 
-    /// <summary>Warns about pictures that were left out, a few by name.</summary>
-    public static ExitCode Report(Output output, IReadOnlyList<ImageException> unreadable)
+    /// <summary>Warns about pictures that are both learnt from and judged by, and about those that were left out, a few by name.</summary>
+    public static ExitCode Report(Output output, IReadOnlyList<ImageException> unreadable, IReadOnlyList<string>? leaked = null)
     {
+        if (leaked is { Count: > 0 }) output.Warn(EvaluationVerb.Leaks(leaked));
         foreach (ImageException error in unreadable.Take(20)) output.Warn($"skipped {error.Name}: {error.Cause}");
         if (unreadable.Count > 20) output.Warn($"skipped {unreadable.Count - 20} more pictures");
         return unreadable.Count > 0 ? ExitCode.Failed : ExitCode.Ok;

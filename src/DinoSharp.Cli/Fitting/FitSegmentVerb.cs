@@ -38,7 +38,7 @@ internal sealed class FitSegmentVerb : Verb
         double seconds = time.Elapsed.TotalSeconds;
         result.Head.Save(headPath);
         SavedPicture sheet = SavedPicture.Save(PictureSheet.Compose([.. result.Examples.Select(Row)]), picture);
-        ExitCode code = FitOptions.Report(output, result.Unreadable);
+        ExitCode code = FitOptions.Report(output, result.Unreadable, result.Leaked);
         if (result.Unseen.Count > 0) output.Warn($"no training picture shows {string.Join(", ", result.Unseen)}; the head cannot know them");
         output.Show(
             new
@@ -56,6 +56,7 @@ internal sealed class FitSegmentVerb : Verb
                 picture = sheet.Path,
                 computed = result.Computed,
                 seconds = Math.Round(seconds, 3),
+                leaked = result.Leaked,
                 skipped = result.Unreadable.Select(e => new { path = e.Name, reason = e.Cause }),
             },
             [

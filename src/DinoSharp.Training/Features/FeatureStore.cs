@@ -61,6 +61,9 @@ public sealed class FeatureStore
     /// <summary>The folder of this store.</summary>
     public string Folder { get; }
 
+    /// <summary>Whether pictures are read as their pixels are stored, whatever their EXIF orientation asks for: the grid of their annotations.</summary>
+    internal bool AsStored { get; init; }
+
     /// <summary>How many pictures went through the backbone so far.</summary>
     public int Computed { get; private set; }
 
@@ -73,7 +76,7 @@ public sealed class FeatureStore
     /// <exception cref="DinoSharpException">The folder of the store cannot be written.</exception>
     public (IReadOnlyList<StoredImage?> Images, IReadOnlyList<ImageException> Errors) Prepare(
         IReadOnlyList<string> paths, IProgress<long>? progress = null, CancellationToken cancel = default, bool mirrored = false) =>
-        Prepare(paths.Count, i => paths[i], progress, cancel, mirrored);
+        Prepare(paths.Count, i => AsStored ? ImageSource.Stored(paths[i]) : paths[i], progress, cancel, mirrored);
 
     /// <summary>Makes sure that the features of pictures are in the store; the pictures need not be files of their own.</summary>
     /// <param name="count">How many there are.</param>
@@ -124,12 +127,14 @@ public sealed class FeatureStore
             for (int i = 0; i < count; i++)
             {
                 cancel.ThrowIfCancellationRequested();
-                string name;
-                ReadOnlyMemory<byte> content;
+                ImageSource picture;
+                string hash;
                 try
                 {
-                    ImageSource picture = source(i);
-                    (name, content) = (picture.Name, picture.Read());
+                    picture = source(i);
+                    picture = picture.With(picture.Read());
+                    hash = Convert.ToHexStringLower(SHA256.HashData(picture.Read().Span));
+                    if (picture.AsStored && ImageFile.ReadInfo(picture).Orientation > 1) hash = hash[..^6] + "stored"; // upright it is another picture
                 }
                 catch (ImageException error)
                 {
@@ -138,7 +143,7 @@ public sealed class FeatureStore
                     continue;
                 }
 
-                var image = new StoredImage(name, Convert.ToHexStringLower(SHA256.HashData(content.Span)), mirrored);
+                var image = new StoredImage(picture.Name, hash, mirrored);
                 images[i] = image;
                 if (TryLoad(image) is { } found)
                 {
@@ -149,7 +154,7 @@ public sealed class FeatureStore
                 }
 
                 missing.Add(i);
-                yield return ImageSource.FromBytes(content, name);
+                yield return picture;
             }
         }
 

@@ -21,7 +21,7 @@ internal static class CenterTargets
         int area = rows * columns;
         float[] maps = new float[(classes + 5) * area];
         // Small objects are drawn last: where boxes overlap, the smaller one is the harder to see.
-        foreach (AnnotatedObject o in objects.Where(o => !o.Crowd && o.Box.Width > 0 && o.Box.Height > 0).OrderByDescending(o => o.Box.Area))
+        foreach (AnnotatedObject o in objects.Where(o => !o.Ignored && o.Box.Width > 0 && o.Box.Height > 0).OrderByDescending(o => o.Box.Area))
         {
             (double oneSide, double top) = grid.ToFitted(o.Box.X, o.Box.Y, image.Mirrored);
             (double otherSide, double bottom) = grid.ToFitted(o.Box.X + o.Box.Width, o.Box.Y + o.Box.Height, image.Mirrored);

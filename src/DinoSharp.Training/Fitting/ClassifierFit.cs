@@ -139,7 +139,7 @@ public static class ClassifierFit
             ? Linear(model, input, x, train, meanPatch, options, cancel)
             : (Neighbors(model, input, x, train, meanPatch, options), null);
         Tensor scores = head.Scores(held).cpu(); // [M, K]
-        ClassifierFitResult result = Judge(head, scores, train, validation) with { C = c, TrainingCount = trained, Computed = store.Computed, Unreadable = unreadable, Leaked = Leaks(trainImages, validationImages) };
+        ClassifierFitResult result = Judge(head, scores, train, validation) with { C = c, TrainingCount = trained, Computed = store.Computed, Unreadable = unreadable, Leaked = Data.SharedPictures.Find(trainImages.Select(i => i.Path).Distinct(), validation.Paths) };
         return result;
     }
 
@@ -261,12 +261,6 @@ public static class ClassifierFit
     {
         int missing = Enumerable.Range(0, train.Classes.Count).FirstOrDefault(c => !train.Labels.Contains(c), -1);
         if (missing >= 0) throw new DinoSharpException($"{train.Name}: the class '{train.Classes[missing]}' has no picture to learn from; add readable pictures, or remove the class");
-    }
-
-    private static string[] Leaks(StoredImage[] train, StoredImage[] validation)
-    {
-        HashSet<string> seen = [.. train.Select(i => i.Hash)];
-        return [.. validation.Where(i => seen.Contains(i.Hash)).Select(i => i.Path)];
     }
 
     private static Device DeviceOf(DinoModel model) => model.Backbone.parameters().First().device;

@@ -85,7 +85,7 @@ public static class DenseAdvisor
         {
             DenseFitOptions general = new() { ImageSizePixels = size, Steps = options.Steps, Seed = options.Seed, CacheFolder = options.CacheFolder };
             // One pass keeps what all of them read.
-            var store = new FeatureStore(model, (general with { Layers = LayerSelection.Create([.. sets.SelectMany(s => s).Distinct().Order()]) }).InputOf(model), FeatureKind.Dense, options.CacheFolder);
+            var store = new FeatureStore(model, (general with { Layers = LayerSelection.Create([.. sets.SelectMany(s => s).Distinct().Order()]) }).InputOf(model), FeatureKind.Dense, options.CacheFolder) { AsStored = true };
             store.Prepare(pictures, null, cancel);
             computed += store.Computed;
             foreach (int[] set in sets)

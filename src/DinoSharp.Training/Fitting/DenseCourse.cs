@@ -1,6 +1,7 @@
 using DinoSharp.Backbones;
 using DinoSharp.Heads;
 using DinoSharp.Images;
+using DinoSharp.Training.Data;
 using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Features;
 using static TorchSharp.torch;
@@ -13,7 +14,7 @@ public abstract record DenseFitResult<THead> : IDisposable
     where THead : Head
 {
     private protected DenseFitResult(THead head, CourseOfFit course, Func<IReadOnlyList<int>, double> resample) =>
-        (Head, FinalLoss, Counts, Groups, Computed, Unreadable, Resample) = (head, course.FinalLoss, course.Counts, course.Groups, course.Computed, course.Unreadable, resample);
+        (Head, FinalLoss, Counts, Groups, Computed, Unreadable, Leaked, Resample) = (head, course.FinalLoss, course.Counts, course.Groups, course.Computed, course.Unreadable, course.Leaked, resample);
 
     /// <summary>The head; the indices of its classes, if it has any, are the ids of the annotations.</summary>
     public THead Head { get; }
@@ -33,6 +34,9 @@ public abstract record DenseFitResult<THead> : IDisposable
     /// <summary>Pictures that could not be read and were left out.</summary>
     public IReadOnlyList<ImageException> Unreadable { get; }
 
+    /// <summary>Validation pictures that are also among the training pictures.</summary>
+    public IReadOnlyList<string> Leaked { get; }
+
     /// <summary>The score that is compared when ways of looking are, on any of the validation pictures.</summary>
     internal Func<IReadOnlyList<int>, double> Resample { get; }
 
@@ -45,7 +49,7 @@ public abstract record DenseFitResult<THead> : IDisposable
 }
 
 /// <summary>How a fit went, whatever was fitted.</summary>
-internal sealed record CourseOfFit(double FinalLoss, (int Training, int Validation) Counts, int? Groups, int Computed, IReadOnlyList<ImageException> Unreadable);
+internal sealed record CourseOfFit(double FinalLoss, (int Training, int Validation) Counts, int? Groups, int Computed, IReadOnlyList<ImageException> Unreadable, IReadOnlyList<string> Leaked);
 
 /// <summary>What differs from task to task in a fit on patches.</summary>
 /// <param name="Head">The untrained head, whose parameters are its own.</param>
@@ -69,7 +73,7 @@ internal static class DenseCourse
         where THead : Head
     {
         if (validation is null) (train, validation) = train.Divide(options.HeldOutShare, options.Seed);
-        var store = new FeatureStore(model, input, FeatureKind.Dense, options.CacheFolder);
+        var store = new FeatureStore(model, input, FeatureKind.Dense, options.CacheFolder) { AsStored = train.AsStored };
         DenseData<TSet> data = DenseData<TSet>.Prepare(store, train, validation, options.Flip, progress, cancel);
         Device device = model.Backbone.parameters().First().device;
         using var scope = NewDisposeScope();
@@ -90,7 +94,7 @@ internal static class DenseCourse
                 task.Judge(i, features.ToHeadFeatures(input.Fit, device), features.Geometry, i % every == 0 && i / every < Examples);
             }
 
-            return task.Score(new CourseOfFit(loss, (data.Count, count), data.Validation.Groups?.Distinct().Count(), store.Computed, data.Unreadable));
+            return task.Score(new CourseOfFit(loss, (data.Count, count), data.Validation.Groups?.Distinct().Count(), store.Computed, data.Unreadable, SharedPictures.Find(data.Train.Pictures, data.Validation.Pictures)));
         }
         catch
         {

@@ -59,9 +59,9 @@ public static class DetectionFit
 
         DenseTask<Detector, DetectionFitResult> Begin(DenseData<BoxAnnotations> data, Device device)
         {
-            HashSet<int> seen = [.. data.Train.Images.SelectMany(i => i.Objects).Where(o => !o.Crowd).Select(o => o.Category)];
+            HashSet<int> seen = [.. data.Train.Images.SelectMany(i => i.Objects).Where(o => !o.Ignored).Select(o => o.Category)];
             if (seen.Count == 0) throw new DinoSharpException($"{data.Train.Name}: no picture has an object to learn from");
-            if (!data.Validation.Images.Any(i => i.Objects.Any(o => !o.Crowd))) throw new DinoSharpException($"{data.Validation.Name}: no picture has an object to judge by");
+            if (!data.Validation.Images.Any(i => i.Objects.Any(o => !o.Ignored))) throw new DinoSharpException($"{data.Validation.Name}: no picture has an object to judge by");
             string[] names = [.. Enumerable.Range(0, data.Train.Categories.Keys.Max() + 1).Select(id => data.Train.Categories.GetValueOrDefault(id, ""))];
             CenterHead network = new CenterHead(input.Layers.Sum(model.Backbone.Config.LayerWidth), Width, names.Length, device).Kept();
             CenterTargets.Initialize(network, options.Seed);

@@ -4,6 +4,7 @@ using DinoSharp.Heads;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Images;
 using DinoSharp.Layers;
+using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Losses;
 using DinoSharp.Training.Optimization;
 using DinoSharp.Training.Protocols.Benchmarks;
@@ -23,20 +24,22 @@ public static class DepthProtocol
 
     /// <summary>Runs the protocol.</summary>
     /// <param name="model">The backbone.</param>
-    /// <param name="train">Pictures to learn from; the views are 416 x 544 pixels of the pictures as they are.</param>
+    /// <param name="train">Pictures to learn from; the views are 416 x 544 pixels of the pictures as they are, or as much of that as the smallest of them has.</param>
     /// <param name="val">Pictures to score, seen whole and mirrored.</param>
     /// <param name="maxMeters">Largest depth that counts.</param>
     /// <param name="options">Length and views; its size is of no account. Null: a short form on stored features.</param>
     /// <param name="progress">Told how far it is: views, steps, then validation pictures.</param>
     /// <param name="cancel">Checked between steps and pictures.</param>
     /// <param name="onPicture">Given every validation picture with its prediction.</param>
-    /// <exception cref="DinoSharpException">A picture is smaller than a view, or it and its depth map differ in size.</exception>
+    /// <exception cref="DinoSharpException">A picture is smaller than a patch, cannot be read, or differs in size from its depth map; nothing was computed then.</exception>
     public static EvaluationResult Run(
         DinoModel model, DepthImages train, DepthImages val, double maxMeters = 10, DenseProbeOptions? options = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, ImageBuffer, DepthMap>? onPicture = null)
     {
         options ??= new DenseProbeOptions();
         var bins = DepthBins.Nyu with { MaxMeters = maxMeters };
         int patch = model.Preprocessing.PatchSizePixels;
+        (int Width, int Height)[] sizes = PictureSizes.Require(train.Images, train.Depths);
+        PictureSizes.Require(val.Images, val.Depths);
         using var scope = NewDisposeScope();
         var head = new LinearDepthHead([model.Backbone.Config.EmbedDim], Bins);
         var input = new HeadInput
@@ -48,22 +51,33 @@ public static class DepthProtocol
         };
         using var estimator = new DepthEstimator(model.Backbone, input, head, bins);
         var augmentation = new DepthAugmentation { NyuFrameCrop = train.Region == DepthRegion.NyuEigen, Normalization = model.Preprocessing.Normalization };
-        augmentation = augmentation with { HeightPixels = augmentation.HeightPixels / patch * patch, WidthPixels = augmentation.WidthPixels / patch * patch };
+        augmentation = Fitting(augmentation, sizes, patch);
         var schedule = new OneCycleSchedule { BaseRate = options.RateInUse, WarmupSteps = (long)(WarmupShare * options.Steps) };
         new DenseProbe(model.Backbone, head, options).Train(train.Images.Count, View, Loss, schedule, (WeightDecay, 0.9, 0.99, Clip), late: false, progress, cancel);
         var scores = new List<DepthScores>();
+        var (scored, skipped) = (new List<string>(), new List<ImageException>());
         var flip = new DenseOptions { Flip = true };
         for (int i = 0; i < val.Images.Count; i++)
         {
-            ImageBuffer picture = ImageFile.Read(val.Images[i]);
-            (float[] truth, int width, _) = Truth(val, i, picture);
-            DepthMap predicted = estimator.Predict(picture, flip, cancel);
-            float[] clamped = [.. predicted.Meters.ToArray().Select(m => Math.Clamp(m, (float)bins.MinMeters, (float)bins.MaxMeters))];
-            scores.Add(DepthScores.Measure(truth, clamped, val.Region.Mask(truth, width, limits: ((float)bins.MinMeters, (float)bins.MaxMeters))));
-            onPicture?.Invoke(i, picture, predicted);
+            try
+            {
+                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
+                (float[] truth, int width, _) = val.Read(i);
+                DepthMap predicted = estimator.Predict(picture, flip, cancel);
+                float[] clamped = [.. predicted.Meters.ToArray().Select(m => Math.Clamp(m, (float)bins.MinMeters, (float)bins.MaxMeters))];
+                scores.Add(DepthScores.Measure(truth, clamped, val.Region.Mask(truth, width, limits: ((float)bins.MinMeters, (float)bins.MaxMeters))));
+                scored.Add(val.Images[i]);
+                onPicture?.Invoke(i, picture, predicted);
+            }
+            catch (ImageException error)
+            {
+                skipped.Add(error); // what was trained is not lost for it
+            }
+
             progress?.Report(DenseProbe.Length(train.Images.Count, options) + i + 1);
         }
 
+        if (scores.Count == 0) throw new DinoSharpException($"none of the {val.Images.Count} pictures to score can be read; the first says: {skipped[0].Message}");
         double[] rmse = [.. scores.Select(s => s.Rmse)];
         return new EvaluationResult
         {
@@ -90,7 +104,8 @@ public static class DepthProtocol
             Headline = "rmse",
             HigherIsBetter = false,
             Unit = "m",
-            Items = val.Images,
+            Items = scored,
+            Skipped = skipped,
             Score = EvaluationResult.MeanOf(rmse),
         };
 
@@ -104,8 +119,8 @@ public static class DepthProtocol
 
         (Tensor Image, Tensor Truth) View(int index, ulong seed)
         {
-            ImageBuffer picture = ImageFile.Read(train.Images[index]).ToRgb8();
-            (float[] meters, int width, int height) = Truth(train, index, picture);
+            ImageBuffer picture = ImageFile.Read(ImageSource.Stored(train.Images[index])).ToRgb8();
+            (float[] meters, int width, int height) = train.Read(index);
             using var view = NewDisposeScope();
             Tensor image = tensor(picture.Samples<byte>().ToArray(), [picture.Height, picture.Width, 3]).permute(2, 0, 1).to(ScalarType.Float32) / Num(255); // [3, H, W]
             (Tensor x, Tensor y) = augmentation.Apply(image, tensor(meters, [1, height, width]), seed); // [3, h, w], [1, h, w]
@@ -113,10 +128,12 @@ public static class DepthProtocol
         }
     }
 
-    private static (float[] Meters, int Width, int Height) Truth(DepthImages images, int index, ImageBuffer picture)
+    // Views in whole patches that fit into every picture.
+    private static DepthAugmentation Fitting(DepthAugmentation published, (int Width, int Height)[] sizes, int patch)
     {
-        (float[] meters, int width, int height) = images.Read(index);
-        return (width, height) == (picture.Width, picture.Height) ? (meters, width, height)
-            : throw new DinoSharpException($"{images.Depths[index]} has {width}x{height} pixels, its picture {images.Images[index]} {picture.Width}x{picture.Height}; they must be equal");
+        (int Width, int Height)[] rooms = [.. sizes.Select(s => published.NyuFrameCrop ? DepthAugmentation.FrameSize(s.Width, s.Height) : s)];
+        int height = Math.Min(published.HeightPixels, rooms.Min(r => r.Height)) / patch * patch, width = Math.Min(published.WidthPixels, rooms.Min(r => r.Width)) / patch * patch;
+        if (height == 0 || width == 0) throw new DinoSharpException($"the smallest training picture leaves {rooms.Min(r => r.Width)}x{rooms.Min(r => r.Height)} pixels for a view, less than a patch of {patch}x{patch}; enlarge such pictures and their depth maps, or leave them out");
+        return published with { HeightPixels = height, WidthPixels = width };
     }
 }

@@ -16,17 +16,30 @@ public static class DetectionProtocol
     /// <param name="progress">Told how many pictures are done.</param>
     /// <param name="cancel">Checked between pictures.</param>
     /// <param name="onPicture">Given every picture with what was found.</param>
-    /// <exception cref="DinoSharpException">A picture cannot be read, or detections and annotations have no category name in common.</exception>
+    /// <exception cref="DinoSharpException">No picture can be read, pictures are no pictures or have another size than their annotations say, or detections and annotations have no category name in common.</exception>
     public static EvaluationResult Run(Func<ImageBuffer, Detections> detect, BoxAnnotations images, string model, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, ImageBuffer, Detections>? onPicture = null)
     {
         // Heads number their classes as they like; names are what both sides share.
         Dictionary<string, int> ids = images.Categories.GroupBy(c => c.Value, StringComparer.OrdinalIgnoreCase).ToDictionary(c => c.Key, c => c.First().Key, StringComparer.OrdinalIgnoreCase);
         var found = new List<DetectedObject>();
         var unknown = new HashSet<string>();
+        var (scored, skipped) = (new List<int>(), new List<ImageException>());
+        images.RequirePictures();
         for (int i = 0; i < images.Images.Count; i++)
         {
             cancel.ThrowIfCancellationRequested();
-            ImageBuffer picture = ImageFile.Read(images.Images[i].Path);
+            ImageBuffer picture;
+            try
+            {
+                picture = ImageFile.Read(images.Images[i].Source);
+            }
+            catch (ImageException error)
+            {
+                skipped.Add(error);
+                continue;
+            }
+
+            scored.Add(i);
             Detections detections = detect(picture);
             foreach (Detection d in detections.All)
             {
@@ -40,7 +53,8 @@ public static class DetectionProtocol
 
         if (found.Count == 0 && unknown.Count > 0)
             throw new DinoSharpException($"the head finds {string.Join(", ", unknown.Order().Take(5))} …, the annotations have {string.Join(", ", ids.Keys.Take(5))} …; no name is in common");
-        var evaluation = new DetectionEvaluation([.. images.Images.SelectMany(i => i.Objects)], found, Enumerable.Range(0, images.Images.Count));
+        if (scored.Count == 0) throw new DinoSharpException($"{images.Name}: none of the {images.Images.Count} pictures can be read; the first says: {skipped[0].Message}");
+        var evaluation = new DetectionEvaluation([.. scored.SelectMany(i => images.Images[i].Objects)], found, scored);
         DetectionScores scores = evaluation.Score();
         return new EvaluationResult
         {
@@ -61,7 +75,8 @@ public static class DetectionProtocol
                 ["ar100"] = scores.Ar100,
             },
             Headline = "ap",
-            Items = [.. images.Images.Select(i => i.Path)],
+            Items = [.. scored.Select(i => images.Images[i].Path)],
+            Skipped = skipped,
             Score = evaluation.AveragePrecision,
         };
     }

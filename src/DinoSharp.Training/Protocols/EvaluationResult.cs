@@ -1,4 +1,5 @@
 using DinoSharp.Evaluation;
+using DinoSharp.Images;
 
 namespace DinoSharp.Training.Protocols;
 
@@ -34,6 +35,9 @@ public sealed record EvaluationResult
 
     /// <summary>Which items belong together (objects of a video): intervals draw whole groups. Null: each item alone.</summary>
     public IReadOnlyList<string>? Groups { get; init; }
+
+    /// <summary>Pictures that could not be read and were left out.</summary>
+    public IReadOnlyList<ImageException> Skipped { get; init; } = [];
 
     /// <summary>Names of the classes of <see cref="Confusion"/>; empty where there is none.</summary>
     public IReadOnlyList<string> Classes { get; init; } = [];

@@ -43,11 +43,15 @@ public static class ExpectedValues
     /// <summary>Refuses a benchmark of which the paper says nothing in this task.</summary>
     /// <param name="task">The protocol.</param>
     /// <param name="benchmark">As the user wrote it.</param>
-    /// <exception cref="DinoSharpException">There is none of that name; the message names the known ones.</exception>
-    public static void RequireBenchmark(string task, string benchmark)
+    /// <param name="measured">Whether a run measures what a figure says; null: all figures of the task.</param>
+    /// <exception cref="DinoSharpException">There is none of that name, or the run measures something else; the message names those which fit.</exception>
+    public static void RequireBenchmark(string task, string benchmark, Func<ExpectedValue, bool>? measured = null)
     {
         string[] known = [.. All.Where(v => v.Task == task).Select(v => v.Benchmark).Distinct()];
-        if (known.Contains(benchmark, StringComparer.OrdinalIgnoreCase)) return;
+        string[] fitting = [.. All.Where(v => v.Task == task && measured?.Invoke(v) != false).Select(v => v.Benchmark).Distinct()];
+        if (fitting.Contains(benchmark, StringComparer.OrdinalIgnoreCase)) return;
+        if (known.Contains(benchmark, StringComparer.OrdinalIgnoreCase))
+            throw new DinoSharpException($"--benchmark {benchmark}: a run with these data and options measures something else; {(fitting.Length == 0 ? "no figure of the paper fits it, leave --benchmark out" : "those which fit are " + string.Join(", ", fitting))}");
         throw new DinoSharpException(known.Length == 0
             ? $"the paper gives no figure for 'eval {task}' with published weights, so --benchmark {benchmark} compares with nothing; leave it out"
             : $"--benchmark {benchmark}: the paper gives no figure of that name for 'eval {task}'; known are {string.Join(", ", known)}");

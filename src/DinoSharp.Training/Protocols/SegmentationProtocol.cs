@@ -4,6 +4,7 @@ using DinoSharp.Heads;
 using DinoSharp.Heads.Segmentation;
 using DinoSharp.Images;
 using DinoSharp.Layers;
+using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Losses;
 using DinoSharp.Training.Optimization;
 using DinoSharp.Training.Protocols.Benchmarks;
@@ -28,13 +29,15 @@ public static class SegmentationProtocol
     /// <param name="progress">Told how far it is: views, steps, then validation pictures.</param>
     /// <param name="cancel">Checked between steps and pictures.</param>
     /// <param name="onPicture">Given every validation picture with its predicted class indices.</param>
-    /// <exception cref="DinoSharpException">A picture and its label map differ in size.</exception>
+    /// <exception cref="DinoSharpException">Pictures cannot be read, or differ in size from their label maps; nothing was computed then.</exception>
     public static EvaluationResult Run(
         DinoModel model, SegmentationImages train, SegmentationImages val, DenseProbeOptions? options = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, ImageBuffer, SemanticSegmentation>? onPicture = null)
     {
         options ??= new DenseProbeOptions();
         int classes = train.Classes.Count, patch = model.Preprocessing.PatchSizePixels;
         if (options.SizePixels % patch != 0) throw new DinoSharpException($"views of {options.SizePixels} pixels do not fit patches of {patch} pixels; take a multiple such as {Math.Max(1, options.SizePixels / patch) * patch}");
+        PictureSizes.Require(train.Images, train.Labels);
+        PictureSizes.Require(val.Images, val.Labels);
         using var scope = NewDisposeScope();
         var head = new LinearSegmentationHead([model.Backbone.Config.EmbedDim], classes);
         var input = Segmentor.LinearInput(model.Backbone.Config.LayerCount) with
@@ -50,16 +53,27 @@ public static class SegmentationProtocol
             train.Images.Count, View, (scores, labels, _) => SegmentationLosses.CrossEntropy(MapResize.Bilinear(scores, labels.shape[1], labels.shape[2]), labels),
             schedule, (WeightDecay, 0.9, 0.999, null), late: true, progress, cancel);
         var areas = new List<SegmentationAreas>();
+        var (scored, skipped) = (new List<string>(), new List<ImageException>());
         for (int i = 0; i < val.Images.Count; i++)
         {
-            ImageBuffer picture = ImageFile.Read(val.Images[i]);
-            LabelMap truth = Truth(val, i, picture);
-            SemanticSegmentation predicted = segmentor.Predict(picture, cancel);
-            areas.Add(SegmentationAreas.Measure(predicted.Labels.Values, truth.Values, classes, SegmentationImages.Ignored));
-            onPicture?.Invoke(i, picture, predicted);
+            try
+            {
+                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
+                LabelMap truth = val.Read(i);
+                SemanticSegmentation predicted = segmentor.Predict(picture, cancel);
+                areas.Add(SegmentationAreas.Measure(predicted.Labels.Values, truth.Values, classes, SegmentationImages.Ignored));
+                scored.Add(val.Images[i]);
+                onPicture?.Invoke(i, picture, predicted);
+            }
+            catch (ImageException error)
+            {
+                skipped.Add(error); // what was trained is not lost for it
+            }
+
             progress?.Report(DenseProbe.Length(train.Images.Count, options) + i + 1);
         }
 
+        if (areas.Count == 0) throw new DinoSharpException($"none of the {val.Images.Count} pictures to score can be read; the first says: {skipped[0].Message}");
         SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
         var metrics = new Dictionary<string, double> { ["miou"] = scores.MeanIou, ["pixelAccuracy"] = scores.PixelAccuracy, ["meanAccuracy"] = scores.MeanRecall, ["meanDice"] = scores.MeanDice };
         for (int c = 0; c < classes; c++)
@@ -79,25 +93,19 @@ public static class SegmentationProtocol
             },
             Metrics = metrics,
             Headline = "miou",
-            Items = val.Images,
+            Items = scored,
+            Skipped = skipped,
             Score = items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou,
         };
 
         (Tensor Image, Tensor Truth) View(int index, ulong seed)
         {
-            ImageBuffer picture = ImageFile.Read(train.Images[index]).ToRgb8();
-            LabelMap label = Truth(train, index, picture);
+            ImageBuffer picture = ImageFile.Read(ImageSource.Stored(train.Images[index])).ToRgb8();
+            LabelMap label = train.Read(index);
             using var view = NewDisposeScope();
             Tensor image = tensor(picture.Samples<byte>().ToArray(), [picture.Height, picture.Width, 3]).permute(2, 0, 1).contiguous(); // [3, H, W]
             (Tensor x, Tensor y) = augmentation.Apply(image, tensor(label.Values.ToArray(), [1, label.Height, label.Width]), seed); // [3, S, S], [S, S]
             return (x.MoveToOuterDisposeScope(), y.MoveToOuterDisposeScope());
         }
-    }
-
-    private static LabelMap Truth(SegmentationImages images, int index, ImageBuffer picture)
-    {
-        LabelMap label = images.Read(index);
-        return (label.Width, label.Height) == (picture.Width, picture.Height) ? label
-            : throw new DinoSharpException($"{images.Labels[index]} has {label.Width}x{label.Height} pixels, its picture {images.Images[index]} {picture.Width}x{picture.Height}; they must be equal");
     }
 }

@@ -4,6 +4,7 @@ using DinoSharp.Heads.Segmentation;
 using DinoSharp.Heads.Text;
 using DinoSharp.Images;
 using DinoSharp.Training.Data;
+using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Protocols.Benchmarks;
 using static TorchSharp.torch;
 using ClassNames = DinoSharp.Heads.ClassNames;
@@ -157,24 +158,37 @@ public static class TextProtocol
     /// <param name="progress">Told how many pictures are done.</param>
     /// <param name="cancel">Checked between pictures.</param>
     /// <param name="onPicture">Given every picture with its predicted class indices.</param>
-    /// <exception cref="DinoSharpException">The number of names differs.</exception>
+    /// <exception cref="DinoSharpException">The number of names differs, or pictures cannot be read or differ in size from their label maps.</exception>
     public static EvaluationResult Segment(
         DinoText text, SegmentationImages images, string model, ClassNames? names = null, PromptTemplates? templates = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, ImageBuffer, SemanticSegmentation>? onPicture = null)
     {
         templates ??= PromptTemplates.Default;
         names ??= images.Classes;
         if (names.Count != images.Classes.Count) throw new DinoSharpException($"{names.Count} names are given for {images.Classes.Count} classes; one for each is needed, in the order {string.Join(", ", images.Classes.Take(5))} …");
+        PictureSizes.Require(images.Images, images.Labels);
         using OpenVocabularySegmentor segmentor = text.CreateSegmentor(names, templates, cancel: cancel);
         var areas = new List<SegmentationAreas>();
+        var (scored, skipped) = (new List<string>(), new List<ImageException>());
         for (int i = 0; i < images.Images.Count; i++)
         {
-            ImageBuffer picture = ImageFile.Read(images.Images[i]);
-            SemanticSegmentation predicted = segmentor.Predict(picture, cancel);
-            areas.Add(SegmentationAreas.Measure(predicted.Labels.Values, images.Read(i).Values, names.Count, SegmentationImages.Ignored));
-            onPicture?.Invoke(i, picture, predicted);
+            try
+            {
+                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(images.Images[i]));
+                LabelMap truth = images.Read(i);
+                SemanticSegmentation predicted = segmentor.Predict(picture, cancel);
+                areas.Add(SegmentationAreas.Measure(predicted.Labels.Values, truth.Values, names.Count, SegmentationImages.Ignored));
+                scored.Add(images.Images[i]);
+                onPicture?.Invoke(i, picture, predicted);
+            }
+            catch (ImageException error)
+            {
+                skipped.Add(error);
+            }
+
             progress?.Report(i + 1);
         }
 
+        if (areas.Count == 0) throw new DinoSharpException($"none of the {images.Images.Count} pictures can be read; the first says: {skipped[0].Message}");
         SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
         return new EvaluationResult
         {
@@ -184,7 +198,8 @@ public static class TextProtocol
             Settings = Settings(names.Count, templates),
             Metrics = new Dictionary<string, double> { ["miou"] = scores.MeanIou, ["pixelAccuracy"] = scores.PixelAccuracy },
             Headline = "miou",
-            Items = images.Images,
+            Items = scored,
+            Skipped = skipped,
             Score = items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou,
         };
     }

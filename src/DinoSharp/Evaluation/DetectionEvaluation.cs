@@ -7,8 +7,13 @@ namespace DinoSharp.Evaluation;
 /// <param name="Category">Id of the category.</param>
 /// <param name="Box">Where it is.</param>
 /// <param name="Area">Area in pixels that decides between small, medium and large; null: of the box. COCO gives the area of the mask.</param>
-/// <param name="Crowd">A region of many objects: detections in it count neither as right nor as wrong.</param>
-public sealed record AnnotatedObject(int Image, int Category, Box Box, double? Area = null, bool Crowd = false);
+/// <param name="Crowd">A region of many objects (COCO): detections in it, by the share of their own area, count neither as right nor as wrong.</param>
+/// <param name="Difficult">One object that need not be found (Pascal VOC): detections that overlap it as they would have to overlap any other count neither as right nor as wrong.</param>
+public sealed record AnnotatedObject(int Image, int Category, Box Box, double? Area = null, bool Crowd = false, bool Difficult = false)
+{
+    /// <summary>Whether the object counts neither for nor against a detector.</summary>
+    public bool Ignored => Crowd || Difficult;
+}
 
 /// <summary>A detected object.</summary>
 /// <param name="Image">Id of the image.</param>
@@ -107,7 +112,7 @@ public sealed class DetectionEvaluation
     private static ImageMatches Match(AnnotatedObject[] truths, DetectedObject[] detections, (double Low, double High) range, Func<DetectedObject, AnnotatedObject, double> iou)
     {
         bool Outside(double area) => area < range.Low || area > range.High;
-        bool Ignored(AnnotatedObject o) => o.Crowd || Outside(o.Area ?? o.Box.Area);
+        bool Ignored(AnnotatedObject o) => o.Ignored || Outside(o.Area ?? o.Box.Area);
         truths = [.. truths.OrderBy(Ignored)]; // objects that count come first, so that they are preferred
         bool[] ignored = [.. truths.Select(Ignored)];
         double[,] overlap = new double[detections.Length, truths.Length];
@@ -127,7 +132,7 @@ public sealed class DetectionEvaluation
                 double bestOverlap = Math.Min(Thresholds[t], 1 - 1e-10);
                 for (int g = 0; g < truths.Length; g++)
                 {
-                    if (taken[g] && !truths[g].Crowd) continue;
+                    if (taken[g] && !truths[g].Ignored) continue;
                     if (best >= 0 && !ignored[best] && ignored[g]) break;
                     if (overlap[d, g] < bestOverlap) continue;
                     (best, bestOverlap) = (g, overlap[d, g]);

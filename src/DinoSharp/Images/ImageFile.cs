@@ -20,7 +20,7 @@ public static class ImageFile
         ArgumentNullException.ThrowIfNull(source);
         options ??= ImageReadOptions.Default;
         ImageInfo info = Open(source, options).ReadInfo();
-        return options.ApplyOrientation && info.Orientation >= 5 ? info with { Width = info.Height, Height = info.Width } : info;
+        return options.ApplyOrientation && !source.AsStored && info.Orientation >= 5 ? info with { Width = info.Height, Height = info.Width } : info;
     }
 
     /// <summary>Reads and decodes an image with all its bands as they are stored. <see cref="ImageBuffer.ToRgb8"/> makes 8-bit RGB of it.</summary>
@@ -49,7 +49,7 @@ public static class ImageFile
     internal static ImageBuffer Read(ImageSource source, ImageReadOptions options, bool pooled)
     {
         ImageBuffer stored = Open(source, options, pooled).Decode();
-        return options.ApplyOrientation ? Orientation.Apply(stored) : stored;
+        return options.ApplyOrientation && !source.AsStored ? Orientation.Apply(stored) : stored;
     }
 
     private static Decoder Open(ImageSource source, ImageReadOptions options, bool pooled = false)

@@ -26,6 +26,10 @@ public sealed class ImageSource
         return new ImageSource(path, null);
     }
 
+    /// <summary>An image file on disk, read as its pixels are stored whatever its EXIF orientation asks for. Boxes, label maps and depth maps lie on this grid, as the field's tools read them.</summary>
+    /// <param name="path">Path of the file.</param>
+    public static ImageSource Stored(string path) => new(path, null) { AsStored = true };
+
     /// <summary>The content of an image file.</summary>
     /// <param name="content">The file's bytes; not copied, so they must not change while the image is read.</param>
     /// <param name="name">A name for messages.</param>
@@ -48,6 +52,12 @@ public sealed class ImageSource
             return memory.GetBuffer().AsMemory(0, (int)memory.Length);
         }));
     }
+
+    /// <summary>Whether the EXIF orientation is left alone.</summary>
+    internal bool AsStored { get; private init; }
+
+    /// <summary>The same source with its content in memory.</summary>
+    internal ImageSource With(ReadOnlyMemory<byte> content) => new(Name, content) { AsStored = AsStored };
 
     /// <summary>The whole file. Read afresh on each call for a path.</summary>
     internal ReadOnlyMemory<byte> Read()

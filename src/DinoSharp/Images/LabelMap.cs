@@ -63,7 +63,7 @@ public sealed class LabelMap
         ArgumentNullException.ThrowIfNull(source);
         ReadOnlyMemory<byte> file = source.Read();
         bool palette = PalettePng.TryExposeIndices(file, out ReadOnlyMemory<byte> indices);
-        ImageBuffer picture = ImageFile.Read(ImageSource.FromBytes(palette ? indices : file, source.Name));
+        ImageBuffer picture = ImageFile.Read(source.With(palette ? indices : file));
         byte[] values = new byte[picture.Width * picture.Height];
         int channels = picture.Channels;
         if (picture.SampleType == SampleType.Float32) throw new ImageException(source.Name, "the picture holds floating-point numbers; a label map holds ids from 0 to 255");

@@ -73,6 +73,18 @@ public sealed class DetectionTests
     }
 
     [Fact]
+    public void DifficultObjectsCountNeitherWay()
+    {
+        // Found twice, once, or not at all, a difficult object changes nothing; what only touches it is wrong, as it would be on any other.
+        AnnotatedObject[] objects = [Object(Square), new(1, 1, new(200, 0, 100, 100), Difficult: true)];
+        Assert.Equal(1, new DetectionEvaluation(objects, [Found(Square, 0.5)]).Score().Ap50, 12);
+        Assert.Equal(1, new DetectionEvaluation(objects, [Found(new(200, 0, 100, 100), 0.9), Found(new(200, 0, 100, 90), 0.8), Found(Square, 0.5)]).Score().Ap50, 12);
+        Assert.Equal(0.5, new DetectionEvaluation(objects, [Found(new(200, 0, 30, 30), 0.9), Found(Square, 0.5)]).Score().Ap50, 12);
+        // As a crowd it would have swallowed that.
+        Assert.Equal(1, new DetectionEvaluation([objects[0], objects[1] with { Crowd = true }], [Found(new(200, 0, 30, 30), 0.9), Found(Square, 0.5)]).Score().Ap50, 12);
+    }
+
+    [Fact]
     public void DetectionsInACrowdCountNeitherWay()
     {
         AnnotatedObject[] objects = [Object(Square), new(1, 1, new(200, 0, 300, 300), Crowd: true)];

@@ -87,7 +87,7 @@ internal sealed class ToolboxScores(string data, DinoModel model)
         return FormattableString.Invariant($"purity {100 * right / patches.Length:0.0} of 11 clusters; of one cluster {100 * largest / patches.Length:0.0}");
     }
 
-    private string Discover() => Words(DiscoveryProtocol.Run(file => Patches(file, Height), First(BoxAnnotations.ReadCoco(Path.Combine(data, "detection/coco/instances_val.json"), Path.Combine(data, "detection/coco/images")), 30), model.Name));
+    private string Discover() => Words(DiscoveryProtocol.Run(picture => Patches(picture.Name, Height), First(BoxAnnotations.ReadCoco(Path.Combine(data, "detection/coco/instances_val.json"), Path.Combine(data, "detection/coco/images")), 30), model.Name));
 
     // The place in the middle of a product; the best place of another picture should be on the same product.
     private string Similar()

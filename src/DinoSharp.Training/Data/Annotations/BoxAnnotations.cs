@@ -14,7 +14,14 @@ namespace DinoSharp.Training.Data.Annotations;
 /// <param name="Width">Width that the annotation states; null if it does not.</param>
 /// <param name="Height">Height that the annotation states; null if it does not.</param>
 /// <param name="Objects">In pixels of the picture; <see cref="AnnotatedObject.Image"/> is the place of the picture in the list.</param>
-public sealed record BoxedImage(string Path, int? Width, int? Height, IReadOnlyList<AnnotatedObject> Objects);
+public sealed record BoxedImage(string Path, int? Width, int? Height, IReadOnlyList<AnnotatedObject> Objects)
+{
+    /// <summary>Whether the boxes lie on the picture turned as its EXIF orientation asks for (YOLO, whose tools read it so); else on the pixels as they are stored (COCO, Pascal VOC).</summary>
+    public bool Upright { get; init; }
+
+    /// <summary>The picture on the grid of its boxes.</summary>
+    internal ImageSource Source => Upright ? Path : ImageSource.Stored(Path);
+}
 
 /// <summary>Pictures with boxes around objects, from the formats of COCO, Pascal VOC and YOLO. The pictures are not touched.</summary>
 /// <param name="Name">Where it comes from.</param>
@@ -24,6 +31,8 @@ public sealed record BoxedImage(string Path, int? Width, int? Height, IReadOnlyL
 public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Images, IReadOnlyDictionary<int, string> Categories, IReadOnlyList<string>? Groups = null) : IAnnotatedPictures<BoxAnnotations>
 {
     IReadOnlyList<string> IAnnotatedPictures<BoxAnnotations>.Pictures => [.. Images.Select(i => i.Path)];
+
+    bool IAnnotatedPictures<BoxAnnotations>.AsStored => !Images[0].Upright;
 
     /// <summary>Reads COCO: <c>bbox</c> is x, y, width, height; <c>iscrowd</c> and <c>area</c> are kept.</summary>
     /// <param name="file">An <c>instances_*.json</c>.</param>
@@ -79,7 +88,7 @@ public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Image
         static int? Size(JsonElement image, string key) => image.TryGetProperty(key, out JsonElement size) && size.ValueKind == JsonValueKind.Number ? size.GetInt32() : null;
     }
 
-    /// <summary>Reads Pascal VOC: <c>Annotations/NAME.xml</c>, <c>JPEGImages/</c>, <c>ImageSets/Main/SPLIT.txt</c>. Corners count pixels from 1 and include both ends; difficult objects are taken as crowds.</summary>
+    /// <summary>Reads Pascal VOC: <c>Annotations/NAME.xml</c>, <c>JPEGImages/</c>, <c>ImageSets/Main/SPLIT.txt</c>. Corners count pixels from 1 and include both ends; difficult objects are kept as such.</summary>
     /// <param name="root">The folder that holds the three.</param>
     /// <param name="split">Name of the list, such as train.</param>
     /// <param name="names">Numbers of the categories from another list, so that both agree; null: names in ordinal order.</param>
@@ -118,7 +127,7 @@ public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Image
         return Checked(new BoxAnnotations(
             list,
             [
-                .. found.Select((f, i) => new BoxedImage(f.Path, f.Width, f.Height, [.. f.Objects.Select(o => new AnnotatedObject(i, numbers.TryGetValue(o.Name, out int id) ? id : throw new DinoSharpException($"{list}: the category '{o.Name}' is not among {string.Join(", ", names.Values)}"), o.Box, null, o.Difficult))])),
+                .. found.Select((f, i) => new BoxedImage(f.Path, f.Width, f.Height, [.. f.Objects.Select(o => new AnnotatedObject(i, numbers.TryGetValue(o.Name, out int id) ? id : throw new DinoSharpException($"{list}: the category '{o.Name}' is not among {string.Join(", ", names.Values)}"), o.Box, null, Crowd: false, o.Difficult))])),
             ],
             names));
     }
@@ -161,8 +170,8 @@ public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Image
             int at = path.LastIndexOf(marker, StringComparison.Ordinal);
             string labels = System.IO.Path.ChangeExtension(at < 0 ? path : path[..at] + marker.Replace("images", "labels", StringComparison.Ordinal) + path[(at + marker.Length)..], ".txt");
             ImageInfo info = ImageFile.ReadInfo(path);
-            if (!File.Exists(labels)) return new BoxedImage(path, info.Width, info.Height, []); // a picture without objects has no file
-            return new BoxedImage(path, info.Width, info.Height, [.. File.ReadLines(labels).Select((line, n) => (line, n)).Where(l => !string.IsNullOrWhiteSpace(l.line)).Select(l => Object(l.line, $"{labels}, line {l.n + 1}", index, info))]);
+            if (!File.Exists(labels)) return new BoxedImage(path, info.Width, info.Height, []) { Upright = true }; // a picture without objects has no file
+            return new BoxedImage(path, info.Width, info.Height, [.. File.ReadLines(labels).Select((line, n) => (line, n)).Where(l => !string.IsNullOrWhiteSpace(l.line)).Select(l => Object(l.line, $"{labels}, line {l.n + 1}", index, info))]) { Upright = true };
         }
 
         AnnotatedObject Object(string line, string where, int index, ImageInfo info)
@@ -180,6 +189,11 @@ public sealed record BoxAnnotations(string Name, IReadOnlyList<BoxedImage> Image
             IEnumerable<double> Even(int from) => n.Skip(from).Where((_, i) => i % 2 == 0);
         }
     }
+
+    /// <summary>Reads the header of every picture, so that what cannot be used is known before anything is computed.</summary>
+    /// <exception cref="DinoSharpException">Pictures cannot be read, or have another size than their annotations say.</exception>
+    internal void RequirePictures() =>
+        PictureSizes.Require(Images.Count, i => Images[i].Source, (i, w, h) => (Images[i].Width ?? w, Images[i].Height ?? h) == (w, h) ? null : $"its annotation says {Images[i].Width}x{Images[i].Height}");
 
     /// <summary>The same with the category ids of other annotations: files number their categories as they like, names are what both share.</summary>
     /// <param name="other">Whose ids to take.</param>

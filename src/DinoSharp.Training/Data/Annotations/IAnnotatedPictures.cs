@@ -10,6 +10,9 @@ internal interface IAnnotatedPictures<TSelf>
     /// <summary>Files of the pictures. [N]</summary>
     public IReadOnlyList<string> Pictures { get; }
 
+    /// <summary>Whether the annotations lie on the pixels as they are stored, whatever the EXIF orientation asks for.</summary>
+    public bool AsStored { get; }
+
     /// <summary>Group of each; null if every picture stands alone. [N]</summary>
     public IReadOnlyList<string>? Groups { get; }
 

@@ -11,6 +11,8 @@ public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOn
 {
     IReadOnlyList<string> IAnnotatedPictures<MapPairs>.Pictures => Images;
 
+    bool IAnnotatedPictures<MapPairs>.AsStored => true;
+
     /// <summary>Number of pairs N.</summary>
     public int Count => Images.Count;
 
@@ -57,7 +59,7 @@ public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOn
     /// <exception cref="DinoSharpException">The sizes differ, or there is an id that the table does not know.</exception>
     public LabelMap ReadLabels(int index, ClassTable classes, int width, int height)
     {
-        LabelMap map = LabelMap.Read(Maps[index]);
+        LabelMap map = LabelMap.Read(ImageSource.Stored(Maps[index]));
         RequireSize(index, map.Width, map.Height, width, height);
         byte[] table = new byte[256];
         foreach (byte id in map.Ids) table[id] = classes.ClassOf(id, Maps[index]) ?? ClassTable.AlwaysIgnored;
@@ -73,7 +75,7 @@ public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOn
     /// <exception cref="DinoSharpException">The sizes differ, or the file is coloured.</exception>
     public float[] ReadDepth(int index, double scale, int width, int height)
     {
-        ImageBuffer image = ImageFile.Read(Maps[index]);
+        ImageBuffer image = ImageFile.Read(ImageSource.Stored(Maps[index]));
         RequireSize(index, image.Width, image.Height, width, height);
         if (image.Channels != 1) throw new DinoSharpException($"{Maps[index]}: has {image.Channels} bands; depth is a gray picture of 16 bit (or float), not a coloured one");
         float[] metres = new float[width * height];
@@ -94,7 +96,7 @@ public sealed record MapPairs(string Name, IReadOnlyList<string> Images, IReadOn
     private void RequireSize(int index, int width, int height, int wantedWidth, int wantedHeight)
     {
         if ((width, height) == (wantedWidth, wantedHeight)) return;
-        throw new DinoSharpException($"{Maps[index]}: is {width}x{height} pixels, its picture {Images[index]} is {wantedWidth}x{wantedHeight}; they must be equal");
+        throw new DinoSharpException($"{Maps[index]}: is {width}x{height} pixels, its picture {Images[index]} is {wantedWidth}x{wantedHeight} as stored (whatever its EXIF orientation asks for); they must be equal");
     }
 
     private static string Stem(string folder, string path) => Path.ChangeExtension(Path.GetRelativePath(folder, path), null).Replace('\\', '/');

@@ -29,7 +29,7 @@ public static class ImageNet
         Dictionary<string, string> names = ReadNames(root);
         return new FileDataset(
             name, [.. Enumerable.Range(0, files.Count).Select(files.PathOf)], [.. Enumerable.Range(0, files.Count).Select(i => files.LabelOf(i)!.Value)],
-            [.. files.Classes.Select(c => names.GetValueOrDefault(c, c))], reading: reading);
+            Distinct([.. files.Classes], [.. files.Classes.Select(c => names.GetValueOrDefault(c, c))]), reading: reading);
     }
 
     /// <summary>Writes the original's index tables (entries, class ids and class names of a split), so that a large data set need not be listed again.</summary>
@@ -50,11 +50,11 @@ public static class ImageNet
             ("actual_index", [.. paths.Select(p => (object)NumberOf(p))]),
             ("class_index", [.. Enumerable.Range(0, files.Count).Select(i => (object)(uint)(files.LabelOf(i) ?? unchecked((int)NoClass)))]),
             ("class_id", ids),
-            ("class_name", [.. Enumerable.Range(0, files.Count).Select(i => files.LabelOf(i) is int label ? files.Classes[label] : "")]),
+            ("class_name", [.. Enumerable.Range(0, files.Count).Select(i => files.LabelOf(i) is int label ? WithoutId(files.Classes[label], ids[i]) : "")]),
         ]);
         if (test) return;
         NpyTable.Write(Path.Combine(extra, $"class-ids-{part}.npy"), [("", [.. ids.Distinct()])]);
-        NpyTable.Write(Path.Combine(extra, $"class-names-{part}.npy"), [("", [.. files.Classes])]);
+        NpyTable.Write(Path.Combine(extra, $"class-names-{part}.npy"), [("", [.. files.Classes.Zip(ids.Distinct(), WithoutId)])]);
     }
 
     private static FileDataset FromTable(string name, string root, string part, string extra, ImageReadOptions? reading)
@@ -62,7 +62,7 @@ public static class ImageNet
         NpyTable table = NpyTable.Read(Path.Combine(extra, $"entries-{part.ToUpperInvariant()}.npy"));
         string[] paths = new string[table.Rows];
         int[]? labels = part == "test" ? null : new int[table.Rows];
-        var classes = new SortedDictionary<int, string>();
+        var (classes, ids) = (new SortedDictionary<int, string>(), new SortedDictionary<int, string>());
         for (int i = 0; i < table.Rows; i++)
         {
             string number = table.Number("actual_index", i).ToString("D8", CultureInfo.InvariantCulture), id = labels is null ? "" : table.Text("class_id", i);
@@ -75,10 +75,19 @@ public static class ImageNet
             if (labels is null) continue;
             labels[i] = (int)table.Number("class_index", i);
             classes.TryAdd(labels[i], table.Text("class_name", i));
+            ids.TryAdd(labels[i], id);
         }
 
         if (classes.Count > 0 && classes.Keys.Last() is int last && last >= 1_000_000) throw new DinoSharpException($"{extra}: class number {last} is not of ImageNet");
-        return new FileDataset(name, paths, labels, labels is null ? null : [.. Enumerable.Range(0, classes.Keys.Last() + 1).Select(c => classes.GetValueOrDefault(c, ""))], reading: reading);
+        int[] numbers = labels is null ? [] : [.. Enumerable.Range(0, classes.Keys.Last() + 1)];
+        return new FileDataset(name, paths, labels, labels is null ? null : Distinct([.. numbers.Select(c => ids.GetValueOrDefault(c, ""))], [.. numbers.Select(c => classes.GetValueOrDefault(c, ""))]), reading: reading);
+    }
+
+    // Two classes are called "crane" and two "maillot"; classes are told apart by their names, so these carry their WordNet ids.
+    private static string[] Distinct(string[] ids, string[] names)
+    {
+        HashSet<string> twice = [.. names.GroupBy(n => n).Where(g => g.Key.Length > 0 && g.Count() > 1).Select(g => g.Key)];
+        return [.. names.Select((n, i) => twice.Contains(n) ? $"{n} ({ids[i]})" : n)];
     }
 
     private static Dictionary<string, string> ReadNames(string root)
@@ -94,6 +103,8 @@ public static class ImageNet
 
         return names;
     }
+
+    private static string WithoutId(string name, string id) => name.EndsWith($" ({id})", StringComparison.Ordinal) ? name[..^(id.Length + 3)] : name;
 
     private static uint NumberOf(string path)
     {

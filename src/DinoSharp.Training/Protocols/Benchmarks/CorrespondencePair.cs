@@ -13,7 +13,7 @@ namespace DinoSharp.Training.Protocols.Benchmarks;
 /// <param name="ObjectSide">Longer side of the object's box on B, if errors are relative to it; null: errors are in pixels of B.</param>
 public sealed record CorrespondencePair(string Name, string A, string B, Func<ImagePoint, ImagePoint?> Truth, IReadOnlyList<ImagePoint>? KeyPoints = null, double? ObjectSide = null)
 {
-    private const string Layouts = "a pairs.json with a, b, width, height and H_a_to_b; a stereo pair left.png, right.png, disparity_x256.png; or SPair-71k: PairAnnotation/test/*.json with JPEGImages/CATEGORY/*.jpg";
+    private const string Layouts = "a pairs.json with a, b, width, height and H_a_to_b; a stereo pair left.png, right.png, disparity_x256.png; SPair-71k: PairAnnotation/test/*.json with JPEGImages/CATEGORY/*.jpg; or NAVI: OBJECT/wild_set with annotations.json, images and depth";
 
     /// <summary>Finds the pairs of a data set.</summary>
     /// <param name="root">A folder with <c>pairs.json</c>, a stereo pair, or SPair-71k.</param>

@@ -40,24 +40,37 @@ public sealed record SegmentationImages(IReadOnlyList<string> Images, IReadOnlyL
     /// <exception cref="DinoSharpException">Something is missing; the message names it and the layouts that are understood.</exception>
     public static SegmentationImages Open(string root, bool train)
     {
-        if (Directory.Exists(Path.Combine(root, "annotations", "training"))) return Ade(root, train);
-        if (Directory.Exists(Path.Combine(root, "leftImg8bit"))) return Cityscapes(root, train);
-        if (Directory.Exists(Path.Combine(root, "SegmentationClass"))) return Voc(root, train);
-        if (Directory.Exists(Path.Combine(root, "labels"))) return Plain(root, train);
-        throw new DinoSharpException($"{root}: {(Directory.Exists(root) ? "holds no label maps" : "there is no such folder")}; expected is {Layouts}");
+        return Layout(root) switch
+        {
+            "ADE20K" => Ade(root, train),
+            "Cityscapes" => Cityscapes(root, train),
+            "VOC12" => Voc(root, train),
+            _ when Directory.Exists(Path.Combine(root, "labels")) => Plain(root, train),
+            _ => throw new DinoSharpException($"{root}: {(Directory.Exists(root) ? "holds no label maps" : "there is no such folder")}; expected is {Layouts}"),
+        };
     }
+
+    /// <summary>Whether a folder can be that of a benchmark: its layout is, or it is a plain folder, whose owner knows.</summary>
+    /// <param name="root">The folder of the data set.</param>
+    /// <param name="benchmark">ADE20K, Cityscapes or VOC12.</param>
+    internal static bool IsOf(string root, string benchmark) => (Layout(root) ?? benchmark) == benchmark;
 
     /// <summary>The label map of a picture as class indices.</summary>
     /// <param name="index">0 … number of pictures − 1.</param>
     /// <exception cref="ImageException">The file cannot be read.</exception>
     public LabelMap Read(int index)
     {
-        LabelMap ids = LabelMap.Read(Labels[index]);
+        LabelMap ids = LabelMap.Read(ImageSource.Stored(Labels[index]));
         byte[] values = ids.Values.ToArray();
         for (int id = 0; Table is not null && id < 256; id++) if (values.AsSpan().Contains((byte)id)) Table.ClassOf((byte)id, Labels[index]); // an id that the table does not know is an error
         for (int i = 0; i < values.Length; i++) values[i] = IndexOfId[values[i]];
         return new LabelMap(ids.Width, ids.Height, values);
     }
+
+    private static string? Layout(string root) =>
+        Directory.Exists(Path.Combine(root, "annotations", "training")) ? "ADE20K"
+        : Directory.Exists(Path.Combine(root, "leftImg8bit")) ? "Cityscapes"
+        : Directory.Exists(Path.Combine(root, "SegmentationClass")) ? "VOC12" : null;
 
     private static SegmentationImages Ade(string root, bool train)
     {

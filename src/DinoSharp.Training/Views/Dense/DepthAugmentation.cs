@@ -64,6 +64,9 @@ public sealed record DepthAugmentation
         return image.narrow(1, top, bottom - top).narrow(2, left, right - left);
     }
 
+    /// <summary>What <see cref="NyuFrameCrop"/> leaves of a picture.</summary>
+    internal static (int Width, int Height) FrameSize(int width, int height) => ((608 * width / 640) - (43 * width / 640), (472 * height / 480) - (45 * height / 480));
+
     /// <summary>Power γ of the values 0 … 255, then brightness, then a factor per channel; clipped, not rounded.</summary>
     internal static Tensor Color(Tensor image, double gamma, double brightness, double[] channels)
     {

@@ -42,6 +42,10 @@ public sealed class BoxProtocolTests : IDisposable
         Assert.Equal(0.5, result.Metrics["corloc"]); // found on the first picture; the object of the second is another
         Assert.Equal([1, 0], Enumerable.Range(0, 2).Select(i => result.Score([i])));
         Assert.Equal("0.9", result.Settings["threshold"]);
+        // A difficult object (Pascal VOC) is one, a crowd (COCO) is none.
+        BoxAnnotations odd = Annotations(new AnnotatedObject(0, 7, new Box(16, 16, 32, 32), Difficult: true), new AnnotatedObject(1, 7, new Box(16, 16, 32, 32), Crowd: true));
+        EvaluationResult one = DiscoveryProtocol.Run(_ => Square(), odd, "by hand", [0.9]);
+        Assert.Equal((1, 1), (one.Items.Count, one.Metrics["corloc"]));
         BoxAnnotations nothing = truth with { Images = [.. truth.Images.Select(i => i with { Objects = [] })] };
         Assert.Contains("no picture has an object", Assert.Throws<DinoSharpException>(() => DiscoveryProtocol.Run(_ => Square(), nothing, "")).Message);
     }
