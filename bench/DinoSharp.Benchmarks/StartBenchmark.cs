@@ -26,8 +26,8 @@ internal static class StartBenchmark
 
     private static void Start(Report report, string folder)
     {
-        string root = Report.Root(), tool = Path.Combine(root, "src", "DinoSharp.Cli", "bin", "Release", "net10.0", "dino.dll"), picture = Path.Combine(root, "samples", "images", "still-life.jpg");
-        if (!File.Exists(tool)) throw new DinoSharpException($"{tool} is not there; ./bench builds it");
+        string root = Report.Root(), tool = Path.Combine(root, "src", "DinoSharp.Cli", "bin", "Release", "publish", "dino.dll"), picture = Path.Combine(root, "samples", "images", "still-life.jpg");
+        if (!File.Exists(tool)) throw new DinoSharpException($"{tool} is not there; bench/run builds it");
         string weights = Write("dinov3-vits16", folder);
         IReadOnlyList<Timing> times = Measure.Interleaved(
             8,

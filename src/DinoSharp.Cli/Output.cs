@@ -18,20 +18,20 @@ internal sealed class Output
 
     private readonly TextWriter _result;
     private readonly TextWriter _error;
-    private readonly IAnsiConsole _console;
+    private readonly Lazy<IAnsiConsole> _console;
     private bool _progressIsShown;
 
     public Output(TextWriter result, TextWriter error, bool json)
     {
         (_result, _error, Json) = (result, error, json);
-        _console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(error) });
+        _console = new(() => AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(error) }));
     }
 
     /// <summary>Whether the caller asked for JSON; <see cref="Show"/> already obeys it.</summary>
     public bool Json { get; }
 
     /// <summary>Whether somebody watches stderr.</summary>
-    public bool IsTerminal => _console.Profile.Out.IsTerminal;
+    public bool IsTerminal => (_error != Console.Error || !Console.IsErrorRedirected) && _console.Value.Profile.Out.IsTerminal;
 
     /// <summary>The value as one line of JSON: camel-case names, enums as words, not-a-number and infinities as null.</summary>
     public static string ToJson<T>(T value) => JsonSerializer.Serialize(value, JsonOptions);
@@ -61,14 +61,14 @@ internal sealed class Output
     /// <summary>Something the user should know although the work goes on; shown on stderr, also in a pipe.</summary>
     public void Warn(string message)
     {
-        if (_progressIsShown) _console.WriteLine("warning: " + message); // keeps the bar below it
+        if (_progressIsShown) _console.Value.WriteLine("warning: " + message); // keeps the bar below it
         else _error.WriteLine("warning: " + message);
     }
 
     /// <summary>What is going on, for who wants to follow it; shown on stderr, also in a pipe.</summary>
     public void Note(string message)
     {
-        if (_progressIsShown) _console.WriteLine(message); // keeps the bar below it
+        if (_progressIsShown) _console.Value.WriteLine(message); // keeps the bar below it
         else _error.WriteLine(message);
     }
 
@@ -82,7 +82,7 @@ internal sealed class Output
         _progressIsShown = true;
         try
         {
-            return await _console.Progress().AutoClear(true)
+            return await _console.Value.Progress().AutoClear(true)
                 .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new CountColumn(), new RemainingTimeColumn(), new SpinnerColumn())
                 .StartAsync(async context =>
                 {
@@ -106,7 +106,7 @@ internal sealed class Output
         _progressIsShown = true;
         try
         {
-            return await _console.Live(new Text("")).AutoClear(true).StartAsync(async context =>
+            return await _console.Value.Live(new Text("")).AutoClear(true).StartAsync(async context =>
             {
                 var last = System.Diagnostics.Stopwatch.StartNew();
                 bool first = true;

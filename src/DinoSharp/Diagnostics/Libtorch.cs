@@ -31,6 +31,8 @@ internal sealed record Libtorch(
     bool? LibstdcxxIsCurrent,
     string? NativeFix)
 {
+    private static volatile bool _loads;
+
     /// <summary>Loads libtorch into this process if that has not happened, and asks it.</summary>
     public static Libtorch Inspect()
     {
@@ -68,7 +70,10 @@ internal sealed record Libtorch(
     /// <summary>Throws, saying what to do, if libtorch cannot be loaded.</summary>
     public static void Require()
     {
-        if (LoadError() is null) return;
+        if (_loads) return;
+        FirstUse.WaitForLibtorch();
+        _loads = LoadError() is null;
+        if (_loads) return;
         Advice problem = SystemReport.Collect().Advice.First(advice => advice.IsProblem);
         throw new DinoSharpException($"{problem.What}. To do: {problem.ToDo}. 'dino doctor' shows the whole picture.");
     }

@@ -1,3 +1,4 @@
+using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
@@ -49,6 +50,25 @@ internal static class Kernels
     public static ComputeType Better<L, V>(ComputeType type)
         where L : struct, ILanes<V>
         where V : struct => type != ComputeType.Int8 ? type : DotTile<L, V>.SupportsHalves ? ComputeType.BFloat16 : ComputeType.Float32;
+
+    /// <summary>Compiles what a vision transformer in float32 runs, so that it need not happen between two steps of the first picture.</summary>
+    public static void Compile()
+    {
+        if (!Lanes256.IsSupported) return;
+        (Type lanes, Type vector) = AreWide(ComputeType.Float32) ? (typeof(Lanes512), typeof(Vector512<float>)) : (typeof(Lanes256), typeof(Vector256<float>));
+        foreach (Type open in (Type[])[typeof(VisionTransformerEngine<,>), typeof(PanelOperations<,>), typeof(Tile<,>), typeof(PanelAttention<,>)])
+        {
+            foreach (Type part in (Type[])[open, .. open.GetNestedTypes(BindingFlags.NonPublic)])
+            {
+                Type closed = part.MakeGenericType(lanes, vector);
+                foreach (MethodInfo method in closed.GetMethods(BindingFlags.DeclaredOnly | BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic))
+                {
+                    if (method.MethodImplementationFlags.HasFlag(MethodImplAttributes.AggressiveOptimization) && !method.IsGenericMethodDefinition)
+                        RuntimeHelpers.PrepareMethod(method.MethodHandle, [lanes.TypeHandle, vector.TypeHandle]);
+                }
+            }
+        }
+    }
 
     /// <summary>Whether the kernels work on 512 bits.</summary>
     public static bool AreWide(ComputeType type) => Lanes512.IsSupported && type switch

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using static TorchSharp.torch;
 
@@ -18,16 +19,29 @@ internal sealed unsafe class PackedLinear : IDisposable
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
-        Tensor w = weight.to(ScalarType.Float32).flatten(1); // [outputs, inputs]
+        Tensor w = weight.to(ScalarType.Float32).flatten(1).contiguous(); // [outputs, inputs]
         Tensor b = bias is null ? zeros(w.shape[0]) : bias.to(ScalarType.Float32); // [outputs]
-        if (scale is not null) (w, b) = (w * scale.unsqueeze(-1), b * scale);
+        if (scale is not null) b = b * scale;
         (Outputs, Inputs, Rows, Type) = ((int)w.shape[0], (int)w.shape[1], rows, type);
         long padded = (long)Groups * rows;
-        Bias = _memory.Get(padded * (Steps + 3));
+        Bias = _memory.Get(padded * (Steps + 3), zeroed: padded * 3); // the weights are all written below
         Scales = Bias + padded;
         Sums = Scales + padded;
         Weights = Sums + padded;
         b.data<float>().CopyTo(new Span<float>(Bias, Outputs));
+        if (type == ComputeType.Float32)
+        {
+            float[] factors = scale is null ? [] : scale.to(ScalarType.Float32).data<float>().ToArray();
+            fixed (byte* raw = w.bytes)
+            {
+                float* from = (float*)raw;
+                Workers.Shared.Phase(Groups, group => PackGroup(from, group, factors));
+            }
+
+            return;
+        }
+
+        if (scale is not null) w = w * scale.unsqueeze(-1); // [outputs, inputs]
         w = nn.functional.pad(w, [0, ((long)Steps * InputsOfStep(type)) - Inputs, 0, padded - Outputs]); // [groups · rows, steps · inputs of a step]
         if (type == ComputeType.BFloat16) w = w.to(ScalarType.BFloat16);
         if (type == ComputeType.Int8)
@@ -46,6 +60,26 @@ internal sealed unsafe class PackedLinear : IDisposable
         {
             using Tensor group = packed[g].view(-1);
             group.bytes.CopyTo(MemoryMarshal.AsBytes(new Span<float>(Weights + ((long)g * Steps * rows), Steps * rows)));
+        }
+    }
+
+    /// <summary>Rows of float32 become the columns that the tile reads; rows beyond the last output stay zero.</summary>
+    [MethodImpl(Kernels.Hot)]
+    private void PackGroup(float* weight, int group, float[] factors)
+    {
+        float* to = Weights + ((long)group * Steps * Rows);
+        for (int r = 0; r < Rows; r++)
+        {
+            int output = (group * Rows) + r;
+            if (output >= Outputs)
+            {
+                for (int i = 0; i < Inputs; i++) to[((long)i * Rows) + r] = 0;
+                continue;
+            }
+
+            float* row = weight + ((long)output * Inputs);
+            float factor = factors.Length > 0 ? factors[output] : 1;
+            for (int i = 0; i < Inputs; i++) to[((long)i * Rows) + r] = row[i] * factor;
         }
     }
 

@@ -56,15 +56,15 @@ internal sealed unsafe class NativeBuffer : IDisposable
         foreach (NativeBuffer buffer in buffers) buffer.Release();
     }
 
-    /// <summary>Memory for so many floats, zeroed when it is new.</summary>
-    public float* Get(long floats)
+    /// <summary>Memory for so many floats; when it is new, so many of them are zeroed from the start on, all if not said.</summary>
+    public float* Get(long floats, long zeroed = long.MaxValue)
     {
         if (floats > Floats)
         {
             Release();
             nuint bytes = checked((nuint)floats * sizeof(float));
             _memory = NativeMemory.AlignedAlloc(bytes, 64);
-            NativeMemory.Clear(_memory, bytes);
+            NativeMemory.Clear(_memory, (nuint)Math.Min(floats, zeroed) * sizeof(float));
             Floats = floats;
             GC.AddMemoryPressure(floats * sizeof(float));
         }

@@ -1,5 +1,6 @@
 using System.Text;
 using DinoSharp.Backbones;
+using DinoSharp.Diagnostics;
 using DinoSharp.Layers;
 using static TorchSharp.torch;
 
@@ -71,6 +72,7 @@ public sealed class BackboneWeights : IDisposable
     /// <exception cref="WeightLoadException">Something is missing, unexpected or of another shape; nothing was allocated then.</exception>
     public Backbone CreateBackbone(Device? device = null, CancellationToken cancel = default)
     {
+        Libtorch.Require();
         using (Backbone shapes = Backbone.Create(Config, META)) Plan(shapes).Require();
         Backbone backbone = Backbone.Create(Config, device);
         try

@@ -33,6 +33,7 @@ internal static class ModelLoader
     public static Loaded Load(string model, DinoModelOptions options, CancellationToken cancel)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(model);
+        FirstUse.Begin();
         if (model.StartsWith(RandomPrefix, StringComparison.OrdinalIgnoreCase)) return Random(model[RandomPrefix.Length..], options);
         if (model.StartsWith(BaselinePrefix, StringComparison.OrdinalIgnoreCase)) return Baseline(model);
         if (Path.Exists(model)) return FromFile(model, null, options, cancel);
@@ -65,6 +66,7 @@ internal static class ModelLoader
 
     private static Loaded Random(string name, DinoModelOptions options)
     {
+        Libtorch.Require();
         string[] parts = name.Split(':');
         ulong seed = 0;
         if (parts.Length > 2 || (parts.Length == 2 && !ulong.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out seed)))
@@ -93,6 +95,7 @@ internal static class ModelLoader
             BaselinePrefix + "pixels" => PlainFeature.Pixels,
             _ => throw new DinoSharpException($"there is no {name}; known baselines are {BaselinePrefix}hog and {BaselinePrefix}pixels"),
         };
+        Libtorch.Require();
         var config = new PlainConfig { Feature = feature };
         Preprocessing preprocessing = ModelCard with { Normalization = new Normalization("none", [0, 0, 0], [1, 1, 1]), PatchSizePixels = config.PatchSizePixels };
         return new Loaded(new PlainBackbone(config), preprocessing, new InferenceRoute(ComputeType.Float32, "libtorch (a baseline has no weights)"), name);
@@ -117,13 +120,16 @@ internal static class ModelLoader
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Add($"{preprocessing.Order} {preprocessing.Interpolation} {preprocessing.Size} {preprocessing.CenterCropPixels} {preprocessing.PatchSizePixels}");
         hash.AppendData(MemoryMarshal.AsBytes<float>([.. preprocessing.Normalization.Mean, .. preprocessing.Normalization.Std]));
-        foreach ((string name, TorchSharp.Modules.Parameter value) in backbone.named_parameters().OrderBy(p => p.name, StringComparer.Ordinal))
+        Dictionary<string, Tensor> parameters = backbone.named_parameters().ToDictionary(p => p.name, Tensor (p) => p.parameter);
+        string[] names = [.. parameters.Keys];
+        Array.Sort(names, StringComparer.Ordinal);
+        foreach (string name in names)
         {
+            Tensor value = parameters[name];
             Add($"{name} {string.Join(' ', value.shape)}");
             Tensor all = value.flatten(); // [n]
             long step = Math.Max(1, all.shape[0] / SampledPerTensor);
-            float[] samples = [.. all.slice(0, 0, all.shape[0], step).to(ScalarType.Float32).cpu().contiguous().data<float>()]; // [about SampledPerTensor]
-            hash.AppendData(MemoryMarshal.AsBytes<float>(samples));
+            hash.AppendData(all.slice(0, 0, all.shape[0], step).to(ScalarType.Float32).cpu().contiguous().bytes); // [about SampledPerTensor]
         }
 
         return Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16));

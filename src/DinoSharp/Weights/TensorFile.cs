@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using DinoSharp.Diagnostics;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -80,6 +81,7 @@ public abstract class TensorFile : IDisposable
     /// <exception cref="TensorFileException">No such tensor, or a type that TorchSharp does not have.</exception>
     public Tensor Read(string name)
     {
+        Libtorch.Require(); // its headers need no tensors, so the file may be open before libtorch is
         TensorEntry entry = Entry(name);
         Tensor tensor = empty(entry.Shape.AsSpan(), ScalarTypeOf(entry));
         try

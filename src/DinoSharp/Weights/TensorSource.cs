@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using DinoSharp.Diagnostics;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Weights;
@@ -14,6 +15,7 @@ internal abstract record TensorSource(ElementType Type, ImmutableArray<long> Sha
     /// <summary>The values as a new CPU tensor of the source's type.</summary>
     public Tensor Read()
     {
+        Libtorch.Require();
         Tensor tensor = empty(Shape.AsSpan(), Type.Scalar() ?? throw new NotSupportedException($"TorchSharp has no tensors of type {Type}"));
         try
         {

@@ -61,6 +61,11 @@ public class CommandLineTests
         foreach (string wrong in (string[])["--size 0", "--size -16", "--size large", "--max-memory 2", "--max-memory lots"]) Assert.NotEmpty(root.Parse($"{words} --out result {wrong}").Errors);
     }
 
+    // Only the verb that is asked for is made, so its name stands in two places.
+    [Fact]
+    public void EveryVerbIsFoundByItsName() =>
+        Assert.All(DinoSharp.Cli.Program.Verbs(), verb => Assert.Equal(verb.Name, Assert.Single(DinoSharp.Cli.Program.Verbs([verb.Name, "--help"])).Name));
+
     [Fact]
     public async Task NoVerbShowsTheHelpOnStderr()
     {
