@@ -1,5 +1,4 @@
 using DinoSharp.Images;
-using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
 
