@@ -10,24 +10,22 @@ internal sealed class Workers
 {
     private static readonly long AwakeTicks = Stopwatch.Frequency / 5000; // 200 µs
 
-    private static readonly Lazy<Workers> Process = new(() => new Workers(TorchSharp.torch.get_num_threads()));
+    private static readonly Lazy<Workers> Process = new(() => new Workers(TorchSharp.torch.get_num_threads));
 
+    private readonly Func<int> _count;
     private readonly SemaphoreSlim _wake = new(0);
     private Work? _current;
-    private int _sleeping;
+    private int _sleeping; // helpers that wait to be woken, or are about to
+    private int _helpers;
 
-    public Workers(int count)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
-        Count = count;
-        for (int i = 1; i < count; i++) new Thread(Help) { IsBackground = true, Name = $"DinoSharp worker {i}" }.Start();
-    }
+    /// <param name="count">Says how many threads take part, the caller's included; asked anew for each phase.</param>
+    public Workers(Func<int> count) => _count = count;
 
     /// <summary>Those of all engines, as many as libtorch has threads.</summary>
     public static Workers Shared => Process.Value;
 
     /// <summary>Threads, the caller's included.</summary>
-    public int Count { get; }
+    public int Count => Math.Max(1, _count());
 
     /// <summary>What the linear layers took.</summary>
     public LinearClock Linear { get; } = new();
@@ -39,11 +37,13 @@ internal sealed class Workers
     /// <exception cref="InvalidOperationException">A task failed; the first failure is the inner exception.</exception>
     public void Phase(int tasks, Action<int> task)
     {
-        var work = new Work(tasks, task);
-        if (Count > 1 && tasks > 1)
+        int helpers = tasks > 1 ? Count - 1 : 0;
+        var work = new Work(tasks, task, helpers);
+        if (helpers > 0)
         {
+            while (_helpers < helpers) new Thread(Help) { IsBackground = true, Name = $"DinoSharp worker {++_helpers}" }.Start();
             Interlocked.Exchange(ref _current, work);
-            int sleeping = Volatile.Read(ref _sleeping);
+            int sleeping = Interlocked.Exchange(ref _sleeping, 0); // each is woken once: a wake-up left over would keep a helper spinning
             if (sleeping > 0) _wake.Release(sleeping);
         }
 
@@ -63,7 +63,7 @@ internal sealed class Workers
             Work? work = Volatile.Read(ref _current);
             if (work is not null && work != last)
             {
-                work.TakePart();
+                if (work.MayHelp()) work.TakePart();
                 last = work;
                 idleSince = Stopwatch.GetTimestamp();
                 wait.Reset();
@@ -77,14 +77,25 @@ internal sealed class Workers
             }
 
             Interlocked.Increment(ref _sleeping);
-            if (Volatile.Read(ref _current) == last) _wake.Wait();
-            Interlocked.Decrement(ref _sleeping);
+            if (Volatile.Read(ref _current) == last || !StaysAwake()) _wake.Wait();
             idleSince = Stopwatch.GetTimestamp();
         }
     }
 
-    private sealed class Work(int tasks, Action<int> task)
+    // Takes back that this helper sleeps, unless its wake-up is under way.
+    private bool StaysAwake()
     {
+        while (true)
+        {
+            int sleeping = Volatile.Read(ref _sleeping);
+            if (sleeping == 0) return false;
+            if (Interlocked.CompareExchange(ref _sleeping, sleeping - 1, sleeping) == sleeping) return true;
+        }
+    }
+
+    private sealed class Work(int tasks, Action<int> task, int helpers)
+    {
+        private int _helpers = helpers;
         private int _next;
         private int _done;
         private Exception? _failure;
@@ -92,6 +103,9 @@ internal sealed class Workers
         public bool IsDone => Volatile.Read(ref _done) == tasks;
 
         public Exception? Failure => _failure;
+
+        /// <summary>Whether a helper is wanted: there may be more than the threads asked for now.</summary>
+        public bool MayHelp() => Interlocked.Decrement(ref _helpers) >= 0;
 
         public void TakePart()
         {

@@ -29,7 +29,7 @@ public sealed unsafe class LinearTests
             && type switch { ComputeType.Int8 => DotTile<L, V>.SupportsBytes, ComputeType.BFloat16 => DotTile<L, V>.SupportsHalves, _ => true };
         Assert.SkipUnless(supported, $"this processor or system has no {type} kernels on {32 * L.Count} bits");
         var random = new Random(4);
-        var workers = new Workers(2);
+        var workers = new Workers(() => 2);
         foreach ((int inputs, int outputs, int vectors) in new[] { (1, 1, 1), (3, 5, 2), (17, 9, 3), (48, 33, 4), (130, 64, 5), (300, 197, 4), (384, 24, 7) })
         {
             foreach (Epilogue epilogue in Enum.GetValues<Epilogue>())

@@ -24,8 +24,8 @@ public sealed unsafe class MatrixProductTests
         Assert.SkipUnless(Lanes256.IsSupported, "this processor has no AVX2");
         var random = new Random(2);
         float[] left = Fill(random, 300 * 700), right = Fill(random, 700 * 130), bias = Fill(random, 130);
-        float[] alone = Product<Lanes256, Vector256<float>>(new Workers(1), left, true, right, false, bias, 300, 130, 700);
-        float[] together = Product<Lanes256, Vector256<float>>(new Workers(3), left, true, right, false, bias, 300, 130, 700);
+        float[] alone = Product<Lanes256, Vector256<float>>(new Workers(() => 1), left, true, right, false, bias, 300, 130, 700);
+        float[] together = Product<Lanes256, Vector256<float>>(new Workers(() => 3), left, true, right, false, bias, 300, 130, 700);
         Assert.Equal(alone, together);
     }
 
@@ -35,7 +35,7 @@ public sealed unsafe class MatrixProductTests
     {
         Assert.SkipUnless(L.Count == 16 ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no vectors of {32 * L.Count} bits");
         var random = new Random(1);
-        var workers = new Workers(2);
+        var workers = new Workers(() => 2);
         foreach ((int m, int n, int k) in Sizes)
         {
             foreach (bool leftAlong in new[] { true, false })
