@@ -127,8 +127,8 @@ internal static class EngineChoice
         engine = null;
         if (libtorch)
         {
-            if (type == ComputeType.BFloat16) engine = new LibtorchEngine((VisionTransformer)network);
-            return true;
+            if (type == ComputeType.BFloat16 && network is VisionTransformer vit) engine = new LibtorchEngine(vit);
+            return engine is not null || type == ComputeType.Float32; // what was remembered may be damaged
         }
 
         engine = network.TryCreateEngine(type, out _, exactBlocks);

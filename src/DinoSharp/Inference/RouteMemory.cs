@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -22,7 +23,7 @@ internal sealed class RouteMemory(string path)
     /// <summary>The file.</summary>
     public string Path { get; } = path;
 
-    /// <summary>This processor, its threads and this version: what the choices of a machine have in common.</summary>
+    /// <summary>This processor, its threads and the versions: what the choices of a machine have in common.</summary>
     public static string Machine()
     {
         Processor processor = Processor.Inspect();
@@ -31,10 +32,10 @@ internal sealed class RouteMemory(string path)
 #else
         const string build = "";
 #endif
-        return $"{processor.Model}, {string.Join(' ', processor.InstructionSets)}, {get_num_threads()} threads, DinoSharp {SystemReport.LibraryVersion}{build}";
+        return $"{processor.Model}, {string.Join(' ', processor.InstructionSets)}, {get_num_threads()} threads, libtorch {__version__}, DinoSharp {SystemReport.LibraryVersion}{build}";
     }
 
-    /// <summary>Tells machine, version, network and weights apart: of each parameter the first 64 KiB are looked at.</summary>
+    /// <summary>Tells machine, versions, network, device and weights apart. Of each parameter a checksum is enough: there are few choices, and a processor computes it as fast as it reads.</summary>
     public static string KeyOf(Backbone network)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -42,11 +43,21 @@ internal sealed class RouteMemory(string path)
         foreach ((string name, Parameter parameter) in network.named_parameters())
         {
             hash.AppendData(Encoding.UTF8.GetBytes($"{name} {parameter.dtype} {parameter.device} {string.Join(',', parameter.shape)}"));
-            using Tensor start = parameter.detach().flatten().narrow(0, 0, Math.Min(parameter.numel(), 16384)).cpu().contiguous();
-            hash.AppendData(start.bytes);
+            using Tensor values = parameter.detach().cpu().contiguous();
+            hash.AppendData(BitConverter.GetBytes(Checksum(values)));
         }
 
         return $"{Machine()}, {Convert.ToHexStringLower(hash.GetHashAndReset())[..16]}";
+    }
+
+    private static unsafe uint Checksum(Tensor values)
+    {
+        byte* bytes = (byte*)InferenceEngine.Start(values);
+        long count = values.numel() * values.ElementSize, at = 0;
+        uint sum = 0;
+        for (; at + sizeof(ulong) <= count; at += sizeof(ulong)) sum = BitOperations.Crc32C(sum, *(ulong*)(bytes + at));
+        for (; at < count; at++) sum = BitOperations.Crc32C(sum, bytes[at]);
+        return sum;
     }
 
     /// <summary>The choice for a key; null if there is none.</summary>
@@ -61,11 +72,10 @@ internal sealed class RouteMemory(string path)
         try
         {
             Directory.CreateDirectory(System.IO.Path.GetDirectoryName(Path)!);
-            string beside = $"{Path}.{Guid.NewGuid():N}";
-            File.WriteAllText(beside, JsonSerializer.Serialize(Read().Where(c => c.Key != choice.Key).Append(choice).TakeLast(100), Format));
-            File.Move(beside, Path, overwrite: true);
+            byte[] json = JsonSerializer.SerializeToUtf8Bytes(Read().Where(c => c.Key != choice.Key).Append(choice).TakeLast(100), Format);
+            SafetensorsWriter.WriteBeside(Path, json.Length, stream => stream.Write(json));
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or TensorFileException)
         {
             // A home folder that cannot be written to is no reason to fail.
         }
@@ -75,7 +85,7 @@ internal sealed class RouteMemory(string path)
     {
         try
         {
-            return JsonSerializer.Deserialize<Choice[]>(File.ReadAllText(Path), Format)?.Where(c => c is { Key: not null, Network: not null, Words: not null } && c.Compute < ComputeType.Auto).ToArray() ?? [];
+            return JsonSerializer.Deserialize<Choice[]>(File.ReadAllText(Path), Format)?.Where(c => c is { Key: not null, Network: not null, Words: not null, Compute: ComputeType.Float32 or ComputeType.BFloat16 or ComputeType.Int8, ExactBlocks: >= 0 }).ToArray() ?? [];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {

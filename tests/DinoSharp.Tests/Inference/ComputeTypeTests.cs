@@ -173,8 +173,23 @@ public sealed class ComputeTypeTests : IDisposable
         Assert.Equal(ComputeType.Float32, remembered.Compute);
         Assert.Contains("on an earlier load", remembered.Description);
 
-        using (no_grad()) network.Blocks[1].Norm1.Weight.add_(1).Dispose();
+        // A damaged choice is none.
+        foreach (Choice damaged in new[] { kept with { Compute = (ComputeType)99 }, kept with { Compute = (ComputeType)(-1) }, kept with { ExactBlocks = -1 }, kept with { Words = null! } })
+        {
+            memory.Keep(damaged);
+            Assert.Null(memory.Find(kept.Key));
+        }
+
+        memory.Keep(kept with { Compute = ComputeType.Int8, Libtorch = true });
+        (InferenceEngine? measured, InferenceRoute anew) = EngineChoice.For(network, ComputeType.Auto, memory);
+        measured?.Dispose();
+        Assert.DoesNotContain("on an earlier load", anew.Description);
+
+        using (no_grad()) network.state_dict()["blocks.1.mlp.fc1.weight"].view(-1)[-1].add_(1).Dispose(); // the last number of a parameter
         Assert.NotEqual(kept.Key, RouteMemory.KeyOf(network));
+        Directory.CreateDirectory(_folder.File("blocked", "routes.json"));
+        new RouteMemory(_folder.File("blocked", "routes.json")).Keep(kept);
+        Assert.Empty(Directory.GetFiles(_folder.File("blocked")));
         File.WriteAllText(memory.Path, "{ not json");
         Assert.Empty(memory.OfThisMachine());
         memory.Keep(kept);
