@@ -105,6 +105,10 @@ internal sealed class IndexDuplicatesVerb : IndexQuestionVerb
     public IndexDuplicatesVerb()
         : base("dedup", "Find groups of nearly equal pictures; nothing is deleted", "An HTML page of the groups with thumbnails", "dino index dedup photos.index", "dino index dedup photos.index --similarity 0.98 --out duplicates.html --json")
     {
+        _similarity.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<double>() is not (>= -1 and <= 1)) result.AddError("--similarity must be from -1 to 1");
+        });
         Add(_similarity);
     }
 
@@ -112,7 +116,7 @@ internal sealed class IndexDuplicatesVerb : IndexQuestionVerb
     {
         using ImageIndex index = Open(arguments);
         Load(arguments, index, needed: false, cancel)?.Dispose();
-        RequireMemory(arguments, Environment.WorkingSet + index.CompareBytes, output);
+        RequireMemory(arguments, Environment.WorkingSet + index.CompareBytes(), output);
         IReadOnlyList<DuplicateGroup> groups = await output.WithProgressAsync("comparing", index.Items.Count, progress => Task.Run(() => index.FindDuplicates((float)arguments.GetValue(_similarity), progress, cancel), CancellationToken.None));
         Write(arguments, output, $"{groups.Count} groups of nearly equal pictures", [.. groups.Select(g => g.Items.Select(i => (i.FullPath, i.Path)).ToArray())]);
         output.Show(
@@ -147,7 +151,7 @@ internal sealed class IndexOutliersVerb : IndexQuestionVerb
     {
         using ImageIndex index = Open(arguments);
         Load(arguments, index, needed: false, cancel)?.Dispose();
-        RequireMemory(arguments, Environment.WorkingSet + index.CompareBytes, output);
+        RequireMemory(arguments, Environment.WorkingSet + index.CompareBytes(arguments.GetValue(_neighbors)), output);
         IReadOnlyList<SearchHit> ranked = await output.WithProgressAsync("comparing", index.Items.Count, progress => Task.Run(() => index.RankOutliers(arguments.GetValue(_neighbors), progress, cancel), CancellationToken.None));
         SearchHit[] shown = [.. ranked.Take(arguments.GetValue(_count))];
         Write(arguments, output, "Pictures that stand apart", [[.. shown.Select(h => (h.Item.FullPath, FormattableString.Invariant($"{h.Score:0.000}")))]]);

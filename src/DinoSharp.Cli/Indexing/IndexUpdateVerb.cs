@@ -41,7 +41,9 @@ internal sealed class IndexUpdateVerb : Verb
         string folder = arguments.GetValue(_out)!;
         string[] paths = arguments.GetValue(_paths)!, files = PhotoFeatures.Files(paths, mayBeEmpty: File.Exists(IndexManifest.PathIn(folder)));
         PictureSize? size = arguments.GetValue(_size);
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        ComputeType compute = arguments.GetValue(_compute);
+        if (compute == ComputeType.Auto && File.Exists(IndexManifest.PathIn(folder))) compute = Enum.Parse<ComputeType>(IndexManifest.Read(folder).Settings.Compute); // what auto took when it was made, it may not take again
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = compute }, cancel);
         var options = new EmbedOptions { ImageSizePixels = size?.Pixels, NativeSize = size is { Pixels: null }, BatchSize = arguments.GetValue(_batch) };
         (int batch, long peak) = model.PlanEmbedding(options, arguments.GetValue(_maxMemory));
         if (arguments.GetValue(_maxMemory) is not null) output.Note($"memory: {batch} pictures at once, about {ExtractionPlan.Words(peak)}");

@@ -8,6 +8,9 @@ public sealed class ImageIndex : IDisposable
     // A writer may replace small parts by a large one between the reading of the list and the opening of the parts.
     private const int OpenAttempts = 3;
 
+    // How far from 1 the product of a vector of unit length with itself may be in float32.
+    private const float Rounding = 2e-6f;
+
     private readonly IReadOnlyList<IndexSegment> _segments;
     private readonly int[][] _live; // rows that count, for each segment
 
@@ -41,7 +44,12 @@ public sealed class ImageIndex : IDisposable
     internal long SearchBytes => PartBytes;
 
     /// <summary>Bytes that <see cref="FindDuplicates"/> and <see cref="RankOutliers"/> add at their peak: two parts, similarities and the list of those above a limit.</summary>
-    internal long CompareBytes => (PartBytes * 4 / 3) + (6L * sizeof(float) * Math.Min(MostSimilarities, (long)Items.Count * Items.Count));
+    /// <param name="neighbors">Of <see cref="RankOutliers"/>: so many of each picture of a part are kept.</param>
+    internal long CompareBytes(int neighbors = 0)
+    {
+        long rows = _live.Select(live => (long)live.Length).DefaultIfEmpty(0).Max(), kept = Math.Min(neighbors, Items.Count);
+        return (PartBytes * 4 / 3) + (6L * sizeof(float) * Math.Min(MostSimilarities, rows * (rows + kept))) + (2L * sizeof(float) * rows * kept);
+    }
 
     /// <summary>Opens an index.</summary>
     /// <param name="folder">The folder that 'dino index build' made.</param>
@@ -108,12 +116,14 @@ public sealed class ImageIndex : IDisposable
     }
 
     /// <summary>Groups of pictures that are nearly the same. Pictures are joined if their similarity reaches the limit; a group is everything joined, also through others.</summary>
-    /// <param name="minSimilarity">Cosine similarity from which two pictures count as duplicates.</param>
+    /// <param name="minSimilarity">Cosine similarity from which two pictures count as duplicates, −1 … 1; to the rounding of float32, so that equal pictures reach 1.</param>
     /// <param name="progress">Told how many pictures have been compared with all others.</param>
     /// <param name="cancel">Checked between parts.</param>
     /// <returns>Largest groups first.</returns>
     public IReadOnlyList<DuplicateGroup> FindDuplicates(float minSimilarity = 0.95f, IProgress<long>? progress = null, CancellationToken cancel = default)
     {
+        if (minSimilarity is not (>= -1 and <= 1)) throw new ArgumentOutOfRangeException(nameof(minSimilarity), minSimilarity, "a cosine similarity is from -1 to 1");
+        minSimilarity -= Rounding;
         int[] parent = [.. Enumerable.Range(0, Items.Count)];
         var weakest = new Dictionary<int, float>();
         for (int s = 0; s < _segments.Count; s++)
@@ -123,7 +133,7 @@ public sealed class ImageIndex : IDisposable
             {
                 cancel.ThrowIfCancellationRequested();
                 using Part b = Read(t);
-                foreach ((int first, int count) in Blocks(a))
+                foreach ((int first, int count) in Blocks(a, 0))
                 {
                     using var scope = NewDisposeScope();
                     Tensor similar = a.Vectors.narrow(0, first, count).matmul(b.Vectors.t()); // [n, m]
@@ -184,13 +194,14 @@ public sealed class ImageIndex : IDisposable
             {
                 cancel.ThrowIfCancellationRequested();
                 using Part b = Read(t);
-                foreach ((int first, int count) in Blocks(a))
+                foreach ((int first, int count) in Blocks(a, k))
                 {
                     using var scope = NewDisposeScope();
                     Tensor similar = a.Vectors.narrow(0, first, count).matmul(b.Vectors.t()); // [n, m]
                     if (s == t) similar.diagonal(first).fill_(Num(double.NegativeInfinity)); // itself
                     if (best.TryGetValue(first, out Tensor? before)) similar = cat([before, similar], 1); // [n, k + m]
                     best[first] = similar.topk((int)Math.Min(k, similar.shape[1]), 1).values.MoveToOuterDisposeScope(); // [n, k]
+                    before?.Dispose();
                 }
             }
 
@@ -221,10 +232,10 @@ public sealed class ImageIndex : IDisposable
         return [.. segments.Select((_, s) => rows[s].Order().ToArray())];
     }
 
-    // Rows of a part whose similarities with all of any other are computed together.
-    private IEnumerable<(int First, int Count)> Blocks(Part part)
+    // Rows of a part whose similarities with all of any other, beside those that are kept of each, are computed together.
+    private IEnumerable<(int First, int Count)> Blocks(Part part, int kept)
     {
-        int rows = (int)part.Vectors.shape[0], atOnce = Math.Max(1, MostSimilarities / _live.Max(live => Math.Max(1, live.Length)));
+        int rows = (int)part.Vectors.shape[0], atOnce = (int)Math.Max(1, MostSimilarities / _live.Max(live => Math.Max(1L, live.Length + (long)kept)));
         for (int first = 0; first < rows; first += atOnce) yield return (first, Math.Min(atOnce, rows - first));
     }
 

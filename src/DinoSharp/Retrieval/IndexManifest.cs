@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using DinoSharp.Features;
 using DinoSharp.Weights;
 
 namespace DinoSharp.Retrieval;
@@ -9,7 +10,7 @@ internal sealed record IndexManifest
 {
     public const int CurrentFormat = 1;
 
-    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, RespectRequiredConstructorParameters = true };
+    private static readonly JsonSerializerOptions Json = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow, RespectRequiredConstructorParameters = true, RespectNullableAnnotations = true };
 
     public int Format { get; init; } = CurrentFormat;
 
@@ -28,14 +29,29 @@ internal sealed record IndexManifest
         if (!File.Exists(path)) throw new DinoSharpException($"{folder} is no index: there is no index.json in it; make one with 'dino index build FOLDER --out {folder}'");
         try
         {
-            IndexManifest manifest = JsonSerializer.Deserialize<IndexManifest>(File.ReadAllBytes(path), Json) ?? throw new JsonException("it holds null");
-            if (manifest.Format != CurrentFormat) throw new DinoSharpException($"{path} has format {manifest.Format}; this version reads format {CurrentFormat}");
+            byte[] json = File.ReadAllBytes(path);
+            using (JsonDocument document = JsonDocument.Parse(json)) // a later format may have what this one does not know
+            {
+                if (document.RootElement.ValueKind == JsonValueKind.Object && document.RootElement.TryGetProperty("format", out JsonElement format) && format.ToString() != $"{CurrentFormat}")
+                    throw new DinoSharpException($"{path} has format {format}; this version reads format {CurrentFormat}: take a newer DinoSharp, or build the index again");
+            }
+
+            IndexManifest manifest = JsonSerializer.Deserialize<IndexManifest>(json, Json) ?? throw new JsonException("it holds null");
+            if (manifest.Segments.Contains(null!)) throw new JsonException("it names a part that is null");
             if (manifest.Segments.FirstOrDefault(s => Path.GetFileName(s) != s) is { } stray) throw new DinoSharpException($"{path} names the file '{stray}', which is not in the folder");
+            RequireWord<Pooling>("pooling", manifest.Settings.Pooling);
+            RequireWord<ComputeType>("compute", manifest.Settings.Compute);
             return manifest;
         }
         catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
         {
             throw new DinoSharpException($"{path} cannot be read: {e.Message}", e);
+        }
+
+        static void RequireWord<T>(string key, string word)
+            where T : struct, Enum
+        {
+            if (!Enum.GetNames<T>().Contains(word)) throw new JsonException($"settings.{key} is '{word}'; expected one of {string.Join(", ", Enum.GetNames<T>())}");
         }
     }
 

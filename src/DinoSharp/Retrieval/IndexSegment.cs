@@ -9,6 +9,8 @@ internal sealed class IndexSegment : IDisposable
 {
     private const string Vectors = "vectors", Listing = "items", Base = "base";
 
+    private static readonly JsonSerializerOptions Json = new() { RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true };
+
     private readonly TensorFile _file;
 
     private IndexSegment(TensorFile file, string name, IReadOnlyList<IndexItem> items, IReadOnlyList<string> removed, string baseFolder) =>
@@ -46,12 +48,13 @@ internal sealed class IndexSegment : IDisposable
             if (!file.Entries.TryGetValue(Vectors, out TensorEntry? vectors) || vectors.Shape.Length != 2 || vectors.Type != ElementType.Float32 || !file.Entries.TryGetValue(Listing, out TensorEntry? listing) || listing.Type != ElementType.UInt8)
                 throw new TensorFileException(file.Path, "is no part of an index: expected tensors 'vectors' [N, D] of F32 and 'items' of U8");
             using Tensor bytes = file.Read(Listing);
-            ItemList items = JsonSerializer.Deserialize<ItemList>(bytes.bytes) ?? throw new JsonException("it holds null");
+            ItemList items = JsonSerializer.Deserialize<ItemList>(bytes.bytes, Json) ?? throw new JsonException("it holds null");
+            if (items.Items.Contains(null!) || items.Removed.Contains(null!)) throw new JsonException("an entry is null");
             if (items.Items.Count != vectors.Shape[0]) throw new TensorFileException(file.Path, $"damaged: it lists {items.Items.Count} pictures for {vectors.Shape[0]} vectors");
-            string baseFolder = file.Metadata.GetValueOrDefault(Base) ?? folder;
+            string baseFolder = file.Metadata.GetValueOrDefault(Base) is { } written && Path.IsPathFullyQualified(written) ? written : Path.GetFullPath(folder); // written elsewhere, on another system
             return new IndexSegment(file, name, [.. items.Items.Select(item => item with { FullPath = Path.GetFullPath(item.Path, baseFolder) })], items.Removed, baseFolder);
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or ArgumentException) // no list, or names that no file can have
         {
             file.Dispose();
             throw new TensorFileException(file.Path, $"damaged: its list of pictures cannot be read: {e.Message}", e);

@@ -8,7 +8,7 @@ namespace DinoSharp.Retrieval;
 /// <param name="Embedded">Pictures whose vector was computed.</param>
 /// <param name="Reused">Pictures whose content was in the index already, under this or another name.</param>
 /// <param name="Unchanged">Pictures that were not even read: size and time are those of the index.</param>
-/// <param name="Removed">Pictures that left the index because their file is gone.</param>
+/// <param name="Removed">Pictures that left the index because their file is gone, or is another now that cannot be read.</param>
 /// <param name="Skipped">Files that cannot be read, and why.</param>
 public sealed record IndexUpdate(int Embedded, int Reused, int Unchanged, int Removed, IReadOnlyList<ImageException> Skipped);
 
@@ -83,6 +83,8 @@ internal sealed class IndexWriter : IDisposable
         var skipped = new List<ImageException>();
         var waiting = new Queue<IndexItem[]>();
         var twins = new Dictionary<string, List<IndexItem>>(StringComparer.Ordinal); // of pictures that wait, by content
+        int waitingTwins = 0;
+        var broken = new HashSet<string>(StringComparer.Ordinal); // known pictures whose files are others now, which cannot be read
         var known = new HashSet<string>(StringComparer.Ordinal); // content that the index had already: a gone file with it has moved
         string[] gone = [];
         try
@@ -92,8 +94,10 @@ internal sealed class IndexWriter : IDisposable
                 foreach ((IndexItem item, (float[]? vector, ImageException? error)) in waiting.Dequeue().Zip(results))
                 {
                     twins.Remove(item.Hash, out List<IndexItem>? others);
+                    waitingTwins -= others!.Count;
                     if (vector is null)
                     {
+                        broken.UnionWith(others.Prepend(item).Select(one => one.FullPath).Where(_byPath.ContainsKey));
                         skipped.AddRange([error!, .. others!.Select(other => new ImageException(other.Path, error!.Cause))]);
                         continue;
                     }
@@ -110,10 +114,10 @@ internal sealed class IndexWriter : IDisposable
         }
         finally
         {
-            Flush(gone); // also when stopped: what is computed is kept; what is gone leaves last, because its vectors serve those who have the same content
+            Flush([.. gone, .. broken]); // also when stopped: what is computed is kept; what is gone leaves last, because its vectors serve those who have the same content
         }
 
-        return new IndexUpdate(embedded, reused, unchanged, gone.Length, skipped);
+        return new IndexUpdate(embedded, reused, unchanged, gone.Length + broken.Count, skipped);
 
         IEnumerable<IReadOnlyList<ImageSource>> Batches()
         {
@@ -128,7 +132,7 @@ internal sealed class IndexWriter : IDisposable
                 }
 
                 progress?.Report(++seen);
-                if (items.Count < batchSize) continue;
+                if (items.Count < batchSize && waitingTwins < FlushRows) continue; // any number of equal files waits for one picture
                 waiting.Enqueue([.. items]);
                 yield return [.. sources];
                 items.Clear();
@@ -156,10 +160,11 @@ internal sealed class IndexWriter : IDisposable
 
                 byte[] content = File.ReadAllBytes(path);
                 string name = !isOld ? file : old.Segment.BaseFolder == Environment.CurrentDirectory ? old.Segment.Items[old.Row].Path : path;
-                var item = new IndexItem(name, Convert.ToHexStringLower(SHA256.HashData(content)), info.Length, info.LastWriteTimeUtc);
+                var item = new IndexItem(name, Convert.ToHexStringLower(SHA256.HashData(content)), info.Length, info.LastWriteTimeUtc) { FullPath = path };
                 if (twins.TryGetValue(item.Hash, out List<IndexItem>? others))
                 {
                     others.Add(item);
+                    waitingTwins++;
                     return null;
                 }
 
@@ -237,7 +242,7 @@ internal sealed class IndexWriter : IDisposable
     // Files elsewhere may be on a disk that is not plugged in, so they stay unless they have moved.
     private string[] Gone(IReadOnlyList<string> below, HashSet<string> known)
     {
-        string[] folders = [.. below.Select(folder => Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)) + Path.DirectorySeparatorChar)];
+        string[] folders = [.. below.Select(folder => Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))).Select(folder => Path.EndsInDirectorySeparator(folder) ? folder : folder + Path.DirectorySeparatorChar)]; // a root keeps its own
         return [.. _byPath.Where(entry => !File.Exists(entry.Key) && (known.Contains(entry.Value.Segment.Items[entry.Value.Row].Hash) || folders.Any(folder => entry.Key.StartsWith(folder, StringComparison.Ordinal)))).Select(entry => entry.Key)];
     }
 

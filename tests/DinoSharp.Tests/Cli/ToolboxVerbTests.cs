@@ -323,6 +323,8 @@ public sealed class ToolboxVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         File.Move(weights, other);
         Assert.Equal(1, Success(await Dino.RunAsync("index", "search", index, picture, "--model", other, "--json"))[0].GetProperty("score").GetDouble(), 4);
         Assert.Contains("BFloat16", (await Dino.RunAsync("index", "add", picture, "--out", index, "--model", other)).Error); // not with float32
+        Success(await Dino.RunAsync("index", "add", picture, "--out", index, "--model", other, "--compute", "auto", "--json")); // auto takes what the index was made with
+        Assert.Equal(2, (await Dino.RunAsync("index", "dedup", index, "--similarity", "1.5")).Code);
         Assert.Contains("whose weights are others", (await Dino.RunAsync("index", "search", index, picture, "--model", "random:dino-tiny")).Error);
     }
 

@@ -3,6 +3,7 @@ using DinoSharp.Images;
 using DinoSharp.Retrieval;
 using DinoSharp.Weights;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace DinoSharp.Tests.Retrieval;
 
@@ -90,6 +91,55 @@ public sealed class ImageIndexTests : IDisposable
     }
 
     [Fact]
+    public void APictureThatBreaksLeavesTheIndex()
+    {
+        string a = Picture("a", 1, 0), b = Picture("b", 0, 1), twin = Picture("twin", 1, 0);
+        Update(a, b, twin);
+        File.WriteAllText(a, "!");
+        IndexUpdate update = Update(a, b, twin);
+        Assert.Equal((0, 2, 1), (update.Embedded, update.Unchanged, update.Removed));
+        Assert.Equal(a, update.Skipped.Single().Name);
+        using (ImageIndex index = ImageIndex.Open(Index)) Assert.Equal([twin, b], index.Items.Select(i => i.Path));
+        Picture("a", 2, 2);
+        Assert.Equal(1, Update(a).Embedded);
+        using ImageIndex mended = ImageIndex.Open(Index);
+        Assert.Equal([twin, b, a], mended.Items.Select(i => i.Path));
+    }
+
+    [Fact]
+    public void WhatIsGoneBelowTheRootLeavesToo()
+    {
+        string a = Picture("a", 1, 0), b = Picture("b", 0, 1);
+        Update(a, b);
+        File.Delete(a);
+        using (IndexWriter writer = IndexWriter.Open(Index, Settings)) Assert.Equal(1, writer.Update([b], 3, Embed, [Path.GetPathRoot(a)!], null, default).Removed);
+    }
+
+    [Fact]
+    public void EqualFilesDoNotWaitForOthers()
+    {
+        string a = Picture("a", 1, 0);
+        int seen = 0, first = 0;
+        IEnumerable<IReadOnlyList<(float[]?, ImageException?)>> Ahead(IEnumerable<IReadOnlyList<ImageSource>> batches)
+        {
+            foreach (IReadOnlyList<(float[]?, ImageException?)> results in Embed(batches))
+            {
+                if (first == 0) first = seen;
+                yield return results;
+            }
+        }
+
+        using (IndexWriter writer = IndexWriter.Open(Index, Settings)) writer.Update(Enumerable.Repeat(a, 20000), 3, Ahead, null, new Count(n => seen = (int)n), default);
+        Assert.InRange(first, 1, 5000);
+        Assert.Equal(1, _computed);
+    }
+
+    private sealed class Count(Action<long> report) : IProgress<long>
+    {
+        public void Report(long value) => report(value);
+    }
+
+    [Fact]
     public void AnInterruptedUpdateKeepsWhatIsDone()
     {
         string[] files = [.. Enumerable.Range(0, 10).Select(i => Picture($"{i}", i, 1))];
@@ -154,6 +204,21 @@ public sealed class ImageIndexTests : IDisposable
     }
 
     [Fact]
+    public void EqualPicturesReachASimilarityOfOne()
+    {
+        var random = new Random(1);
+        float[][] vectors = [.. Enumerable.Range(0, 60).Select(_ => Enumerable.Range(0, 384).Select(_ => random.NextSingle() - 0.5f).ToArray())];
+        string[] files = [.. vectors.SelectMany((v, i) => new[] { Picture($"{i}a", v), Picture($"{i}b", [.. v.Select(x => x * 3)]) })]; // equal but for their length
+        Update(files);
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Equal(60, index.FindDuplicates(1).Count);
+        Assert.All(index.FindDuplicates(1), group => Assert.InRange(group.LowestSimilarity, 0.999f, 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => index.FindDuplicates(1.1f));
+        Assert.Throws<ArgumentOutOfRangeException>(() => index.FindDuplicates(float.NaN));
+        Assert.True(index.CompareBytes(100) > index.CompareBytes());
+    }
+
+    [Fact]
     public void SearchEqualsBruteForce() => Gen.Select(Gen.Int[1, 40], Gen.Int[1, 5], Gen.Int[0, 100]).Sample((count, perPart, seed) =>
     {
         using var folder = new TemporaryFolder();
@@ -207,6 +272,55 @@ public sealed class ImageIndexTests : IDisposable
         Assert.Throws<TensorFileException>(() => ImageIndex.Open(Index));
         File.WriteAllText(Path.Combine(Index, "index.json"), "{");
         Assert.Contains("index.json", Assert.Throws<DinoSharpException>(() => ImageIndex.Open(Index)).Message);
+    }
+
+    [Theory]
+    [InlineData("null", "it holds null")]
+    [InlineData("[]", "cannot be read")]
+    [InlineData("""{"format":1,"settings":null,"segments":[]}""", "settings")]
+    [InlineData("""{"format":1,"settings":{"model":null,"fingerprint":"1","pooling":"ClassToken","imageSizePixels":null},"segments":[]}""", "model")]
+    [InlineData("""{"format":1,"settings":{"model":"m","fingerprint":"1","pooling":"Clas","imageSizePixels":null},"segments":[]}""", "settings.pooling is 'Clas'; expected one of ClassToken")]
+    [InlineData("""{"format":1,"settings":{"model":"m","fingerprint":"1","pooling":"ClassToken","imageSizePixels":null,"compute":"7"},"segments":[]}""", "settings.compute is '7'")]
+    [InlineData("""{"format":1,"settings":{"model":"m","fingerprint":"1","pooling":"ClassToken","imageSizePixels":null},"segments":null}""", "segments")]
+    [InlineData("""{"format":1,"settings":{"model":"m","fingerprint":"1","pooling":"ClassToken","imageSizePixels":null},"segments":[null]}""", "part that is null")]
+    [InlineData("""{"format":2,"colour":"blue"}""", "has format 2; this version reads format 1")]
+    public void DamageOfTheListIsNamed(string json, string expected)
+    {
+        Directory.CreateDirectory(Index);
+        File.WriteAllText(Path.Combine(Index, "index.json"), json);
+        string message = Assert.Throws<DinoSharpException>(() => ImageIndex.Open(Index)).Message;
+        Assert.Contains("index.json", message);
+        Assert.Contains(expected, message);
+    }
+
+    [Theory]
+    [InlineData("""{"Items":null,"Removed":[]}""")]
+    [InlineData("""{"Items":[null],"Removed":[]}""")]
+    [InlineData("""{"Items":[{"Path":null,"Hash":"a","Size":1,"Modified":"2026-01-01T00:00:00Z"}],"Removed":[]}""")]
+    [InlineData("""{"Items":[{"Path":"a\u0000","Hash":"a","Size":1,"Modified":"2026-01-01T00:00:00Z"}],"Removed":[]}""")]
+    [InlineData("""{"Items":[{"Path":"a","Hash":"a","Size":1,"Modified":"2026-01-01T00:00:00Z"}],"Removed":[null]}""")]
+    [InlineData("""{"Items":[{"Path":"a","Hash":"a","Size":1,"Modified":"2026-01-01T00:00:00Z"}]}""")]
+    public void DamageOfAPartIsNamed(string listing)
+    {
+        Update(Picture("a", 1, 0));
+        string part = Directory.GetFiles(Index, "part-*")[0];
+        using (var scope = NewDisposeScope()) SafetensorsWriter.Write(part, [KeyValuePair.Create("vectors", ones(1, 2)), KeyValuePair.Create("items", tensor(System.Text.Encoding.UTF8.GetBytes(listing)))]);
+        Assert.Contains("list of pictures cannot be read", Assert.Throws<TensorFileException>(() => ImageIndex.Open(Index)).Message);
+    }
+
+    [Fact]
+    public void APartThatWasWrittenOnAnotherSystemOpens()
+    {
+        Update(Picture("a", 1, 0));
+        string part = Directory.GetFiles(Index, "part-*")[0];
+        string listing = """{"Items":[{"Path":"photos/a.jpg","Hash":"a","Size":1,"Modified":"2026-01-01T00:00:00Z"}],"Removed":[]}""";
+        using (var scope = NewDisposeScope())
+        {
+            SafetensorsWriter.Write(part, [KeyValuePair.Create("vectors", ones(1, 2)), KeyValuePair.Create("items", tensor(System.Text.Encoding.UTF8.GetBytes(listing)))], [KeyValuePair.Create("base", "not a rooted folder")]);
+        }
+
+        using ImageIndex index = ImageIndex.Open(Index);
+        Assert.Equal("photos/a.jpg", index.Items.Single().Path);
     }
 
     [Fact]
