@@ -30,16 +30,16 @@ internal sealed class DiscoverVerb : Verb
         using DinoModel model = _common.Load(arguments, cancel);
         var features = _common.Features(arguments, model, output, TokenCut.WorkBytes);
         var rows = new List<IReadOnlyList<PictureSheet.Panel>>();
-        var found = new List<(string Path, DiscoveredObject Object)>();
+        var found = new List<(string Path, DiscoveredObject? Object)>();
         await output.WithProgressAsync("discovering", files.Length, progress => Task.Run(() =>
         {
             foreach ((Photo photo, PatchMap map) in features.ExtractAll(files, progress, cancel))
             {
-                DiscoveredObject one = TokenCut.Find(map, new TokenCutOptions { Threshold = arguments.GetValue(_threshold) });
+                DiscoveredObject? one = TokenCut.Find(map, new TokenCutOptions { Threshold = arguments.GetValue(_threshold) });
                 found.Add((photo.Path, one));
                 if (rows.Count >= MostPanels) continue;
                 ImageBuffer panel = photo.Panel();
-                rows.Add([new(Boxed(panel, one.Box, (double)panel.Width / photo.Pixels.Width)), new(PictureSheet.Overlay(panel, one.Saliency.ToImage(panel.Width, panel.Height))), new(PictureSheet.Legend(one.Saliency.Range, panel.Height))]);
+                rows.Add(one is null ? [new(panel)] : [new(Boxed(panel, one.Box, (double)panel.Width / photo.Pixels.Width)), new(PictureSheet.Overlay(panel, one.Saliency.ToImage(panel.Width, panel.Height))), new(PictureSheet.Legend(one.Saliency.Range, panel.Height))]);
             }
 
             return 0;
@@ -51,11 +51,11 @@ internal sealed class DiscoverVerb : Verb
             {
                 output = saved.Path,
                 replaced = saved.Replaced,
-                images = found.Select(f => new { path = f.Path, box = Numbers(f.Object.Box), share = (double)f.Object.Mask.Count / (f.Object.Mask.Width * f.Object.Mask.Height) }),
+                images = found.Select(f => new { path = f.Path, box = f.Object is null ? null : Numbers(f.Object.Box), share = f.Object is { Mask: var mask } ? (double)mask.Count / (mask.Width * mask.Height) : 0 }),
                 skipped = features.Skipped,
                 memory = features.Memory.ToJson(),
             },
-            [.. found.Select(f => $"{f.Path}: object at {f.Object.Box.X:0},{f.Object.Box.Y:0}, {f.Object.Box.Width:0} x {f.Object.Box.Height:0} pixels"), saved.ToString()]);
+            [.. found.Select(f => f.Object is { Box: var box } ? $"{f.Path}: object at {box.X:0},{box.Y:0}, {box.Width:0} x {box.Height:0} pixels" : $"{f.Path}: no object, nothing in it differs from the rest"), saved.ToString()]);
         return features.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
     }
 

@@ -36,7 +36,7 @@ public static class DiscoveryProtocol
         {
             cancel.ThrowIfCancellationRequested();
             PatchMap map = extract(withObjects[i].Source);
-            Box[] found = [.. thresholds.Select(t => TokenCut.Find(map, new TokenCutOptions { Threshold = t }).Box)];
+            Box[] found = [.. thresholds.Select(t => TokenCut.Find(map, new TokenCutOptions { Threshold = t })?.Box ?? new Box(0, 0, 0, 0))]; // none: a box that meets nothing
             Box[] objects = [.. withObjects[i].Objects.Where(o => !o.Crowd).Select(o => o.Box)];
             for (int t = 0; t < found.Length; t++) right[t][i] = LocationMetrics.CorLoc([found[t]], [objects]) == 1;
             onPicture?.Invoke(withObjects[i], found);

@@ -121,7 +121,7 @@ public sealed class SyntheticAnswersTests
             byte[] inside = [.. image.Instances.Select(id => id == only.Id ? (byte)1 : (byte)0)];
             if (!IsConnected(inside)) continue; // only the part around the most salient place counts
             checkedPictures++;
-            DiscoveredObject found = TokenCut.Find(Of(inside.Select(v => (int)v), 2));
+            DiscoveredObject found = TokenCut.Find(Of(inside.Select(v => (int)v), 2))!;
             Assert.Equal(new Box(only.Box.Left, only.Box.Top, only.Box.Width, only.Box.Height), found.Box);
             Assert.Equal(inside.Select(v => v == 1), found.Mask.Values.ToArray());
         }

@@ -28,8 +28,9 @@ public static class TokenCut
     /// <summary>Cuts the most salient object out of a picture.</summary>
     /// <param name="map">Patches of the picture.</param>
     /// <param name="options">How; null: defaults.</param>
+    /// <returns>The object; null if there is none: all patches are alike, or no two are, so that no cut is better than another.</returns>
     /// <exception cref="DinoSharpException">Fewer than two patches, or features that are not finite.</exception>
-    public static DiscoveredObject Find(PatchMap map, TokenCutOptions? options = null)
+    public static DiscoveredObject? Find(PatchMap map, TokenCutOptions? options = null)
     {
         options ??= new TokenCutOptions();
         map = Shrink(map, Math.Max(2, options.MaxPatches));
@@ -44,6 +45,8 @@ public static class TokenCut
             {
                 Tensor products = units.matmul(units.t()), above = products.gt(Num(options.Threshold)); // [P, P]
                 products.Dispose(); // as large as what follows
+                long pairs = above.sum().item<long>();
+                if (pairs <= map.Count || pairs == (long)map.Count * map.Count) return null;
                 joined = where(above, one, unjoined).MoveToOuterDisposeScope(); // [P, P]
             }
 

@@ -27,7 +27,7 @@ public sealed class TokenCutTests
     [Fact]
     public void TheObjectAndItsBoxAreFound()
     {
-        DiscoveredObject found = TokenCut.Find(World(24, new Box(5, 8, 6, 4)));
+        DiscoveredObject found = TokenCut.Find(World(24, new Box(5, 8, 6, 4)))!;
         Assert.Equal(new Box(80, 128, 96, 64), found.Box);
         Assert.Equal(24, found.Mask.Count);
         Assert.True(found.Saliency[9, 6] > found.Saliency[0, 0]);
@@ -39,14 +39,22 @@ public sealed class TokenCutTests
         PatchMap two = World(24, new Box(2, 2, 5, 5));
         float[] values = two.Values.ToArray();
         two[3, 3].CopyTo(values.AsSpan(((20 * 24) + 20) * two.Dim)); // a lone patch of the same kind elsewhere
-        DiscoveredObject found = TokenCut.Find(new PatchMap(24, 24, two.Dim, values, two.Geometry));
+        DiscoveredObject found = TokenCut.Find(new PatchMap(24, 24, two.Dim, values, two.Geometry))!;
         Assert.Equal(new Box(32, 32, 80, 80), found.Box);
+    }
+
+    [Fact]
+    public void ABlankPictureHasNoObject()
+    {
+        Assert.Null(TokenCut.Find(World(12, new Box(0, 0, 0, 0)))); // all alike
+        Assert.Null(TokenCut.Find(new PatchMap(2, 2, 4, [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1], PatchGeometry.Whole(32, 32)))); // no two alike
+        Assert.Null(TokenCut.Find(new PatchMap(2, 2, 1, new float[4], PatchGeometry.Whole(32, 32))));
     }
 
     [Fact]
     public void LargeMapsAreAveragedFirst()
     {
-        DiscoveredObject found = TokenCut.Find(World(24, new Box(4, 8, 6, 4)), new() { MaxPatches = 144 });
+        DiscoveredObject found = TokenCut.Find(World(24, new Box(4, 8, 6, 4)), new() { MaxPatches = 144 })!;
         Assert.Equal((12, 12), (found.Mask.Height, found.Mask.Width));
         Assert.Equal(new Box(64, 128, 96, 64), found.Box);
     }
