@@ -28,7 +28,7 @@ internal sealed class TrackVerb : Verb
     private readonly Option<double> _radius = new("--radius") { Description = "How far an object may move between frames, in patches", HelpName = "PATCHES", DefaultValueFactory = _ => Published.Radius!.Value };
     private readonly Option<int> _top = new("--top") { Description = "How many of the most similar patches vote", HelpName = "N", DefaultValueFactory = _ => Published.TopK };
     private readonly Option<double> _temperature = new("--temperature") { Description = "Temperature of the votes", HelpName = "T", DefaultValueFactory = _ => Published.Temperature };
-    private readonly Option<MaskUpsampling> _upsampling = new("--upsampling") { Description = "From patches to pixels: Bilinear as in the paper, or NearestStretched as in the example notebook", DefaultValueFactory = _ => MaskUpsampling.Bilinear };
+    private readonly Option<MaskUpsampling> _upsampling = new("--upsampling") { Description = "From patches to pixels: NearestStretched as in the original's example, or Bilinear as in the paper, which also rounds the sides to the nearest patch instead of up", DefaultValueFactory = _ => Published.Upsampling };
     private readonly Option<string> _model = SharedOptions.Model();
     private readonly Option<ComputeType> _compute = SharedOptions.Compute();
     private readonly Option<long?> _maxMemory = ResolutionOptions.MaxMemory("Most memory to use, for example 4GB: frames that would take more are computed in the largest tiles that fit");
@@ -68,13 +68,14 @@ internal sealed class TrackVerb : Verb
             TopK = arguments.GetValue(_top),
             Temperature = arguments.GetValue(_temperature),
             Upsampling = arguments.GetValue(_upsampling),
+            Rounding = arguments.GetValue(_upsampling) == MaskUpsampling.Bilinear ? PropagationOptions.Paper.Rounding : Published.Rounding,
         };
         using FrameSource source = await FrameSource.OpenAsync(path, cancel);
         ImageBuffer start = source.Frames[0].Read();
         int size = arguments.GetValue(_size)!.Pixels ?? Math.Min(start.Width, start.Height);
         PatchGeometry.Whole(start.Width, start.Height).RequireShape(arguments.GetValue(_mask)!, first.Width, first.Height);
         string[] truthFiles = arguments.GetValue(_truth) is { } truths ? TrueMasks(truths, source) : [], inputs = [.. source.Files, arguments.GetValue(_mask)!, .. truthFiles];
-        byte[][]? truth = truthFiles.Length > 0 ? ReadTruth(truthFiles, start) : null;
+        if (truthFiles.Length > 0) CheckTruth(truthFiles, start);
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         var memory = new MemoryNotes(output);
         var limit = new ExtractOptions { MaxMemoryBytes = arguments.GetValue(_maxMemory) };
@@ -83,12 +84,13 @@ internal sealed class TrackVerb : Verb
         OutputNames.Require(overlay, [.. Animations, .. Ffmpeg.Extensions], inputs, "--overlay");
         if (!IsAnimation(overlay)) await Ffmpeg.RequireAsync(overlay, cancel);
         var time = Stopwatch.StartNew();
-        (List<ImageBuffer> pictures, List<byte[]>? masks) = await output.WithProgressAsync(
-            "tracking", source.Frames.Count, progress => Task.Run(() => Run(source, model, first, size, options, limit.MaxMemoryBytes, folder, keepMasks: truth is not null, progress, cancel), CancellationToken.None));
+        TrackingEvaluation? evaluation = truthFiles.Length > 0 ? new(start.Width) : null;
+        List<ImageBuffer> pictures = await output.WithProgressAsync(
+            "tracking", source.Frames.Count, progress => Task.Run(() => Run(source, model, first, size, options, limit.MaxMemoryBytes, folder, truthFiles, evaluation, progress, cancel), CancellationToken.None));
         double seconds = time.Elapsed.TotalSeconds;
         if (IsAnimation(overlay)) AnimationWriter.Save(overlay, pictures, source.FramesPerSecond / OverlayStep(source));
         else await Ffmpeg.WriteAsync(overlay, pictures, source.FramesPerSecond / OverlayStep(source), cancel);
-        TrackingScores? scores = truth is null ? null : TrackingScores.Measure(masks!, truth, start.Width);
+        TrackingScores? scores = evaluation?.Score();
         output.Show(
             new
             {
@@ -108,11 +110,10 @@ internal sealed class TrackVerb : Verb
         return ExitCode.Ok;
     }
 
-    private static (List<ImageBuffer> Overlays, List<byte[]>? Masks) Run(
-        FrameSource source, DinoModel model, LabelMap first, int size, PropagationOptions options, long? maxMemory, string folder, bool keepMasks, IProgress<long> progress, CancellationToken cancel)
+    private static List<ImageBuffer> Run(
+        FrameSource source, DinoModel model, LabelMap first, int size, PropagationOptions options, long? maxMemory, string folder, string[] truth, TrackingEvaluation? evaluation, IProgress<long> progress, CancellationToken cancel)
     {
         var overlays = new List<ImageBuffer>();
-        List<byte[]>? kept = keepMasks ? [] : null;
         ImageBuffer? current = null;
         using IEnumerator<LabelMap> masks = VideoTracking.Track(model, source.Frames.Select(frame => current = frame.Read()), first, size, options, maxMemory, cancel).GetEnumerator();
         for (int i = 0; i < source.Frames.Count; i++)
@@ -135,11 +136,11 @@ internal sealed class TrackVerb : Verb
 
             mask.Save(Path.Combine(folder, source.Frames[i].Name + ".png"));
             if (i % OverlayStep(source) == 0) overlays.Add(Overlay(current!, mask));
-            kept?.Add(mask.Values.ToArray());
+            evaluation?.Add(mask.Array, LabelMap.Read(truth[i]).Array);
             progress.Report(i + 1);
         }
 
-        return (overlays, kept);
+        return overlays;
     }
 
     // A long video would fill the memory.
@@ -157,18 +158,16 @@ internal sealed class TrackVerb : Verb
     private static bool IsAnimation(string path) => Animations.Contains(Path.GetExtension(path).ToLowerInvariant());
 
     // Before anything is computed: what cannot be scored is told first, and no result can take the place of the truth.
-    private static byte[][] ReadTruth(string[] files, ImageBuffer start)
+    private static void CheckTruth(string[] files, ImageBuffer start)
     {
         if (files.Length < 3) throw new DinoSharpException($"--truth: a video of {files.Length} frames cannot be scored: the first and the last frame do not count");
-        LabelMap[] masks = [.. files.Select(file => LabelMap.Read(file))];
-        for (int i = 0; i < files.Length; i++)
+        foreach (string file in files)
         {
-            if ((masks[i].Width, masks[i].Height) != (start.Width, start.Height))
-                throw new DinoSharpException($"{files[i]} has {masks[i].Width}x{masks[i].Height} pixels, the frames {start.Width}x{start.Height}; true masks have the size of the frames");
+            LabelMap mask = LabelMap.Read(file);
+            if ((mask.Width, mask.Height) != (start.Width, start.Height))
+                throw new DinoSharpException($"{file} has {mask.Width}x{mask.Height} pixels, the frames {start.Width}x{start.Height}; true masks have the size of the frames");
+            if (file == files[0] && mask.Ids.All(id => id == 0)) throw new DinoSharpException($"{file}: the first true mask shows no object");
         }
-
-        if (masks[0].Ids.All(id => id == 0)) throw new DinoSharpException($"{files[0]}: the first true mask shows no object");
-        return [.. masks.Select(mask => mask.Values.ToArray())];
     }
 
     private static string[] TrueMasks(string folder, FrameSource source) =>

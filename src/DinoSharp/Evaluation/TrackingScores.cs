@@ -17,14 +17,50 @@ public sealed record TrackingScores(double J, double F, IReadOnlyList<ObjectTrac
     public static TrackingScores Measure(IReadOnlyList<byte[]> predicted, IReadOnlyList<byte[]> truth, int width)
     {
         if (predicted.Count != truth.Count) throw new DinoSharpException($"{predicted.Count} predicted masks are given for {truth.Count} true masks");
-        if (truth.Count < 3) throw new DinoSharpException($"a video of {truth.Count} frames cannot be scored: the first and the last frame do not count");
-        byte[] ids = [.. truth[0].Distinct().Where(id => id != 0).Order()];
-        if (ids.Length == 0) throw new DinoSharpException("the first true mask shows no object");
-        int[] frames = [.. Enumerable.Range(1, truth.Count - 2)];
-        ObjectTrackingScores[] objects = [.. ids.Select(id => new ObjectTrackingScores(
-            id,
-            frames.Average(t => MaskScores.RegionSimilarity(predicted[t], truth[t], id)),
-            frames.Average(t => MaskScores.BoundaryF(predicted[t], truth[t], width, id))))];
+        var evaluation = new TrackingEvaluation(width);
+        foreach ((byte[] one, byte[] other) in predicted.Zip(truth)) evaluation.Add(one, other);
+        return evaluation.Score();
+    }
+}
+
+/// <summary><see cref="TrackingScores"/> frame by frame, so that a video of any length is scored in the memory of two frames.</summary>
+/// <param name="width">Pixels per row.</param>
+internal sealed class TrackingEvaluation(int width)
+{
+    private byte[] _ids = [];
+    private (double J, double F)[] _sums = [];
+    private (byte[] Predicted, byte[] Truth)? _latest; // counts when another comes, because the last frame of a video does not
+    private int _frames;
+
+    /// <summary>Takes the next frame.</summary>
+    /// <param name="predicted">Object of each pixel, 0 is background. Of the first frame of no account.</param>
+    /// <param name="truth">The true map.</param>
+    /// <exception cref="DinoSharpException">No object in the first frame.</exception>
+    public void Add(byte[] predicted, byte[] truth)
+    {
+        if (_frames++ == 0)
+        {
+            _ids = [.. truth.Distinct().Where(id => id != 0).Order()];
+            _sums = new (double, double)[_ids.Length];
+            if (_ids.Length == 0) throw new DinoSharpException("the first true mask shows no object");
+            return;
+        }
+
+        if (_latest is var (mask, right))
+        {
+            for (int i = 0; i < _ids.Length; i++) _sums[i] = (_sums[i].J + MaskScores.RegionSimilarity(mask, right, _ids[i]), _sums[i].F + MaskScores.BoundaryF(mask, right, width, _ids[i]));
+        }
+
+        _latest = (predicted, truth);
+    }
+
+    /// <summary>The scores of the frames so far.</summary>
+    /// <exception cref="DinoSharpException">Fewer than three frames.</exception>
+    public TrackingScores Score()
+    {
+        int counted = _frames - 2;
+        if (counted < 1) throw new DinoSharpException($"a video of {_frames} frames cannot be scored: the first and the last frame do not count");
+        ObjectTrackingScores[] objects = [.. _ids.Zip(_sums, (id, sum) => new ObjectTrackingScores(id, sum.J / counted, sum.F / counted))];
         return new TrackingScores(objects.Average(o => o.J), objects.Average(o => o.F), objects);
     }
 }

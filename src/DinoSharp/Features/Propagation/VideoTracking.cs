@@ -70,11 +70,11 @@ public static class VideoTracking
     // Shorter side given, both in whole patches; bicubic as Pillow does it.
     private static PatchMap Patches(DinoModel model, ImageBuffer frame, int shorterSide, PropagationOptions? options, long? maxMemoryBytes, CancellationToken cancel)
     {
+        int? tile = Plan(model, frame.Width, frame.Height, shorterSide, options, maxMemoryBytes) is { IsTiled: true } plan ? Math.Max(plan.TileWidth, plan.TileHeight) : null; // before anything of that size is made
         (int width, int height) = InputSize(model, frame.Width, frame.Height, shorterSide, options);
         ImageBuffer rgb = frame.ToRgb8();
         byte[] pixels = new byte[checked(width * height * 3)];
         Resize.UInt8(rgb.Samples<byte>(), rgb.Width, rgb.Height, 3, new PixelWindow(0, 0, rgb.Width, rgb.Height), pixels, width, height, Interpolation.Bicubic, ResizeArithmetic.Pillow);
-        int? tile = Plan(model, frame.Width, frame.Height, shorterSide, options, maxMemoryBytes) is { IsTiled: true } plan ? Math.Max(plan.TileWidth, plan.TileHeight) : null;
         using ImageFeatures features = model.Extract(ImageBuffer.FromSamples<byte>(width, height, 3, pixels, frame.Info.Name), new ExtractOptions { ImageSizePixels = null, TileSizePixels = tile }, cancel);
         return features.PatchMap();
     }
