@@ -61,6 +61,13 @@ public abstract class DenseHead<TAnswer> : Head<TAnswer>
         return Finish(mean!, MapRegion.Whole, image.Width, image.Height);
     }
 
+    internal sealed override bool Cuts(ImageBuffer image)
+    {
+        if (Input.Windows is not { } windows) return false;
+        PixelWindow seen = Input.Preprocessing.Plan(image.Width, image.Height, "").Cut;
+        return (long)seen.Width * seen.Height > windows.AbovePixels;
+    }
+
     /// <summary>Scores of the fitted picture at any resolution. [B, C', h, w]</summary>
     internal abstract Tensor Score(HeadFeatures features);
 

@@ -37,6 +37,9 @@ public abstract class Head : IDisposable
     /// <summary>False for a head that needs passes of the backbone of its own.</summary>
     internal virtual bool SharesPass => true;
 
+    /// <summary>Whether it would see this picture in windows.</summary>
+    internal virtual bool Cuts(ImageBuffer image) => false;
+
     /// <summary>Loads any head from its file: official, Hugging Face (canopy height), or one of our own.</summary>
     /// <param name="model">The loaded backbone; it must live as long as the head.</param>
     /// <param name="path">A file or folder of head weights.</param>

@@ -7,7 +7,8 @@ namespace DinoSharp.Heads;
 /// <summary>Several heads on one frozen backbone: a picture goes through the backbone once, and every head answers from that pass.</summary>
 /// <remarks>
 /// <para>The pass computes the union of the layers that the heads read. Heads whose inputs differ (another size or normalisation, see <see cref="HeadInput"/>) get a pass
-/// for each kind of input, unless <see cref="CommonInput"/> is set; the detector always takes passes of its own. Pictures are seen whole, without windows.</para>
+/// for each kind of input, unless <see cref="CommonInput"/> is set. The published detector takes passes of its own, and so does a head that would cut the picture into windows; with a common input every
+/// head sees it whole.</para>
 /// <para>The heads stay the caller's. Safe for use from several threads.</para>
 /// </remarks>
 public sealed class MultiTaskModel
@@ -44,8 +45,9 @@ public sealed class MultiTaskModel
     public MultiTaskAnswers Predict(ImageBuffer image, CancellationToken cancel = default)
     {
         var answers = new Dictionary<Head, object>();
+        Head[] alone = [.. Heads.Where(h => !h.SharesPass || (CommonInput is null && h.Cuts(image)))];
         int passes = 0;
-        foreach (IGrouping<(Preprocessing, ImageFit, int), Head> group in Heads.Where(h => h.SharesPass).GroupBy(InputOf))
+        foreach (IGrouping<(Preprocessing, ImageFit, int), Head> group in Heads.Except(alone).GroupBy(InputOf))
         {
             cancel.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
@@ -63,7 +65,7 @@ public sealed class MultiTaskModel
             }
         }
 
-        foreach (Head head in Heads.Where(h => !h.SharesPass)) answers.Add(head, head.AnswerAlone(image, cancel));
+        foreach (Head head in alone) answers.Add(head, head.AnswerAlone(image, cancel));
         return new MultiTaskAnswers(answers, passes);
     }
 
@@ -83,7 +85,7 @@ public sealed class MultiTaskAnswers
 
     internal MultiTaskAnswers(Dictionary<Head, object> answers, int passes) => (_answers, BackbonePasses) = (answers, passes);
 
-    /// <summary>Passes of the backbone that the heads shared; those of a detector are not counted.</summary>
+    /// <summary>Passes of the backbone that the heads shared; those that a head took for itself are not counted.</summary>
     public int BackbonePasses { get; }
 
     /// <summary>The answer of a head.</summary>

@@ -45,6 +45,23 @@ public sealed class MultiTaskModelTests
     }
 
     [Fact]
+    public void AHeadThatCutsThePictureAnswersAsAlone()
+    {
+        using Backbone backbone = TinyHeads.Backbone();
+        using DepthEstimator depth = TinyHeads.LinearDepth(backbone);
+        using Segmentor windows = TinyHeads.LinearSegmentor(backbone, TinyHeads.Input(1, 3) with { Windows = new HeadWindows(48, 32, 64 * 80) });
+        foreach (ImageBuffer picture in new[] { TinyHeads.Picture(90, 64), TinyHeads.Picture(80, 64), TinyHeads.Picture(64, 64) })
+        {
+            MultiTaskAnswers answers = new MultiTaskModel(depth, windows).Predict(picture);
+            Assert.Equal(1, answers.BackbonePasses);
+            Assert.Equal(windows.Predict(picture).Labels.Values.ToArray(), answers.Of(windows).Labels.Values.ToArray());
+        }
+
+        var common = new MultiTaskModel(windows) { CommonInput = new Preprocessing { Size = SizePolicy.ShorterSide(64), PatchSizePixels = 1 } };
+        Assert.Equal(windows.Predict(TinyHeads.Picture(90, 64), new DenseOptions { Whole = true }).Labels.Values.ToArray(), common.Predict(TinyHeads.Picture(90, 64)).Of(windows).Labels.Values.ToArray());
+    }
+
+    [Fact]
     public void HeadsOfDifferentBackbonesAreRefused()
     {
         using Backbone a = TinyHeads.Backbone(), b = TinyHeads.Backbone(seed: 8);
