@@ -14,9 +14,18 @@ internal sealed class DenseProbeInputs
     private readonly Option<double?> _rate = new("--rate") { Description = "Largest learning rate [default: 0.001; published for depth: 0.0003]", HelpName = "LR" };
     private readonly Option<int?> _size = SharedOptions.Size("Shorter side at which pictures are seen [default: 512, as published]");
 
-    public DenseProbeInputs(Command verb, DenseProbeOptions published, bool sized)
+    /// <param name="verb">Gets the options.</param>
+    /// <param name="published">The published length.</param>
+    /// <param name="sized">Whether the size can be chosen.</param>
+    /// <param name="head">The head that is ready and needs no training.</param>
+    public DenseProbeInputs(Command verb, DenseProbeOptions published, bool sized, Option<string?> head)
     {
         _published = published;
+        verb.Validators.Add(result =>
+        {
+            Option? training = ((Option[])[_exact, _steps, _batch, _views, _rate, _size]).FirstOrDefault(option => result.GetResult(option) is { Implicit: false });
+            if (result.GetValue(head) is not null && training is not null) result.AddError($"{training.Name} is for training a linear layer; a head of --head is ready");
+        });
         _rate.Validators.Add(result =>
         {
             if (result.GetValueOrDefault<double?>() is double rate && !(rate > 0)) result.AddError("--rate must be above 0");

@@ -47,6 +47,13 @@ public sealed record DenseProbeOptions
     }
 }
 
+/// <summary>Progress of a part that begins where another one ended.</summary>
+internal sealed class Shifted(IProgress<long>? progress, long start) : IProgress<long>
+{
+    /// <inheritdoc/>
+    public void Report(long value) => progress?.Report(start + value);
+}
+
 /// <summary>The training loop of the linear dense protocols: views of pictures, features of the frozen backbone, AdamW.</summary>
 internal sealed class DenseProbe(Backbone backbone, LinearDenseHead head, DenseProbeOptions options)
 {

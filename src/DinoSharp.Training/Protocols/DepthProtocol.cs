@@ -13,7 +13,7 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Protocols;
 
-/// <summary>Linear depth (paper, appendix D.2): batch norm and one linear layer to 256 depth bins on the patches of the last block; the mean over pictures of each figure.</summary>
+/// <summary>Linear depth (paper, appendix D.2): batch norm and one linear layer to 256 depth bins on the patches of the last block; or a head that is ready. The mean over pictures of each figure.</summary>
 public static class DepthProtocol
 {
     private const int Bins = 256;
@@ -54,59 +54,10 @@ public static class DepthProtocol
         augmentation = Fitting(augmentation, sizes, patch);
         var schedule = new OneCycleSchedule { BaseRate = options.RateInUse, WarmupSteps = (long)(WarmupShare * options.Steps) };
         new DenseProbe(model.Backbone, head, options).Train(train.Images.Count, View, Loss, schedule, (WeightDecay, 0.9, 0.99, Clip), late: false, progress, cancel);
-        var scores = new List<DepthScores>();
-        var (scored, skipped) = (new List<string>(), new List<ImageException>());
-        var flip = new DenseOptions { Flip = true };
-        for (int i = 0; i < val.Images.Count; i++)
+        EvaluationResult result = Score(estimator, model.Name, val, maxMeters, progress: new Shifted(progress, DenseProbe.Length(train.Images.Count, options)), cancel: cancel, onPicture: onPicture);
+        return result with
         {
-            try
-            {
-                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
-                (float[] truth, int width, _) = val.Read(i);
-                DepthMap predicted = estimator.Predict(picture, flip, cancel);
-                float[] clamped = [.. predicted.Meters.ToArray().Select(m => Math.Clamp(m, (float)bins.MinMeters, (float)bins.MaxMeters))];
-                scores.Add(DepthScores.Measure(truth, clamped, val.Region.Mask(truth, width, limits: ((float)bins.MinMeters, (float)bins.MaxMeters))));
-                scored.Add(val.Images[i]);
-                onPicture?.Invoke(i, picture, predicted);
-            }
-            catch (ImageException error)
-            {
-                skipped.Add(error); // what was trained is not lost for it
-            }
-
-            progress?.Report(DenseProbe.Length(train.Images.Count, options) + i + 1);
-        }
-
-        if (scores.Count == 0) throw new DinoSharpException($"none of the {val.Images.Count} pictures to score can be read; the first says: {skipped[0].Message}");
-        double[] rmse = [.. scores.Select(s => s.Rmse)];
-        return new EvaluationResult
-        {
-            Task = "depth",
-            Model = model.Name,
-            Data = new Dictionary<string, string>(),
-            Settings = new Dictionary<string, string>(options.Settings())
-            {
-                ["maxMeters"] = maxMeters.ToString(CultureInfo.InvariantCulture),
-                ["region"] = val.Region.ToString(),
-                ["trainImages"] = train.Images.Count.ToString(CultureInfo.InvariantCulture),
-            },
-            Metrics = new Dictionary<string, double>
-            {
-                ["rmse"] = rmse.Average(),
-                ["absRel"] = scores.Average(s => s.AbsoluteRelative),
-                ["delta1"] = scores.Average(s => s.Delta1),
-                ["delta2"] = scores.Average(s => s.Delta2),
-                ["delta3"] = scores.Average(s => s.Delta3),
-                ["log10"] = scores.Average(s => s.Log10),
-                ["silog"] = scores.Average(s => s.SiLog),
-                ["mae"] = scores.Average(s => s.MeanAbsolute),
-            },
-            Headline = "rmse",
-            HigherIsBetter = false,
-            Unit = "m",
-            Items = scored,
-            Skipped = skipped,
-            Score = EvaluationResult.MeanOf(rmse),
+            Settings = new Dictionary<string, string>(options.Settings().Concat(result.Settings)) { ["trainImages"] = train.Images.Count.ToString(CultureInfo.InvariantCulture) },
         };
 
         Tensor Loss(Tensor scoresOfBins, Tensor truth, int step)
@@ -126,6 +77,80 @@ public static class DepthProtocol
             (Tensor x, Tensor y) = augmentation.Apply(image, tensor(meters, [1, height, width]), seed); // [3, h, w], [1, h, w]
             return (x.MoveToOuterDisposeScope(), y.MoveToOuterDisposeScope());
         }
+    }
+
+    /// <summary>Scores a depth head that is ready, such as a published one.</summary>
+    /// <param name="head">The head.</param>
+    /// <param name="model">Name of its backbone, for the report.</param>
+    /// <param name="val">Pictures to score.</param>
+    /// <param name="maxMeters">Largest depth that counts.</param>
+    /// <param name="align">Brings each picture to the scale and shift with the least squared error first, as the published figures of the SYNTHMIX decoder do: they are of relative depth.</param>
+    /// <param name="look">How to look at the pictures; null: as the head was made, and in a mirror as well, as published.</param>
+    /// <param name="progress">Told how many pictures are done.</param>
+    /// <param name="cancel">Checked between pictures.</param>
+    /// <param name="onPicture">Given every picture with its prediction, aligned if asked for.</param>
+    /// <exception cref="DinoSharpException">Pictures differ in size from their depth maps, or none can be read.</exception>
+    public static EvaluationResult Score(
+        DepthEstimator head, string model, DepthImages val, double maxMeters = 10, bool align = false, DenseOptions? look = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, ImageBuffer, DepthMap>? onPicture = null)
+    {
+        PictureSizes.Require(val.Images, val.Depths);
+        look ??= new DenseOptions { Flip = true };
+        (float least, float most) = ((float)DepthBins.Nyu.MinMeters, (float)maxMeters);
+        var scores = new List<DepthScores>();
+        var (scored, skipped) = (new List<string>(), new List<ImageException>());
+        for (int i = 0; i < val.Images.Count; i++)
+        {
+            try
+            {
+                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
+                (float[] truth, int width, int height) = val.Read(i);
+                DepthMap predicted = head.Predict(picture, look, cancel);
+                bool[] valid = val.Region.Mask(truth, width, limits: (least, most));
+                if (align && valid.Contains(true)) predicted = new DepthMap(width, height, DepthAlignment.LeastSquares(truth, predicted.Meters, valid).Apply(predicted.Meters));
+                float[] clamped = [.. predicted.Meters.ToArray().Select(m => Math.Clamp(m, least, most))];
+                scores.Add(DepthScores.Measure(truth, clamped, valid));
+                scored.Add(val.Images[i]);
+                onPicture?.Invoke(i, picture, predicted);
+            }
+            catch (ImageException error)
+            {
+                skipped.Add(error); // what was trained is not lost for it
+            }
+
+            progress?.Report(i + 1);
+        }
+
+        if (scores.Count == 0) throw new DinoSharpException($"none of the {val.Images.Count} pictures to score can be read; the first says: {skipped[0].Message}");
+        double[] rmse = [.. scores.Select(s => s.Rmse)];
+        return new EvaluationResult
+        {
+            Task = "depth",
+            Model = model,
+            Data = new Dictionary<string, string>(),
+            Settings = new Dictionary<string, string>
+            {
+                ["maxMeters"] = maxMeters.ToString(CultureInfo.InvariantCulture),
+                ["region"] = val.Region.ToString(),
+                ["aligned"] = align ? "scale and shift" : "no",
+            },
+            Metrics = new Dictionary<string, double>
+            {
+                ["rmse"] = rmse.Average(),
+                ["absRel"] = scores.Average(s => s.AbsoluteRelative),
+                ["delta1"] = scores.Average(s => s.Delta1),
+                ["delta2"] = scores.Average(s => s.Delta2),
+                ["delta3"] = scores.Average(s => s.Delta3),
+                ["log10"] = scores.Average(s => s.Log10),
+                ["silog"] = scores.Average(s => s.SiLog),
+                ["mae"] = scores.Average(s => s.MeanAbsolute),
+            },
+            Headline = "rmse",
+            HigherIsBetter = false,
+            Unit = "m",
+            Items = scored,
+            Skipped = skipped,
+            Score = EvaluationResult.MeanOf(rmse),
+        };
     }
 
     // Views in whole patches that fit into every picture.

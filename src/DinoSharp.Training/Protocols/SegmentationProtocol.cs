@@ -52,50 +52,14 @@ public static class SegmentationProtocol
         new DenseProbe(model.Backbone, head, options).Train(
             train.Images.Count, View, (scores, labels, _) => SegmentationLosses.CrossEntropy(MapResize.Bilinear(scores, labels.shape[1], labels.shape[2]), labels),
             schedule, (WeightDecay, 0.9, 0.999, null), late: true, progress, cancel);
-        var areas = new List<SegmentationAreas>();
-        var (scored, skipped) = (new List<string>(), new List<ImageException>());
-        for (int i = 0; i < val.Images.Count; i++)
+        EvaluationResult result = Score(segmentor, model.Name, val, progress: new Shifted(progress, DenseProbe.Length(train.Images.Count, options)), cancel: cancel, onPicture: onPicture);
+        return result with
         {
-            try
-            {
-                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
-                LabelMap truth = val.Read(i);
-                SemanticSegmentation predicted = segmentor.Predict(picture, cancel);
-                areas.Add(SegmentationAreas.Measure(predicted.Labels.Values, truth.Values, classes, SegmentationImages.Ignored));
-                scored.Add(val.Images[i]);
-                onPicture?.Invoke(i, picture, predicted);
-            }
-            catch (ImageException error)
-            {
-                skipped.Add(error); // what was trained is not lost for it
-            }
-
-            progress?.Report(DenseProbe.Length(train.Images.Count, options) + i + 1);
-        }
-
-        if (areas.Count == 0) throw new DinoSharpException($"none of the {val.Images.Count} pictures to score can be read; the first says: {skipped[0].Message}");
-        SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
-        var metrics = new Dictionary<string, double> { ["miou"] = scores.MeanIou, ["pixelAccuracy"] = scores.PixelAccuracy, ["meanAccuracy"] = scores.MeanRecall, ["meanDice"] = scores.MeanDice };
-        for (int c = 0; c < classes; c++)
-        {
-            if (!double.IsNaN(scores.Iou[c])) metrics["iou " + train.Classes[c]] = scores.Iou[c];
-        }
-
-        return new EvaluationResult
-        {
-            Task = "segment",
-            Model = model.Name,
-            Data = new Dictionary<string, string>(),
-            Settings = new Dictionary<string, string>(options.Settings())
+            Settings = new Dictionary<string, string>(options.Settings().Concat(result.Settings))
             {
                 ["size"] = options.SizePixels.ToString(CultureInfo.InvariantCulture),
                 ["trainImages"] = train.Images.Count.ToString(CultureInfo.InvariantCulture),
             },
-            Metrics = metrics,
-            Headline = "miou",
-            Items = scored,
-            Skipped = skipped,
-            Score = items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou,
         };
 
         (Tensor Image, Tensor Truth) View(int index, ulong seed)
@@ -107,5 +71,75 @@ public static class SegmentationProtocol
             (Tensor x, Tensor y) = augmentation.Apply(image, tensor(label.Values.ToArray(), [1, label.Height, label.Width]), seed); // [3, S, S], [S, S]
             return (x.MoveToOuterDisposeScope(), y.MoveToOuterDisposeScope());
         }
+    }
+
+    /// <summary>The published test-time augmentation: five sizes, each also in a mirror.</summary>
+    public static DenseOptions TestTimeAugmentation { get; } = new() { Scales = [0.9, 0.95, 1, 1.05, 1.1], Flip = true };
+
+    /// <summary>Scores a segmentor that is ready, such as the published one.</summary>
+    /// <param name="head">The head, with the classes of the pictures, or as many in their order.</param>
+    /// <param name="model">Name of its backbone, for the report.</param>
+    /// <param name="val">Pictures to score.</param>
+    /// <param name="look">How to look at the pictures; null: as the head was made.</param>
+    /// <param name="progress">Told how many pictures are done.</param>
+    /// <param name="cancel">Checked between pictures.</param>
+    /// <param name="onPicture">Given every picture with its predicted class indices.</param>
+    /// <exception cref="DinoSharpException">The classes differ, pictures differ in size from their label maps, or none can be read.</exception>
+    public static EvaluationResult Score(
+        Segmentor head, string model, SegmentationImages val, DenseOptions? look = null, IProgress<long>? progress = null, CancellationToken cancel = default, Action<int, ImageBuffer, SemanticSegmentation>? onPicture = null)
+    {
+        PictureSizes.Require(val.Images, val.Labels);
+        int classes = val.Classes.Count;
+        byte[] places = Places(head.Classes!, val.Classes);
+        var areas = new List<SegmentationAreas>();
+        var (scored, skipped) = (new List<string>(), new List<ImageException>());
+        for (int i = 0; i < val.Images.Count; i++)
+        {
+            try
+            {
+                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
+                LabelMap truth = val.Read(i);
+                SemanticSegmentation predicted = head.Predict(picture, look, cancel);
+                areas.Add(SegmentationAreas.Measure([.. predicted.Labels.Values.ToArray().Select(id => places[id])], truth.Values, classes, SegmentationImages.Ignored));
+                scored.Add(val.Images[i]);
+                onPicture?.Invoke(i, picture, predicted);
+            }
+            catch (ImageException error)
+            {
+                skipped.Add(error); // what was trained is not lost for it
+            }
+
+            progress?.Report(i + 1);
+        }
+
+        if (areas.Count == 0) throw new DinoSharpException($"none of the {val.Images.Count} pictures to score can be read; the first says: {skipped[0].Message}");
+        SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
+        var metrics = new Dictionary<string, double> { ["miou"] = scores.MeanIou, ["pixelAccuracy"] = scores.PixelAccuracy, ["meanAccuracy"] = scores.MeanRecall, ["meanDice"] = scores.MeanDice };
+        for (int c = 0; c < classes; c++)
+        {
+            if (!double.IsNaN(scores.Iou[c])) metrics["iou " + val.Classes[c]] = scores.Iou[c];
+        }
+
+        return new EvaluationResult
+        {
+            Task = "segment",
+            Model = model,
+            Data = new Dictionary<string, string>(),
+            Settings = new Dictionary<string, string> { ["passes"] = ((look?.Scales.Count ?? 1) * (look?.Flip == true ? 2 : 1)).ToString(CultureInfo.InvariantCulture) },
+            Metrics = metrics,
+            Headline = "miou",
+            Items = scored,
+            Skipped = skipped,
+            Score = items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou,
+        };
+    }
+
+    // By name where the head knows all of the names, else by index.
+    private static byte[] Places(ClassNames head, ClassNames data)
+    {
+        string[] names = [.. data];
+        int[] places = [.. head.Select(name => Array.IndexOf(names, name))];
+        if (places.Contains(-1)) places = head.Count == data.Count ? [.. Enumerable.Range(0, head.Count)] : throw new DinoSharpException($"the head has {head.Count} classes ({string.Join(", ", head.Take(3))} …), the pictures have {data.Count} ({string.Join(", ", data.Take(3))} …); they must be the same");
+        return [.. places.Select(p => (byte)p)];
     }
 }

@@ -37,28 +37,6 @@ public readonly record struct DepthAlignment(double Scale, double Shift)
         return new DepthAlignment(scale, meanTruth - (scale * meanPredicted));
     }
 
-    /// <summary>Scale that makes the medians equal; no shift.</summary>
-    /// <param name="truth">Measured depth.</param>
-    /// <param name="predicted">Predicted depth up to scale.</param>
-    /// <param name="valid">Which pixels count; empty: all with a measured depth above 0.</param>
-    /// <exception cref="DinoSharpException">The sizes differ, no pixel is valid, or the median prediction is 0.</exception>
-    public static DepthAlignment Median(ReadOnlySpan<float> truth, ReadOnlySpan<float> predicted, ReadOnlySpan<bool> valid = default)
-    {
-        CheckSizes(truth, predicted, valid);
-        var (t, p) = (new List<float>(), new List<float>());
-        for (int i = 0; i < truth.Length; i++)
-        {
-            if (!Counts(truth, valid, i)) continue;
-            t.Add(truth[i]);
-            p.Add(predicted[i]);
-        }
-
-        if (t.Count == 0) throw new DinoSharpException("the depth map has no valid pixel to align with");
-        double median = MedianOf(p);
-        if (median == 0) throw new DinoSharpException("the median predicted depth is 0, so no scale makes the medians equal");
-        return new DepthAlignment(MedianOf(t) / median, 0);
-    }
-
     /// <summary>The aligned depth map.</summary>
     /// <param name="predicted">Predicted relative depth.</param>
     public float[] Apply(ReadOnlySpan<float> predicted)
@@ -75,11 +53,4 @@ public readonly record struct DepthAlignment(double Scale, double Shift)
     }
 
     private static bool Counts(ReadOnlySpan<float> truth, ReadOnlySpan<bool> valid, int i) => valid.IsEmpty ? truth[i] > 0 : valid[i];
-
-    private static double MedianOf(List<float> values)
-    {
-        values.Sort();
-        int middle = values.Count / 2;
-        return values.Count % 2 == 1 ? values[middle] : (values[middle - 1] + (double)values[middle]) / 2;
-    }
 }

@@ -34,8 +34,8 @@ internal static class MapResize
         if (region.IsWhole && x.shape[2] == height && x.shape[3] == width) return x.narrow(2, top, count); // [B, C, count, width]
         using var scope = NewDisposeScope();
         // Pixel centres of the result in the map, whose sides go from -1 to 1.
-        Tensor rows = arange(Num(top), Num(top + count), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2 * (region.Bottom - region.Top) / height) + Num((2 * region.Top) - 1); // [count]
-        Tensor columns = arange(Num(0), Num(width), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2 * (region.Right - region.Left) / width) + Num((2 * region.Left) - 1); // [width]
+        Tensor rows = (arange(Num(top), Num(top + count), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2 * (region.Bottom - region.Top) / height)).Plus(Num((2 * region.Top) - 1)); // [count]
+        Tensor columns = (arange(Num(0), Num(width), Num(1), dtype: ScalarType.Float32, device: x.device).Plus(Num(0.5)) * Num(2 * (region.Right - region.Left) / width)).Plus(Num((2 * region.Left) - 1)); // [width]
         Tensor grid = stack([columns.unsqueeze(0).expand(count, width), rows.unsqueeze(1).expand(count, width)], -1).unsqueeze(0).expand(x.shape[0], count, width, 2); // [B, count, width, 2]
         return nn.functional.grid_sample(x, grid, GridSampleMode.Bilinear, GridSamplePaddingMode.Border, align_corners: false).MoveToOuterDisposeScope(); // [B, C, count, width]
     }
@@ -56,7 +56,7 @@ internal static class MapResize
         long rows = x.shape[2];
         float step = (float)(rows - 1) / ((2 * rows) - 1); // in float32, as libtorch finds its rows
         float[] places = [.. Enumerable.Range(0, (int)count).Select(i => step * (top + i))];
-        Tensor upper = tensor(places.Select(p => (long)p).ToArray(), device: x.device), lower = (upper + Num(1)).clamp_max(Num(rows - 1)); // [count]
+        Tensor upper = tensor(places.Select(p => (long)p).ToArray(), device: x.device), lower = upper.Plus(Num(1)).clamp_max(Num(rows - 1)); // [count]
         Tensor share = tensor(places.Select(p => p - (long)p).ToArray(), device: x.device).to(x.dtype).view(-1, 1); // [count, 1]
         Tensor between = lerp(x.index_select(2, upper), x.index_select(2, lower), share); // [B, C, count, w]
         return nn.functional.interpolate(between, [count, 2 * x.shape[3]], mode: InterpolationMode.Bilinear, align_corners: true).MoveToOuterDisposeScope(); // [B, C, count, 2w]

@@ -54,13 +54,6 @@ public sealed class DepthScoresTests
     }
 
     [Fact]
-    public void MedianMakesMediansEqual()
-    {
-        Assert.Equal(new DepthAlignment(2, 0), DepthAlignment.Median([2, 4, 100], [1, 2, 3]));
-        Assert.Throws<DinoSharpException>(() => DepthAlignment.Median([1, 2], [0, 0]));
-    }
-
-    [Fact]
     public void NothingToScoreIsAnError()
     {
         Assert.Contains("no valid pixel", Assert.Throws<DinoSharpException>(() => DepthScores.Measure([0, 0], [1, 1])).Message);

@@ -1,8 +1,12 @@
 using DinoSharp.Evaluation;
+using DinoSharp.Heads;
+using DinoSharp.Heads.Depth;
+using DinoSharp.Heads.Segmentation;
 using DinoSharp.Images;
 using DinoSharp.Training.Protocols;
 using DinoSharp.Training.Protocols.Benchmarks;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace DinoSharp.Tests.Training.Protocols;
 
@@ -132,5 +136,45 @@ public sealed class DenseProbeTests(TinyModel tiny) : IClassFixture<TinyModel>
     private sealed class Steps(List<long> reports) : IProgress<long>
     {
         public void Report(long value) => reports.Add(value);
+    }
+
+    [Fact]
+    public void AHeadThatIsReadyIsScoredByTheSameRule()
+    {
+        SegmentationImages train = Disks("ready"), val = SegmentationImages.Open(tiny.File("ready"), train: false);
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        using var random = new Generator(3);
+        using var network = new LinearSegmentationHead([model.Backbone.Config.EmbedDim], 2);
+        network.Initialize(random);
+        HeadInput input = Segmentor.LinearInput(model.Backbone.Config.LayerCount) with { MultiplePixels = model.Preprocessing.PatchSizePixels };
+        using var head = new Segmentor(model.Backbone, input, network, train.Classes);
+        using var turned = new Segmentor(model.Backbone, input, network, new ClassNames(train.Classes.Reverse()));
+        EvaluationResult one = SegmentationProtocol.Score(head, model.Name, val), other = SegmentationProtocol.Score(turned, model.Name, val);
+        LabelMap predicted = head.Predict(val.Images[0]).Labels, truth = val.Read(0);
+        double right = Enumerable.Range(0, truth.Values.Length).Count(p => truth.Values[p] != SegmentationImages.Ignored && truth.Values[p] == predicted.Values[p]) / (double)truth.Values.ToArray().Count(v => v != SegmentationImages.Ignored);
+        Assert.Equal(right, one.Metrics["pixelAccuracy"], 9);
+        Assert.Equal(1 - right, other.Metrics["pixelAccuracy"], 9); // two classes under each other's names
+        Assert.Equal("10", SegmentationProtocol.Score(head, model.Name, val, SegmentationProtocol.TestTimeAugmentation).Settings["passes"]);
+        using var three = new LinearSegmentationHead([model.Backbone.Config.EmbedDim], 3);
+        using var unlike = new Segmentor(model.Backbone, input, three, ClassNames.Numbered(3));
+        Assert.Contains("they must be the same", Assert.Throws<DinoSharpException>(() => SegmentationProtocol.Score(unlike, model.Name, val)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void RelativeDepthIsAlignedBeforeItIsScored()
+    {
+        tiny.Draw("align/val/rgb/0.png", 96, 64, seed: 1);
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        using var random = new Generator(3);
+        using var network = new LinearDepthHead([model.Backbone.Config.EmbedDim], 16);
+        network.Initialize(random);
+        using (no_grad()) network.parameters().First(p => p.dim() == 4).mul_(100); // depths that differ
+        using var head = new DepthEstimator(model.Backbone, DepthEstimator.LinearInput(model.Backbone.Config.LayerCount) with { MultiplePixels = model.Preprocessing.PatchSizePixels }, network, DepthBins.Nyu);
+        DepthMap predicted = head.Predict(tiny.File("align/val/rgb/0.png"), new DenseOptions { Flip = true });
+        Directory.CreateDirectory(tiny.File("align/val/depth"));
+        ImageBuffer.FromSamples<ushort>(96, 64, 1, [.. predicted.Meters.ToArray().Select(m => (ushort)Math.Round(((0.5 * m) + 1) * 1000))]).Save(tiny.File("align/val/depth/0.png"));
+        DepthImages val = DepthImages.Open(tiny.File("align"), train: false);
+        Assert.InRange(DepthProtocol.Score(head, model.Name, val, align: true).Metrics["rmse"], 0, 0.001);
+        Assert.InRange(DepthProtocol.Score(head, model.Name, val).Metrics["rmse"], 0.05, 10);
     }
 }
