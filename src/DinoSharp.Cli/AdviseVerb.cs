@@ -26,6 +26,7 @@ internal sealed class AdviseVerb : Verb
     private readonly Option<int> _perClass = new("--per-class") { Description = "classify: most pictures of each class in the sample", HelpName = "N", DefaultValueFactory = _ => new AdvisorOptions().PerClass };
     private readonly Option<int> _pictures = new("--pictures") { Description = "Dense tasks: most pictures in the sample, of which two fifths judge", HelpName = "N", DefaultValueFactory = _ => new AdvisorOptions().MaxPictures };
     private readonly Option<int> _steps = new("--steps") { Description = "Dense tasks: steps of each fit", HelpName = "N", DefaultValueFactory = _ => new AdvisorOptions().Steps };
+    private readonly Option<bool> _dpt = new("--dpt") { Description = "segment, depth: try the DPT decoder as well, which takes several times longer than all else" };
     private readonly Option<int> _seed = new("--seed") { Description = "Of the choice of the sample", HelpName = "N", DefaultValueFactory = _ => 0 };
     private readonly Option<string?> _cache = SharedOptions.Cache();
     private readonly Option<string> _model = SharedOptions.Model();
@@ -39,7 +40,7 @@ internal sealed class AdviseVerb : Verb
             "dino advise --task classify flowers/train --model dinov3-vits16",
             "dino advise --task classify scans.csv --group patient --sizes 224 448 --model dinov3-vits16 --json",
             "dino advise --task segment images --labels labels --classes classes.csv --sizes 224 448",
-            "dino advise --task depth rgb --depth depth --depth-scale 0.001",
+            "dino advise --task depth rgb --depth depth --depth-scale 0.001 --dpt",
             "dino advise --task detect images --coco instances.json")
     {
         _task.AcceptOnlyFromAmong("classify", "segment", "depth", "detect");
@@ -52,7 +53,7 @@ internal sealed class AdviseVerb : Verb
         }
 
         Add(_data);
-        foreach (Option option in (Option[])[_task, _labels, _classes, _depth, _scale, _coco, _sizes, _perClass, _pictures, _steps, _seed, _cache, _model, _compute]) Add(option);
+        foreach (Option option in (Option[])[_task, _labels, _classes, _depth, _scale, _coco, _sizes, _perClass, _pictures, _steps, _dpt, _seed, _cache, _model, _compute]) Add(option);
         _groups = new GroupOptions(this, ownTable: true);
         Validators.Add(result =>
         {
@@ -76,6 +77,7 @@ internal sealed class AdviseVerb : Verb
             PerClass = arguments.GetValue(_perClass),
             MaxPictures = arguments.GetValue(_pictures),
             Steps = arguments.GetValue(_steps),
+            TryDpt = arguments.GetValue(_dpt),
             Seed = arguments.GetValue(_seed),
             CacheFolder = arguments.GetValue(_cache),
         };
@@ -144,6 +146,7 @@ internal sealed class AdviseVerb : Verb
         size = look.ImageSizePixels,
         layers = look.Layers,
         meanPatch = look.MeanPatch,
+        decoder = look.Decoder,
         score = look.Score.Value,
         interval = FitOptions.Interval(look.Score),
         gain = look.Gain.Value,
@@ -152,7 +155,7 @@ internal sealed class AdviseVerb : Verb
 
     private static string Features(AdvisedLook look) => look.MeanPatch switch
     {
-        null => "patches",
+        null => look.Decoder == DenseDecoder.Dpt ? "patches, dpt" : "patches",
         true => "class + mean patch",
         false => "class",
     };

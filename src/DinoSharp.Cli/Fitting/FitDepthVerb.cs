@@ -74,7 +74,12 @@ internal sealed class FitDepthVerb : Verb
     {
         float[] known = [.. example.Truth.Meters.ToArray().Where(m => m > 0)];
         var range = new ValueRange(known.Min(), known.Max());
-        return [new(Photo.Read([example.Image])[0].Pixels, "picture"), new(Measured(example.Truth, range), FormattableString.Invariant($"truth, {range.Low:0.00} to {range.High:0.00} m")), new(example.Predicted.ToImage(range), "prediction")];
+        return
+        [
+            new(Photo.Panel(Photo.Read([example.Image])[0].Pixels), "picture"),
+            new(Photo.Panel(Measured(example.Truth, range)), FormattableString.Invariant($"truth, {range.Low:0.00} to {range.High:0.00} m")),
+            new(Photo.Panel(example.Predicted.ToImage(range)), "prediction"),
+        ];
     }
 
     // What was not measured is gray: in the colours of the map it would look nearest of all.

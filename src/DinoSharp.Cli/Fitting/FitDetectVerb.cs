@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
+using DinoSharp.Heads.Detection;
 using DinoSharp.Images;
 using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Fitting;
@@ -72,7 +73,7 @@ internal sealed class FitDetectVerb : Verb
             "fitting", train.Images.Count + (validation?.Images.Count ?? 0) + options.Steps, progress => Task.Run(() => DetectionFit.Run(model, train, validation, options, progress, cancel), CancellationToken.None));
         double seconds = time.Elapsed.TotalSeconds;
         result.Head.Save(headPath);
-        SavedPicture sheet = SavedPicture.Save(PictureSheet.Compose([.. result.Examples.Select(Row)]), picture);
+        SavedPicture sheet = SavedPicture.Save(PictureSheet.Compose([.. result.Examples.Select(Row)], [.. Keys(result.Examples)]), picture);
         ExitCode code = FitOptions.Report(output, result.Unreadable, result.Leaked);
         if (result.Unseen.Count > 0) output.Warn($"no training picture shows {string.Join(", ", result.Unseen)}; the head cannot know them");
         output.Show(
@@ -121,9 +122,13 @@ internal sealed class FitDetectVerb : Verb
         return (BoxAnnotations.ReadYolo(yolo, "train"), hasVal ? BoxAnnotations.ReadYolo(yolo, "val") : null);
     }
 
+    // Only classes that are to be seen.
+    private static IEnumerable<PictureSheet.Key> Keys(IReadOnlyList<DetectedExample> examples) =>
+        examples.SelectMany(e => e.Truth.All.Concat(e.Predicted.Above(ShownScore))).Select(d => (d.Label, d.Name)).Distinct().OrderBy(c => c.Label).Select(c => new PictureSheet.Key(c.Name, Detections.ColorOf(c.Label)));
+
     private static IReadOnlyList<PictureSheet.Panel> Row(DetectedExample example)
     {
         ImageBuffer picture = Photo.Read([example.Image])[0].Pixels;
-        return [new(example.Truth.Draw(picture), "truth"), new(example.Predicted.Draw(picture, ShownScore), "prediction")];
+        return [new(Photo.Panel(example.Truth.Draw(picture)), "truth"), new(Photo.Panel(example.Predicted.Draw(picture, ShownScore)), "prediction")];
     }
 }

@@ -23,15 +23,13 @@ internal sealed class FitOptions
     /// <param name="verb">Gets the options.</param>
     /// <param name="layers">What the layers are for.</param>
     /// <param name="size">What the size means.</param>
-    /// <param name="picture">Whether the verb draws a picture of its result.</param>
     /// <param name="flip">Whether the verb may learn mirrored pictures.</param>
-    public FitOptions(Verb verb, string layers, string size, bool picture = true, bool flip = false)
+    public FitOptions(Verb verb, string layers, string size, bool flip = false)
     {
         _out = new("--out", "-o") { Description = "The head: a .safetensors file", HelpName = "FILE", DefaultValueFactory = _ => verb.Name + ".safetensors" };
         _layers = SharedOptions.Layers(layers);
         _size = SharedOptions.Size(size);
-        foreach (Option option in (Option[])[_out, _model, _compute, _layers, _size, _seed, _cache]) verb.Add(option);
-        if (picture) verb.Add(_picture);
+        foreach (Option option in (Option[])[_out, _model, _compute, _layers, _size, _seed, _cache, _picture]) verb.Add(option);
         if (flip) verb.Add(_flip);
     }
 
@@ -54,20 +52,13 @@ internal sealed class FitOptions
     /// <summary>Folder of the features; null for the usual one.</summary>
     public string? Cache(ParseResult arguments) => arguments.GetValue(_cache);
 
-    /// <summary>Where the head goes; refuses what cannot work before anything is computed.</summary>
-    public string Head(ParseResult arguments)
-    {
-        string head = arguments.GetValue(_out)!;
-        OutputNames.Require(head, [".safetensors"], []);
-        return head;
-    }
-
     /// <summary>Where head and picture go; refuses what cannot work before anything is computed.</summary>
     /// <param name="arguments">The command line.</param>
     /// <param name="kind">What the picture shows, for its name.</param>
     public (string Head, string Picture) Outputs(ParseResult arguments, string kind)
     {
-        string head = Head(arguments);
+        string head = arguments.GetValue(_out)!;
+        OutputNames.Require(head, [".safetensors"], []);
         string picture = arguments.GetValue(_picture) ?? Path.ChangeExtension(head, kind + ".png");
         OutputNames.Require(picture, OutputNames.Pictures, []);
         return (head, picture);

@@ -37,7 +37,7 @@ internal sealed class FitSegmentVerb : Verb
             "fitting", train.Count + (validation?.Count ?? 0) + options.Steps, progress => Task.Run(() => SegmentationFit.Run(model, train, validation, classes, options, progress, cancel), CancellationToken.None));
         double seconds = time.Elapsed.TotalSeconds;
         result.Head.Save(headPath);
-        SavedPicture sheet = SavedPicture.Save(PictureSheet.Compose([.. result.Examples.Select(Row)]), picture);
+        SavedPicture sheet = SavedPicture.Save(PictureSheet.Compose([.. result.Examples.Select(Row)], [.. Keys(result.Examples, classes)]), picture);
         ExitCode code = FitOptions.Report(output, result.Unreadable, result.Leaked);
         if (result.Unseen.Count > 0) output.Warn($"no training picture shows {string.Join(", ", result.Unseen)}; the head cannot know them");
         output.Show(
@@ -72,6 +72,13 @@ internal sealed class FitSegmentVerb : Verb
     {
         ImageBuffer panel = Photo.Read([example.Image])[0].Panel();
         return [new(panel, "picture"), new(Tint(example.Truth, panel), "truth"), new(Tint(example.Predicted, panel), "prediction")];
+    }
+
+    // Only classes that are to be seen.
+    private static IEnumerable<PictureSheet.Key> Keys(IReadOnlyList<SegmentedExample> examples, ClassTable classes)
+    {
+        HashSet<byte> shown = [.. examples.SelectMany(e => e.Truth.Ids.Concat(e.Predicted.Ids))];
+        return classes.Names.Where(c => shown.Contains(c.Key)).OrderBy(c => c.Key).Select(c => new PictureSheet.Key(c.Value, LabelMap.Bright((byte)(c.Key + 1))));
     }
 
     // Id 0 is a class like any other and gets a tint; what does not count stays clear.

@@ -21,13 +21,20 @@ internal sealed record Photo(string Path, ImageBuffer Pixels)
 
     /// <summary>The picture as it is put on a sheet: in its own size, unless its longer side is out of a useful range.</summary>
     /// <param name="longest">The upper end of that range.</param>
-    public ImageBuffer Panel(int longest = LongestPanelSide)
+    public ImageBuffer Panel(int longest = LongestPanelSide) => Panel(Pixels, ShortestPanelSide, longest);
+
+    /// <summary>A picture with its longer side brought into a range.</summary>
+    /// <param name="pixels">8-bit RGB.</param>
+    /// <param name="shortest">Least length of the longer side.</param>
+    /// <param name="longest">Most length of the longer side.</param>
+    public static ImageBuffer Panel(ImageBuffer pixels, int shortest = 1, int longest = LongestPanelSide)
     {
-        int longer = Math.Max(Pixels.Width, Pixels.Height);
-        double scale = Math.Clamp(longer, ShortestPanelSide, longest) / (double)longer;
-        (int width, int height) = (Math.Max(1, (int)Math.Round(Pixels.Width * scale)), Math.Max(1, (int)Math.Round(Pixels.Height * scale)));
+        int longer = Math.Max(pixels.Width, pixels.Height);
+        if (longer >= shortest && longer <= longest) return pixels;
+        double scale = Math.Clamp(longer, shortest, longest) / (double)longer;
+        (int width, int height) = (Math.Max(1, (int)Math.Round(pixels.Width * scale)), Math.Max(1, (int)Math.Round(pixels.Height * scale)));
         byte[] panel = new byte[width * height * 3];
-        Resize.UInt8(Pixels.Samples<byte>(), Pixels.Width, Pixels.Height, 3, new PixelWindow(0, 0, Pixels.Width, Pixels.Height), panel, width, height, Interpolation.Bicubic, ResizeArithmetic.Pillow);
+        Resize.UInt8(pixels.Samples<byte>(), pixels.Width, pixels.Height, 3, new PixelWindow(0, 0, pixels.Width, pixels.Height), panel, width, height, Interpolation.Bicubic, ResizeArithmetic.Pillow);
         return ImageBuffer.FromSamples<byte>(width, height, 3, panel);
     }
 

@@ -7,8 +7,9 @@ namespace DinoSharp.Training.Fitting;
 /// <param name="Size">Side of the input in pixels.</param>
 /// <param name="Layers">Layers that were read.</param>
 /// <param name="MeanPatch">Whether the mean patch was read as well; null where nothing is pooled.</param>
+/// <param name="Decoder">What turned patches into the answer; null where there is no choice.</param>
 /// <param name="Score">Of the pictures with these indices, which may repeat; higher is better.</param>
-internal sealed record AdviceTrial(int Size, int[] Layers, bool? MeanPatch, Func<IReadOnlyList<int>, double> Score);
+internal sealed record AdviceTrial(int Size, int[] Layers, bool? MeanPatch, DenseDecoder? Decoder, Func<IReadOnlyList<int>, double> Score);
 
 /// <summary>Chooses among trials on one half of the pictures and judges the choice on the other: the best of many is always better on the pictures that chose it.</summary>
 internal static class AdviceChoice
@@ -26,7 +27,7 @@ internal static class AdviceChoice
         int[] everything = [.. Enumerable.Range(0, count)];
         bool[] judges = Judges(count, groups);
         int[] choosing = [.. everything.Where(i => !judges[i])], judging = [.. everything.Where(i => judges[i])];
-        AdvisedLook[] looks = [.. trials.Select(t => new AdvisedLook(t.Size, t.Layers, t.MeanPatch, Interval(t.Score, everything), Interval(i => t.Score(i) - usual.Score(i), everything)))];
+        AdvisedLook[] looks = [.. trials.Select(t => new AdvisedLook(t.Size, t.Layers, t.MeanPatch, t.Decoder, Interval(t.Score, everything), Interval(i => t.Score(i) - usual.Score(i), everything)))];
         int best = Enumerable.Range(0, trials.Count).MaxBy(i => (trials[i].Score(choosing), i == standard));
         ConfidenceInterval gain = Interval(i => trials[best].Score(i) - usual.Score(i), judging);
         return new Advice([.. looks.OrderByDescending(l => l.Score.Value)], looks[standard], looks[best], gain, count, computed);

@@ -32,6 +32,12 @@ public sealed record AnomalyFitOptions
     public string? CacheFolder { get; init; }
 }
 
+/// <summary>A picture that the detector was judged by.</summary>
+/// <param name="Image">File of the picture.</param>
+/// <param name="Unusual">Whether it is known to be unusual.</param>
+/// <param name="Map">What the detector says.</param>
+public sealed record AnomalyExample(string Image, bool Unusual, AnomalyMap Map);
+
 /// <summary>A detector of what is unusual. Owns the head.</summary>
 public sealed record AnomalyFitResult : IDisposable
 {
@@ -50,6 +56,9 @@ public sealed record AnomalyFitResult : IDisposable
     /// <summary>Scores of the held-out normal pictures, ascending; the largest is the threshold.</summary>
     public required IReadOnlyList<double> NormalScores { get; init; }
 
+    /// <summary>A few pictures that are not remembered: of the unusual ones those with the highest scores and those with the lowest, then the normal ones with the highest.</summary>
+    public required IReadOnlyList<AnomalyExample> Examples { get; init; }
+
     /// <summary>Patches that are remembered.</summary>
     public required int Patches { get; init; }
 
@@ -66,6 +75,8 @@ public sealed record AnomalyFitResult : IDisposable
 /// <summary>Learns what is normal from normal pictures only; nothing is trained.</summary>
 public static class AnomalyFit
 {
+    private const int ExamplesOfEach = 3;
+
     /// <summary>Remembers patches, and sets the threshold on normal pictures that were held out.</summary>
     /// <param name="model">The backbone; must live as long as the head.</param>
     /// <param name="normal">Normal pictures, three at least.</param>
@@ -100,7 +111,7 @@ public static class AnomalyFit
         Tensor patches = Remembered(store, kept, options.MaxPatches, random, cancel); // [M, D]
         PatchMemory memory = new PatchMemory((int)patches.shape[0], (int)patches.shape[1], model.Backbone.parameters().First().device).Kept();
         memory.Remember(patches);
-        double[] scores = [.. held.Select(Score).Order()];
+        double[] heldScores = [.. held.Select(Score)], scores = [.. heldScores.Order()];
         var head = new AnomalyDetector(model.Backbone, input, memory, scores[^1]) { BackboneName = model.Name };
         StoredImage[] normalImages = [.. images.Skip(normal.Count).Take(testNormal.Count).OfType<StoredImage>()], unusualImages = [.. images.Skip(normal.Count + testNormal.Count).OfType<StoredImage>()];
         double[] normals = [.. normalImages.Select(Score)], unusual = [.. unusualImages.Select(Score)];
@@ -111,6 +122,7 @@ public static class AnomalyFit
             FalseAlarms = normals.Length == 0 ? null : Bootstrap.Mean([.. normals.Select(s => s > head.Threshold ? 1.0 : 0)], GroupsOf(normalImages)),
             Found = unusual.Length == 0 ? null : Bootstrap.Mean([.. unusual.Select(s => s > head.Threshold ? 1.0 : 0)], GroupsOf(unusualImages)),
             NormalScores = scores,
+            Examples = Examples(),
             Patches = (int)patches.shape[0],
             Computed = store.Computed,
             Unreadable = unreadable,
@@ -119,6 +131,21 @@ public static class AnomalyFit
         if (result.Auroc is { } a) (metrics["auroc"], metrics["auroc_low"], metrics["auroc_high"]) = (a.Value, a.Low, a.High);
         head.Metrics = metrics;
         return result;
+
+        AnomalyExample[] Examples()
+        {
+            StoredImage[] surest = [.. unusualImages.Zip(unusual).OrderByDescending(i => i.Second).Select(i => i.First)];
+            IEnumerable<StoredImage> shown = surest.Length <= 2 * ExamplesOfEach ? surest : surest.Take(ExamplesOfEach).Concat(surest.TakeLast(ExamplesOfEach));
+            IEnumerable<(StoredImage First, double Second)> usual = normals.Length > 0 ? normalImages.Zip(normals) : held.Zip(heldScores);
+            return [.. shown.Select(i => Example(i, unusual: true)), .. usual.OrderByDescending(i => i.Second).Take(ExamplesOfEach).Select(i => Example(i.First, unusual: false))];
+        }
+
+        AnomalyExample Example(StoredImage image, bool unusual)
+        {
+            using var step = NewDisposeScope();
+            using StoredFeatures features = store.Load(image);
+            return new AnomalyExample(image.Path, unusual, head.Answer(features.ToHeadFeatures(input.Fit, model.Backbone.parameters().First().device), features.Geometry));
+        }
 
         string[]? GroupsOf(StoredImage[] some) => groups?.Of([.. some.Select(i => i.Path)]);
 

@@ -24,7 +24,7 @@ public static class DenseAdvisor
     {
         options ??= new AdvisorOptions();
         (MapPairs train, MapPairs held) = pairs.Select(Sample(pairs.Count, options)).Divide(HeldOutShare, options.Seed);
-        return Run(model, [.. train.Images, .. held.Images], LayerSelection.Final, options, progress, cancel, fit =>
+        return Run(model, [.. train.Images, .. held.Images], LayerSelection.Final, DenseDecoder.Linear, options, progress, cancel, fit =>
         {
             using SegmentationFitResult result = SegmentationFit.Run(model, train, held, classes, fit, null, cancel);
             return (result.Resample, result.Counts.Validation, held.Groups);
@@ -43,7 +43,7 @@ public static class DenseAdvisor
     {
         options ??= new AdvisorOptions();
         (MapPairs train, MapPairs held) = pairs.Select(Sample(pairs.Count, options)).Divide(HeldOutShare, options.Seed);
-        return Run(model, [.. train.Images, .. held.Images], LayerSelection.Final, options, progress, cancel, fit =>
+        return Run(model, [.. train.Images, .. held.Images], LayerSelection.Final, DenseDecoder.Linear, options, progress, cancel, fit =>
         {
             using DepthFitResult result = DepthFit.Run(model, train, held, metersPerUnit, fit, null, cancel);
             return (result.Resample, result.Counts.Validation, result.Counts.Validation == held.Count ? held.Groups : null);
@@ -62,7 +62,7 @@ public static class DenseAdvisor
         options ??= new AdvisorOptions();
         (BoxAnnotations train, BoxAnnotations held) = boxes.Select(Sample(boxes.Images.Count, options)).Divide(HeldOutShare, options.Seed);
         LayerSelection usual = HeadLayers.FourEvenIntervals(model.Backbone.Config.LayerCount);
-        return Run(model, [.. train.Images.Select(i => i.Path), .. held.Images.Select(i => i.Path)], usual, options, progress, cancel, fit =>
+        return Run(model, [.. train.Images.Select(i => i.Path), .. held.Images.Select(i => i.Path)], usual, null, options, progress, cancel, fit =>
         {
             using DetectionFitResult result = DetectionFit.Run(model, train, held, fit, null, cancel);
             return (result.Resample, result.Counts.Validation, held.Groups);
@@ -70,7 +70,7 @@ public static class DenseAdvisor
     }
 
     private static Advice Run(
-        DinoModel model, IReadOnlyList<string> pictures, LayerSelection usualLayers, AdvisorOptions options, IProgress<long>? progress, CancellationToken cancel, Fit fit)
+        DinoModel model, IReadOnlyList<string> pictures, LayerSelection usualLayers, DenseDecoder? decoder, AdvisorOptions options, IProgress<long>? progress, CancellationToken cancel, Fit fit)
     {
         int layers = model.Backbone.Config.LayerCount, patch = model.Backbone.Config.PatchSizePixels, usualSize = new DenseFitOptions().ImageSizePixels;
         int[] usual = usualLayers.Resolve(layers);
@@ -88,10 +88,13 @@ public static class DenseAdvisor
             var store = new FeatureStore(model, (general with { Layers = LayerSelection.Create([.. sets.SelectMany(s => s).Distinct().Order()]) }).InputOf(model), FeatureKind.Dense, options.CacheFolder) { AsStored = true };
             store.Prepare(pictures, null, cancel);
             computed += store.Computed;
-            foreach (int[] set in sets)
+            foreach (int[] set in sets) Try(set, decoder);
+            if (decoder is not null && options.TryDpt) Try([.. HeadLayers.FourEvenIntervals(layers).Resolve(layers)], DenseDecoder.Dpt);
+
+            void Try(int[] set, DenseDecoder? with)
             {
-                (Func<IReadOnlyList<int>, double> score, count, groups) = fit(general with { Layers = LayerSelection.Create(set) });
-                trials.Add(new AdviceTrial(size, set, null, score));
+                (Func<IReadOnlyList<int>, double> score, count, groups) = fit(general with { Layers = LayerSelection.Create(set), Decoder = with ?? DenseDecoder.Linear });
+                trials.Add(new AdviceTrial(size, set, null, with, score));
                 progress?.Report(trials.Count);
             }
         }

@@ -42,7 +42,7 @@ internal sealed class DenseTraining : IDisposable
     /// <returns>Mean loss of the last tenth of the steps.</returns>
     public double Run(nn.Module network, Func<IReadOnlyList<LayerFeatures>, Tensor, int, Tensor> loss, Action<long>? progress, CancellationToken cancel)
     {
-        var schedule = new OneCycleSchedule { BaseRate = _options.Rate, WarmupSteps = Math.Max(1, _options.Steps / 20) };
+        var schedule = new OneCycleSchedule { BaseRate = _options.LearningRate, WarmupSteps = Math.Max(1, _options.Steps / 20) };
         (string Name, Parameter Value)[] parameters = [.. network.named_parameters()];
         using var optimizer = new AdamW(
             [
@@ -75,7 +75,7 @@ internal sealed class DenseTraining : IDisposable
         }
 
         network.zero_grad();
-        if (!double.IsFinite(last)) throw new DinoSharpException($"the fit diverged: the loss is no longer a number after {_options.Steps} steps; lower the learning rate (now {_options.Rate})");
+        if (!double.IsFinite(last)) throw new DinoSharpException($"the fit diverged: the loss is no longer a number after {_options.Steps} steps; lower the learning rate (now {_options.LearningRate})");
         return last / counted;
     }
 
@@ -99,8 +99,8 @@ internal sealed class DenseTraining : IDisposable
         var config = new DptConfig
         {
             InputChannels = [.. input.Layers.Select(model.Backbone.Config.LayerWidth)],
-            LevelChannels = [48, 96, 128, 128],
-            Channels = 64,
+            LevelChannels = [32, 48, 64, 64],
+            Channels = 32,
             Outputs = outputs,
             BatchNorm = true,
             FusionBias = true,

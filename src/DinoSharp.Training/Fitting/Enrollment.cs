@@ -9,6 +9,15 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Fitting;
 
+/// <summary>What the head says of an enrolled picture when that picture is left out.</summary>
+/// <param name="Image">File of the picture.</param>
+/// <param name="Thing">What it shows.</param>
+/// <param name="Named">What the others say it shows.</param>
+/// <param name="Nearest">File of the most similar one.</param>
+/// <param name="Similarity">Cosine similarity of that one.</param>
+/// <param name="IsUnknown">Whether it would be called unknown.</param>
+public sealed record EnrolledExample(string Image, string Thing, string Named, string Nearest, double Similarity, bool IsUnknown);
+
 /// <summary>Things that were enrolled from a few pictures each. Owns the head.</summary>
 public sealed record EnrollmentResult : IDisposable
 {
@@ -26,6 +35,9 @@ public sealed record EnrollmentResult : IDisposable
 
     /// <summary>Share of pictures of things that are not enrolled which would be taken for known; null if there is one thing only and no pictures of others. Judged likewise.</summary>
     public ConfidenceInterval? FalselyKnown { get; init; }
+
+    /// <summary>A few decisions about left-out pictures: named right, named wrong, and called unknown, as many of each as there are up to four.</summary>
+    public required IReadOnlyList<EnrolledExample> Examples { get; init; }
 
     /// <summary>How many pictures were enrolled.</summary>
     public required int Count { get; init; }
@@ -46,8 +58,9 @@ public sealed record EnrollmentResult : IDisposable
 /// </summary>
 public static class Enrollment
 {
-    private const int Neighbors = 3;
-    private const double Temperature = 0.07, Tail = 0.05;
+    private const int ExamplesOfEach = 4;
+    private const double Tail = 0.05;
+    private static readonly NeighborRule Rule = new(Count: 3, Temperature: 0.07);
 
     /// <summary>Enrols.</summary>
     /// <param name="model">The backbone; must live as long as the head.</param>
@@ -76,11 +89,11 @@ public static class Enrollment
         (double[] same, double[] other) = near.Similarities(_ => true, _ => true);
         if (same.Length + other.Length == 0) throw new DinoSharpException($"{gallery.Name}: from a single picture no threshold for unknown can be set; add pictures of it, other things, or pictures of what is not to be recognised (--unknown)");
         double threshold = Threshold(same, other);
-        var network = new NeighborHead((int)x.shape[0], (int)x.shape[1], gallery.Classes.Count, new NeighborRule(Neighbors, Temperature, threshold), model.Backbone.parameters().First().device);
+        var network = new NeighborHead((int)x.shape[0], (int)x.shape[1], gallery.Classes.Count, Rule with { UnknownBelow = threshold }, model.Backbone.parameters().First().device);
         network.Remember(x, tensor(gallery.Labels.Select(l => (long)l).ToArray()));
         (ConfidenceInterval? unknown, ConfidenceInterval? known) = Rates(near, gallery.Classes.Count, options.Seed);
-        (double[] right, string[] things) = near.Right();
-        ConfidenceInterval? top1 = right.Length == 0 ? null : Bootstrap.Mean(right, things);
+        (int Picture, int Named, int Nearest, double Similarity)[] decisions = [.. near.Decisions()];
+        ConfidenceInterval? top1 = decisions.Length == 0 ? null : Bootstrap.Mean([.. decisions.Select(d => d.Named == gallery.Labels[d.Picture] ? 1.0 : 0)], [.. decisions.Select(d => gallery.Classes[gallery.Labels[d.Picture]])]);
         var metrics = new Dictionary<string, double> { ["threshold"] = threshold, ["n"] = gallery.Count };
         if (top1 is { } t) metrics["top1"] = t.Value;
         if (unknown is { } u) metrics["falsely_unknown"] = u.Value;
@@ -92,10 +105,20 @@ public static class Enrollment
             Top1 = top1,
             FalselyUnknown = unknown,
             FalselyKnown = known,
+            Examples = Examples(gallery, decisions, threshold, options.Seed),
             Count = gallery.Count,
             Computed = store.Computed,
             Unreadable = unreadable,
         };
+    }
+
+    private static EnrolledExample[] Examples(LabelledImages gallery, (int Picture, int Named, int Nearest, double Similarity)[] decisions, double threshold, int seed)
+    {
+        decisions = [.. decisions];
+        new Random(seed).Shuffle(decisions);
+        return [.. decisions
+            .Select(d => new EnrolledExample(gallery.Paths[d.Picture], gallery.Classes[gallery.Labels[d.Picture]], gallery.Classes[d.Named], gallery.Paths[d.Nearest], d.Similarity, d.Similarity < threshold))
+            .GroupBy(e => e.IsUnknown ? 2 : e.Named == e.Thing ? 0 : 1).OrderBy(g => g.Key).SelectMany(g => g.Take(ExamplesOfEach))];
     }
 
     /// <summary>The similarity that divides both best: the fewest errors, each kind counted as a share of its own.</summary>
@@ -145,13 +168,18 @@ public static class Enrollment
     {
         private readonly IReadOnlyList<int> _labels;
         private readonly float[] _all;
+        private readonly long[] _named, _nearest;
 
         public Neighborhood(Tensor x, IReadOnlyList<int> labels, Tensor? foreign)
         {
             using var scope = NewDisposeScope();
             Tensor unit = nn.functional.normalize(x); // [N, D']
             _labels = labels;
-            _all = [.. unit.matmul(unit.t()).cpu().contiguous().data<float>()]; // [N, N]
+            Tensor all = unit.matmul(unit.t()); // [N, N]
+            _all = [.. all.cpu().contiguous().data<float>()];
+            (Tensor similarities, Tensor neighbors) = all.masked_fill(eye(all.shape[0], dtype: ScalarType.Bool, device: all.device), Num(double.NegativeInfinity)).topk((int)Math.Min(Rule.Count, Math.Max(1, all.shape[0] - 1)), 1); // [N, k]
+            Tensor votes = NeighborHead.Count(similarities, neighbors, tensor(labels.Select(l => (long)l).ToArray(), device: all.device), labels.Max() + 1, Rule); // [N, K]
+            (_named, _nearest) = ([.. votes.argmax(1).cpu().data<long>()], [.. neighbors.select(1, 0).contiguous().cpu().data<long>()]);
             Foreign = foreign is null ? [] : [.. nn.functional.normalize(foreign).matmul(unit.t()).max(1).values.cpu().data<float>().Select(s => (double)s)]; // [M]
         }
 
@@ -169,18 +197,9 @@ public static class Enrollment
             return ([.. pictures.Select(p => p.Own).Where(double.IsFinite)], [.. pictures.Select(p => p.Strange).Where(double.IsFinite), .. Foreign.Where((_, f) => strangers(f))]);
         }
 
-        // Whether each picture that has another one of its thing is named right by the vote of the head, itself left out; and its thing.
-        public (double[] Right, string[] Things) Right()
-        {
-            int[] judged = [.. Enumerable.Range(0, _labels.Count).Where(i => double.IsFinite(Nearest(i, own: true, null)))];
-            return ([.. judged.Select(i => Vote(i) == _labels[i] ? 1.0 : 0)], [.. judged.Select(i => _labels[i].ToString(CultureInfo.InvariantCulture))]);
-        }
-
-        private int Vote(int i)
-        {
-            IEnumerable<int> nearest = Enumerable.Range(0, _labels.Count).Where(j => j != i).OrderByDescending(j => _all[(i * _labels.Count) + j]).Take(Neighbors);
-            return nearest.GroupBy(j => _labels[j]).MaxBy(g => g.Sum(j => Math.Exp(_all[(i * _labels.Count) + j] / Temperature)))!.Key;
-        }
+        // What the others say of each picture that has another one of its thing among them, by the rule of the head.
+        public IEnumerable<(int Picture, int Named, int Nearest, double Similarity)> Decisions() =>
+            Enumerable.Range(0, _labels.Count).Where(i => double.IsFinite(Nearest(i, own: true, null))).Select(i => (i, (int)_named[i], (int)_nearest[i], (double)_all[(i * _labels.Count) + (int)_nearest[i]]));
 
         private double Nearest(int i, bool own, Func<int, bool>? among)
         {

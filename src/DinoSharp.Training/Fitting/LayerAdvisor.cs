@@ -28,6 +28,9 @@ public sealed record AdvisorOptions
     /// <summary>Steps of each fit of a dense task.</summary>
     public int Steps { get; init; } = 150;
 
+    /// <summary>Whether segmentation and depth are also tried with a DPT decoder, which takes several times longer than all else.</summary>
+    public bool TryDpt { get; init; }
+
     /// <summary>Of the choice of the sample.</summary>
     public int Seed { get; init; }
 
@@ -39,9 +42,10 @@ public sealed record AdvisorOptions
 /// <param name="ImageSizePixels">Side of the input.</param>
 /// <param name="Layers">Layers whose class tokens stand side by side.</param>
 /// <param name="MeanPatch">Whether the mean patch of the last of them follows; null where patches are not pooled.</param>
+/// <param name="Decoder">What turned patches into the answer; null where nothing is trained, and for detection.</param>
 /// <param name="Score">What the task is judged by, higher being better. Of classes: the share that the nearest neighbours name right, each picture left out in turn (with its group).</param>
 /// <param name="Gain">Difference to the default on the same pictures.</param>
-public sealed record AdvisedLook(int ImageSizePixels, IReadOnlyList<int> Layers, bool? MeanPatch, ConfidenceInterval Score, ConfidenceInterval Gain);
+public sealed record AdvisedLook(int ImageSizePixels, IReadOnlyList<int> Layers, bool? MeanPatch, DenseDecoder? Decoder, ConfidenceInterval Score, ConfidenceInterval Gain);
 
 /// <summary>What the advisor found.</summary>
 /// <param name="Tried">Everything that was tried, the best first; the default among it.</param>
@@ -102,7 +106,7 @@ public static class LayerAdvisor
         }
 
         int standard = hits.FindIndex(h => h.Size == usual && h.Mean && h.Layers is [int only] && only == count - 1);
-        AdviceTrial[] trials = [.. hits.Select(h => new AdviceTrial(h.Size, h.Layers, h.Mean, items => items.Average(i => h.Hits[i])))];
+        AdviceTrial[] trials = [.. hits.Select(h => new AdviceTrial(h.Size, h.Layers, h.Mean, null, items => items.Average(i => h.Hits[i])))];
         return AdviceChoice.Choose(trials, standard, images.Count, images.Groups, computed);
     }
 

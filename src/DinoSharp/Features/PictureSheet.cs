@@ -15,14 +15,27 @@ internal static class PictureSheet
     /// <param name="Label">A short text above it.</param>
     public sealed record Panel(ImageBuffer Picture, string? Label = null);
 
-    /// <summary>Rows from the top, panels from the left.</summary>
-    public static ImageBuffer Compose(IReadOnlyList<IReadOnlyList<Panel>> rows)
+    /// <summary>What a colour on a sheet stands for.</summary>
+    /// <param name="Name">For example a class.</param>
+    /// <param name="Color">Its colour.</param>
+    public sealed record Key(string Name, (byte Red, byte Green, byte Blue) Color);
+
+    /// <summary>Rows from the top, panels from the left; below them, if there are any, the colours that need a word.</summary>
+    public static ImageBuffer Compose(IReadOnlyList<IReadOnlyList<Panel>> rows, params IReadOnlyList<Key> keys)
     {
         int label = rows.Any(row => row.Any(panel => panel.Label is not null)) ? Canvas.TextHeight(TextScale) + (Gap / 2) : 0;
         int[] columns = [.. Enumerable.Range(0, rows.Max(row => row.Count)).Select(column => rows.Max(row => column < row.Count ? row[column].Picture.Width : 0))];
         int width = columns.Sum(column => column + Gap) + Gap;
         int height = rows.Sum(row => row.Max(panel => panel.Picture.Height) + label + Gap) + Gap;
-        var canvas = new Canvas(width, height);
+        width = Math.Max(width, keys.Select(k => KeyWidth(k) + Gap).Append(0).Max());
+        (int Left, int Top)[] places = [.. PlacesOfKeys(keys, width)];
+        var canvas = new Canvas(width, height + (places.Length == 0 ? 0 : places[^1].Top + KeyHeight));
+        foreach ((Key key, (int keyLeft, int keyTop)) in keys.Zip(places))
+        {
+            canvas.Fill(keyLeft, height + keyTop, Canvas.TextHeight(TextScale), Canvas.TextHeight(TextScale), key.Color);
+            canvas.Text(key.Name, keyLeft + Canvas.TextHeight(TextScale) + (Gap / 2), height + keyTop, TextScale);
+        }
+
         int top = Gap;
         foreach (IReadOnlyList<Panel> row in rows)
         {
@@ -38,6 +51,22 @@ internal static class PictureSheet
         }
 
         return canvas.ToPicture();
+    }
+
+    private static int KeyHeight => Canvas.TextHeight(TextScale) + Gap;
+
+    private static int KeyWidth(Key key) => Canvas.TextHeight(TextScale) + (Gap / 2) + Canvas.TextWidth(key.Name, TextScale) + Gap;
+
+    // Side by side as long as they fit.
+    private static IEnumerable<(int Left, int Top)> PlacesOfKeys(IReadOnlyList<Key> keys, int width)
+    {
+        (int left, int top) = (Gap, 0);
+        foreach (Key key in keys)
+        {
+            if (left > Gap && left + KeyWidth(key) > width) (left, top) = (Gap, top + KeyHeight);
+            yield return (left, top);
+            left += KeyWidth(key);
+        }
     }
 
     /// <summary>The colours of a heat map from high (top) to low, with the numbers at the ends.</summary>

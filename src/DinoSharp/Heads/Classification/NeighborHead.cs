@@ -50,9 +50,21 @@ internal sealed class NeighborHead : nn.Module
         using var scope = NewDisposeScope();
         Tensor queries = nn.functional.normalize(vectors.to(ScalarType.Float32)); // [B, D]
         (Tensor similarities, Tensor neighbors) = NearestNeighbors.Find(queries, _features, (int)Math.Min(Rule.Count, _features.shape[0])); // [B, k]
-        Tensor weights = (similarities / Num(Rule.Temperature)).softmax(1); // [B, k]
-        Tensor votes = zeros(queries.shape[0], Classes, device: queries.device); // [B, K]
-        votes.scatter_add_(1, _labels.index_select(0, neighbors.flatten()).view(neighbors.shape), weights);
-        return (votes.MoveToOuterDisposeScope(), similarities.select(1, 0).clone().MoveToOuterDisposeScope());
+        return (Count(similarities, neighbors, _labels, Classes, Rule).MoveToOuterDisposeScope(), similarities.select(1, 0).clone().MoveToOuterDisposeScope());
+    }
+
+    /// <summary>How neighbours that were found vote.</summary>
+    /// <param name="similarities">Of the k nearest [B, k].</param>
+    /// <param name="neighbors">Which they are [B, k].</param>
+    /// <param name="labels">Classes of all that are remembered [N].</param>
+    /// <param name="classes">Number K of classes.</param>
+    /// <param name="rule">How they decide.</param>
+    /// <returns>Share of the votes of each class [B, K].</returns>
+    public static Tensor Count(Tensor similarities, Tensor neighbors, Tensor labels, int classes, NeighborRule rule)
+    {
+        using var scope = NewDisposeScope();
+        Tensor weights = (similarities / Num(rule.Temperature)).softmax(1); // [B, k]
+        Tensor votes = zeros(weights.shape[0], classes, device: weights.device); // [B, K]
+        return votes.scatter_add_(1, labels.index_select(0, neighbors.flatten()).view(neighbors.shape), weights).MoveToOuterDisposeScope();
     }
 }

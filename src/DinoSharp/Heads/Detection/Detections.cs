@@ -1,3 +1,4 @@
+using DinoSharp.Features;
 using DinoSharp.Images;
 
 namespace DinoSharp.Heads.Detection;
@@ -21,32 +22,36 @@ public sealed class Detections
     /// <param name="score">0..1.</param>
     public IEnumerable<Detection> Above(double score) => All.TakeWhile(d => d.Score >= score);
 
-    /// <summary>The picture with a frame around each object, in a colour for each class.</summary>
+    /// <summary>The picture with a frame around each object, in a colour for each class (<see cref="LabelMap.Overlay"/> has the same), and its name.</summary>
     /// <param name="picture">8-bit RGB.</param>
     /// <param name="score">Smallest score to show.</param>
     public ImageBuffer Draw(ImageBuffer picture, double score = 0.5)
     {
         if (picture.Channels != 3 || picture.SampleType != SampleType.UInt8) throw new ArgumentException("the picture must be 8-bit RGB; use ToRgb8()", nameof(picture));
-        byte[] pixels = picture.Samples<byte>().ToArray();
-        int line = Math.Max(2, Math.Min(picture.Width, picture.Height) / 250);
-        foreach (Detection detection in Above(score).Reverse()) Frame(pixels, picture, detection, line);
-        return ImageBuffer.FromSamples<byte>(picture.Width, picture.Height, 3, pixels);
+        int shorter = Math.Min(picture.Width, picture.Height), line = Math.Max(2, shorter / 250), scale = Math.Max(1, shorter / 300);
+        var canvas = new Canvas(picture.Width, picture.Height);
+        canvas.Draw(picture, 0, 0);
+        foreach (Detection detection in Above(score).Reverse()) Frame(canvas, detection, line, scale);
+        return canvas.ToPicture();
     }
 
-    private static void Frame(byte[] pixels, ImageBuffer picture, Detection detection, int line)
+    /// <summary>The colour of a class on <see cref="Draw"/>.</summary>
+    internal static (byte Red, byte Green, byte Blue) ColorOf(int label) => LabelMap.Bright((byte)(1 + (label % byte.MaxValue)));
+
+    private static void Frame(Canvas canvas, Detection detection, int line, int scale)
     {
-        (byte r, byte g, byte b) = LabelMap.Color((byte)(1 + (detection.Label % byte.MaxValue)));
+        (byte, byte, byte) color = ColorOf(detection.Label);
         int left = (int)Math.Max(0, detection.Box.X), top = (int)Math.Max(0, detection.Box.Y);
-        int right = (int)Math.Min(picture.Width, detection.Box.X + detection.Box.Width), bottom = (int)Math.Min(picture.Height, detection.Box.Y + detection.Box.Height);
-        for (int y = top; y < bottom; y++)
-        {
-            bool whole = y < top + line || y >= bottom - line;
-            for (int x = left; x < right; x++)
-            {
-                if (!whole && x >= left + line && x < right - line) x = right - line;
-                int i = ((y * picture.Width) + x) * 3;
-                (pixels[i], pixels[i + 1], pixels[i + 2]) = (r, g, b);
-            }
-        }
+        int right = (int)Math.Min(canvas.Width, detection.Box.X + detection.Box.Width), bottom = (int)Math.Min(canvas.Height, detection.Box.Y + detection.Box.Height);
+        if (right <= left || bottom <= top) return;
+        canvas.Fill(left, top, right - left, line, color);
+        canvas.Fill(left, bottom - line, right - left, line, color);
+        canvas.Fill(left, top, line, bottom - top, color);
+        canvas.Fill(right - line, top, line, bottom - top, color);
+        int height = Canvas.TextHeight(scale) + (2 * scale), width = Canvas.TextWidth(detection.Name, scale) + scale;
+        int above = top >= height ? top - height : top; // inside where there is no room above
+        int from = Math.Clamp(left, 0, Math.Max(0, canvas.Width - width));
+        canvas.Fill(from, above, width, height, color);
+        canvas.Text(detection.Name, from + scale, above + scale, scale);
     }
 }

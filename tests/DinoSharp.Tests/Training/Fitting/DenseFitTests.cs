@@ -201,12 +201,13 @@ public sealed class DenseFitTests(FourLayers scenes) : IClassFixture<FourLayers>
         Advice segment = DenseAdvisor.Segment(model, Train("labels"), ClassTable.Read(scenes.File("classes.csv")), options);
         Assert.Equal(20, segment.Computed); // each of ten pictures once at each size, whatever is tried
         AdvisorOptions oneSize = options with { Sizes = [64] };
-        Advice depth = DenseAdvisor.Depth(model, Train("depth"), 0.001, oneSize), detect = DenseAdvisor.Detect(model, boxes, oneSize);
+        Advice depth = DenseAdvisor.Depth(model, Train("depth"), 0.001, oneSize with { TryDpt = true }), detect = DenseAdvisor.Detect(model, boxes, oneSize);
         Assert.Equal((0, 0), (depth.Computed, detect.Computed));
         foreach (Advice advice in (Advice[])[segment, depth, detect])
         {
             Assert.Equal(4, advice.Count);
-            Assert.Equal(advice == segment ? 6 : 3, advice.Tried.Count); // layers 3, 2 and all four, at each size
+            Assert.Equal(advice == segment ? 6 : advice == depth ? 4 : 3, advice.Tried.Count); // layers 3, 2 and all four, at each size; and once a DPT decoder
+            Assert.Equal(advice == depth ? 1 : 0, advice.Tried.Count(l => l.Decoder == DenseDecoder.Dpt));
             Assert.Contains(advice.Default, advice.Tried);
             Assert.Contains(advice.Best, advice.Tried);
             Assert.Equal(64, advice.Default.ImageSizePixels);
