@@ -64,7 +64,7 @@ internal sealed class EnrollVerb : Verb
 
         static PictureSheet.Panel[] Panels(EnrolledExample example)
         {
-            string verdict = FormattableString.Invariant($"{example.Similarity:0.000} {(example.IsUnknown ? "unknown" : example.Named == example.Thing ? "right" : "not " + example.Named)}");
+            string verdict = example.IsUnknown || example.Named == example.Thing ? FormattableString.Invariant($"{(example.IsUnknown ? "unknown" : "right")} {example.Similarity:0.000}") : $"wrong: {example.Named}";
             return [.. Photo.Read([example.Image, example.Nearest]).Zip([example.Thing, verdict], (photo, label) => new PictureSheet.Panel(Photo.Panel(photo.Pixels, PanelSide, PanelSide), label.Length <= MostLetters ? label : label[..MostLetters]))];
         }
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using DinoSharp.Cli.Embedding;
 using DinoSharp.Cli.Predicting;
 using DinoSharp.Heads;
+using DinoSharp.Heads.Text;
 using DinoSharp.Images;
 using DinoSharp.Weights;
 
@@ -17,6 +18,10 @@ internal sealed class PredictVerb : Verb
     private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for masks, maps and drawings; heads that answer in words need none [default: predictions here]", HelpName = "FOLDER" };
     private readonly Option<double> _score = new("--min-score") { Description = "Boxes less sure than this are left out", HelpName = "0..1", DefaultValueFactory = _ => 0.3 };
 
+    private readonly LookOptions _look = new();
+    private readonly Option<string?> _labels = new("--labels") { Description = "dino.txt: the classes in words, with commas between them, or a text file with a line for each", HelpName = "WORDS|FILE" };
+    private readonly Option<bool> _perPixel = new("--per-pixel") { Description = "dino.txt: a class for each pixel instead of each picture" };
+
     private PredictVerb(string name, string description, params string[] examples)
         : base(name, description, examples)
     {
@@ -26,11 +31,15 @@ internal sealed class PredictVerb : Verb
         Add(_compute);
         Add(_out);
         Add(_score);
+        _look.AddTo(this);
+        Add(_labels);
+        Add(_perPixel);
     }
 
     /// <summary><c>dino predict</c>.</summary>
     public static PredictVerb Predict() => new(
-        "predict", "Use a head on pictures, folders and videos", "dino predict flowers.safetensors photos/ --json", "dino predict street.safetensors drive.mp4 --out masks");
+        "predict", "Use a head on pictures, folders and videos", "dino predict flowers.safetensors photos/ --json", "dino predict street.safetensors drive.mp4 --out masks", "dino predict street.safetensors panorama.jpg --flip --scales 0.75 1 1.25 --max-memory 4GB",
+        "dino predict dinov3-vitl16-dinotxt.pth photos --labels \"a cat, a dog\" --model dinov3-vitl16");
 
     /// <summary><c>dino recognise</c>: the same under the name that goes with <c>dino enroll</c>.</summary>
     public static PredictVerb Recognise() => new("recognise", "Name what was enrolled, or say that it is unknown", "dino recognise products.safetensors shelf/ --json");
@@ -39,9 +48,15 @@ internal sealed class PredictVerb : Verb
     {
         string path = arguments.GetValue(_head)!;
         using PredictionInputs inputs = await PredictionInputs.OpenAsync(arguments.GetValue(_paths)!, cancel);
-        using DinoModel model = LoadModel(path, arguments.GetValue(_model), new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
-        using Head head = Head.Load(model, path, cancel: cancel);
-        Predictor predictor = Predictor.For(head, arguments.GetValue(_out) ?? "predictions", arguments.GetValue(_score));
+        bool perPixel = arguments.GetValue(_perPixel);
+        (HeadKind kind, string? own) = Describe(path);
+        ClassNames? words = Words(path, kind, arguments.GetValue(_labels), perPixel);
+        using DinoModel model = LoadModel(path, own, arguments.GetValue(_model), new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        using DinoText? text = kind == HeadKind.DinoText ? DinoText.Load(model, path, cancel: cancel) : null;
+        using Head? head = text is null ? Head.Load(model, path, cancel: cancel) : perPixel ? text.CreateSegmentor(words!, cancel: cancel) : null;
+        using ZeroShotClassifier? classifier = text is null || perPixel ? null : text.CreateClassifier(words!, cancel: cancel);
+        DenseOptions look = _look.Read(arguments, path, kind, perPixel);
+        Predictor predictor = classifier is not null ? new ClassPredictor(classifier.Predict) : Predictor.For(head!, look, arguments.GetValue(_out) ?? "predictions", arguments.GetValue(_score));
         var skipped = new List<SkippedInput>();
         List<Prediction> predictions = await output.WithProgressAsync("predicting", inputs.Count, progress => Task.Run(
             () =>
@@ -70,16 +85,28 @@ internal sealed class PredictVerb : Verb
         skipped.AddRange(inputs.Skipped);
         foreach (SkippedInput missing in inputs.Skipped) output.Warn($"skipped {missing.Path}: {missing.Reason}");
         output.Show(
-            new { head = path, kind = head.Kind, model = model.Name, metrics = head.Metrics, images = predictions.Select(p => p.Json), skipped },
+            new { head = path, kind, model = model.Name, metrics = head?.Metrics ?? new Dictionary<string, double>(), images = predictions.Select(p => p.Json), skipped },
             [.. predictions.Select(p => p.Line), .. predictor.Summary(predictions.Count)]);
         return skipped.Count > 0 || predictions.Count == 0 ? ExitCode.Failed : ExitCode.Ok;
     }
 
-    // Which backbone a head belongs to stands in its file, so that nobody has to remember it; published heads say nothing.
-    private static DinoModel LoadModel(string head, string? wanted, DinoModelOptions options, CancellationToken cancel)
+    private static (HeadKind Kind, string? Backbone) Describe(string head)
     {
-        string? own;
-        using (HeadWeights weights = HeadWeights.Open(head)) own = HeadDescription.Read(weights.File)?.Backbone.Name;
+        using HeadWeights weights = HeadWeights.Open(head);
+        HeadDescription? description = HeadDescription.Read(weights.File);
+        return (description?.Kind ?? weights.Kind, description?.Backbone.Name);
+    }
+
+    private static ClassNames? Words(string head, HeadKind kind, string? labels, bool perPixel)
+    {
+        if (kind != HeadKind.DinoText) return labels is null && !perPixel ? null : throw new DinoSharpException($"{head}: is a {kind} head with classes of its own; --labels and --per-pixel are for dino.txt");
+        if (labels is null) throw new DinoSharpException($"{head}: is dino.txt, which compares pictures with words; give them with --labels, for example --labels \"a cat, a dog\"");
+        return File.Exists(labels) ? ClassNames.Read(labels) : new ClassNames(labels.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    // Which backbone a head belongs to stands in its file, so that nobody has to remember it; published heads say nothing.
+    private static DinoModel LoadModel(string head, string? own, string? wanted, DinoModelOptions options, CancellationToken cancel)
+    {
         string? name = wanted ?? own ?? Environment.GetEnvironmentVariable(SharedOptions.ModelVariable);
         if (string.IsNullOrEmpty(name)) throw new DinoSharpException($"{head}: does not say which backbone it belongs to; name it with --model");
         try

@@ -5,14 +5,14 @@ using DinoSharp.Images;
 namespace DinoSharp.Cli.Predicting;
 
 /// <summary>Boxes in words, and drawn on the pictures in a folder.</summary>
-internal sealed class BoxPredictor(Detector head, string folder, double minScore) : Predictor
+internal sealed class BoxPredictor(Detector head, SizePolicy? size, string folder, double minScore) : Predictor
 {
     private readonly OutputNames _names = new();
 
     public override Prediction Predict(string name, ImageBuffer image, CancellationToken cancel)
     {
         ImageBuffer picture = image.ToRgb8();
-        Detections answer = head.Predict(picture, cancel);
+        Detections answer = head.Predict(picture, size, cancel);
         Detection[] found = [.. answer.Above(minScore)];
         Directory.CreateDirectory(folder);
         string drawing = _names.For(name, "boxes.png", folder);

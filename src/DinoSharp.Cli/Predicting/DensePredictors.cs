@@ -1,4 +1,5 @@
 using DinoSharp.Cli.Pictures;
+using DinoSharp.Heads;
 using DinoSharp.Heads.Depth;
 using DinoSharp.Heads.Segmentation;
 using DinoSharp.Images;
@@ -6,14 +7,14 @@ using DinoSharp.Images;
 namespace DinoSharp.Cli.Predicting;
 
 /// <summary>Label maps and tinted pictures in a folder.</summary>
-internal sealed class MaskPredictor(Segmentor head, string folder) : Predictor
+internal sealed class MaskPredictor(DenseHead<SemanticSegmentation> head, DenseOptions options, string folder) : Predictor
 {
     private readonly OutputNames _names = new();
 
     public override Prediction Predict(string name, ImageBuffer image, CancellationToken cancel)
     {
         ImageBuffer picture = image.ToRgb8();
-        SemanticSegmentation answer = head.Predict(picture, cancel);
+        SemanticSegmentation answer = head.Predict(picture, options, cancel);
         Directory.CreateDirectory(folder);
         string mask = _names.For(name, "png", folder), overlay = _names.For(name, "overlay.png", folder);
         answer.Labels.Save(mask);
@@ -26,14 +27,14 @@ internal sealed class MaskPredictor(Segmentor head, string folder) : Predictor
 }
 
 /// <summary>Depth as 16-bit pictures and in colours in a folder: in millimetres, or in centimetres where the head sees farther than 65 m.</summary>
-internal sealed class DepthPredictor(DepthEstimator head, string folder) : Predictor
+internal sealed class DepthPredictor(DepthEstimator head, DenseOptions options, string folder) : Predictor
 {
     private double _step;
     private readonly OutputNames _names = new();
 
     public override Prediction Predict(string name, ImageBuffer image, CancellationToken cancel)
     {
-        DepthMap answer = head.Predict(image.ToRgb8(), cancel);
+        DepthMap answer = head.Predict(image.ToRgb8(), options, cancel);
         Directory.CreateDirectory(folder);
         string depth = _names.For(name, "depth.png", folder), colours = _names.For(name, "colours.png", folder);
         double step = 0.001 * Math.Pow(10, Math.Max(0, Math.Ceiling(Math.Log10(Math.Max(head.Bins.MaxMeters, answer.Range.High) * 1000 / ushort.MaxValue))));

@@ -18,14 +18,15 @@ internal abstract class Predictor
 {
     /// <summary>The predictor of a kind of head.</summary>
     /// <param name="head">Any head.</param>
+    /// <param name="look">How to look at pictures.</param>
     /// <param name="folder">Where pictures of the answers go.</param>
     /// <param name="minScore">Boxes less sure than this are left out.</param>
-    public static Predictor For(Head head, string folder, double minScore) => head switch
+    public static Predictor For(Head head, DenseOptions look, string folder, double minScore) => head switch
     {
-        ImageClassifier classifier => new ClassPredictor(classifier),
-        Segmentor segmentor => new MaskPredictor(segmentor, folder),
-        DepthEstimator depth => new DepthPredictor(depth, folder),
-        Detector detector => new BoxPredictor(detector, folder, minScore),
+        ImageClassifier classifier => new ClassPredictor(classifier.Predict),
+        DenseHead<SemanticSegmentation> segmentor => new MaskPredictor(segmentor, look, folder),
+        DepthEstimator depth => new DepthPredictor(depth, look, folder),
+        Detector detector => new BoxPredictor(detector, look.Size, folder, minScore),
         AnomalyDetector anomalies => new AnomalyPredictor(anomalies, folder),
         _ => throw new DinoSharpException($"dino predict does not know what to do with a {head.Kind} head"),
     };
@@ -38,13 +39,13 @@ internal abstract class Predictor
 }
 
 /// <summary>Classes of pictures, in words.</summary>
-internal sealed class ClassPredictor(ImageClassifier head) : Predictor
+internal sealed class ClassPredictor(Func<ImageBuffer, CancellationToken, Classification> ask) : Predictor
 {
     private const int Shown = 5;
 
     public override Prediction Predict(string name, ImageBuffer image, CancellationToken cancel)
     {
-        Classification answer = head.Predict(image, cancel);
+        Classification answer = ask(image, cancel);
         string label = answer.IsUnknown ? "unknown" : answer.Top.Name;
         object json = new
         {

@@ -46,7 +46,7 @@ public abstract class DenseHead<TAnswer> : Head<TAnswer>
             {
                 using var pass = NewDisposeScope();
                 Tensor pixels = prepared.Tensor.unsqueeze(0); // [1, C, H, W]
-                (Tensor scores, MapRegion input) = See(mirrored ? pixels.flip(3) : pixels, options, cancel); // [1, C', h, w]
+                (Tensor scores, MapRegion input) = See(mirrored ? pixels.flip(3) : pixels, image, options, cancel); // [1, C', h, w]
                 if (mirrored) (scores, input) = (scores.flip(3), input.Mirrored);
                 MapRegion region = input.Within(original);
                 if (passes == 1) return Finish(Activate(scores, 1), region, image.Width, image.Height);
@@ -71,6 +71,15 @@ public abstract class DenseHead<TAnswer> : Head<TAnswer>
     /// <summary>Scores of the fitted picture at any resolution. [B, C', h, w]</summary>
     internal abstract Tensor Score(HeadFeatures features);
 
+    /// <summary>Numbers for each pixel that <see cref="Score"/> gives, C'.</summary>
+    internal abstract int Channels { get; }
+
+    /// <summary>Bytes that are held at the peak while a part of a picture is scored, at the resolution of the network and those of the backbone not counted.</summary>
+    internal abstract long ScoringBytes(long pixels);
+
+    /// <summary>The features of all layers side by side, before and after a norm.</summary>
+    internal double GatheredPerPixel => 2.0 * Input.Layers.Sum(Backbone.Config.LayerWidth) / (Backbone.Config.PatchSizePixels * Backbone.Config.PatchSizePixels);
+
     /// <summary>What is averaged over several passes.</summary>
     internal abstract Tensor Activate(Tensor scores, int passes);
 
@@ -88,10 +97,10 @@ public abstract class DenseHead<TAnswer> : Head<TAnswer>
     }
 
     // Scores of the prepared picture, and where it lies in them. Whole, they have the resolution of the network, so that they are interpolated only once.
-    private (Tensor Scores, MapRegion Region) See(Tensor pixels, DenseOptions options, CancellationToken cancel)
+    private (Tensor Scores, MapRegion Region) See(Tensor pixels, ImageBuffer image, DenseOptions options, CancellationToken cancel)
     {
-        HeadWindows? windows = options.Whole ? null : options.Windows ?? Input.Windows;
-        if (windows is null || pixels.shape[2] * pixels.shape[3] <= windows.AbovePixels) return ScoreOf(pixels);
+        HeadWindows? windows = HeadMemory.WindowsOf(this, (int)pixels.shape[2], (int)pixels.shape[3], image, options);
+        if (windows is null) return ScoreOf(pixels);
         var cut = new SlidingWindow(windows.SizePixels, windows.SizePixels, windows.StridePixels, windows.StridePixels);
         return (cut.Run(pixels, OfWindow, cancel), MapRegion.Whole); // [1, C', H, W]
 
@@ -123,6 +132,6 @@ public abstract class DenseHead<TAnswer> : Head<TAnswer>
     private static (long Height, long Width) Target(long channels, ImageGeometry geometry, DenseOptions options)
     {
         long full = channels * geometry.OriginalHeight * geometry.OriginalWidth * sizeof(float);
-        return full <= options.MaxScoreBytes ? (geometry.OriginalHeight, geometry.OriginalWidth) : (geometry.Height, geometry.Width);
+        return full <= options.ScoreBytes ? (geometry.OriginalHeight, geometry.OriginalWidth) : (geometry.Height, geometry.Width);
     }
 }

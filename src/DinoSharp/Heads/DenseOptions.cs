@@ -20,8 +20,15 @@ public sealed record DenseOptions
     /// <summary>Test-time augmentation: factors on the size, averaged. The published segmentor: 0.9, 0.95, 1, 1.05, 1.1 with <see cref="Flip"/>.</summary>
     public IReadOnlyList<double> Scales { get; init; } = [1];
 
+    /// <summary>Most memory that the process may hold meanwhile: pictures that would take more are seen in the largest windows that fit, which overlap by a quarter. An estimate, counted from
+    /// what the process held when the head was loaded. Null: no ceiling.</summary>
+    public long? MaxMemoryBytes { get; init; }
+
     /// <summary>Most memory for class scores. If those of the full picture need more, they are averaged at the size that the head saw, and enlarged band by band.</summary>
     public long MaxScoreBytes { get; init; } = 1L << 30;
+
+    /// <summary>The same within the ceiling.</summary>
+    internal long ScoreBytes => Math.Min(MaxScoreBytes, (MaxMemoryBytes ?? long.MaxValue) / 4);
 
     internal void Validate()
     {

@@ -29,6 +29,9 @@ public abstract class Head : IDisposable
 
     internal Backbone Backbone { get; }
 
+    /// <summary>What the process held when the head was loaded.</summary>
+    internal long ResidentBytes { get; } = Environment.WorkingSet;
+
     /// <summary>What the backbone is called in the head's file.</summary>
     internal string BackboneName { get; set; } = "backbone";
 

@@ -57,6 +57,18 @@ public sealed class FitVerbTests(TinyModel tiny) : IClassFixture<TinyModel>, IDi
             Assert.True(fitted.GetProperty("interval").TryGetProperty("low", out _));
         }
 
+        // Heads with an answer for each pixel look as they are told to.
+        string[] look = ["--flip", "--scales", "0.75", "1", "--size", "native", "--window", "64", "--max-memory", "8GB", "--out", _folder.File("look"), "--json"];
+        foreach (string kind in (string[])["segment", "depth"])
+            Assert.Equal(6, Success(await Dino.RunAsync(["predict", _folder.File(kind + ".safetensors"), images, .. look])).GetProperty("images").GetArrayLength());
+        Dino.Outcome refused = await Dino.RunAsync(["predict", _folder.File("detect.safetensors"), images, .. look]);
+        Assert.Equal(1, refused.Code);
+        Assert.Contains("is a CenterDetection head", refused.Json().GetProperty("error").GetString());
+        Success(await Dino.RunAsync("predict", _folder.File("detect.safetensors"), images, "--size", "96", "--out", _folder.File("look"), "--json"));
+        Assert.Contains("the limit is", (await Dino.RunAsync("predict", _folder.File("segment.safetensors"), images, "--max-memory", "1MB", "--json")).Json().GetProperty("error").GetString());
+        Assert.Contains("--labels and --per-pixel are for dino.txt", (await Dino.RunAsync("predict", _folder.File("segment.safetensors"), images, "--labels", "a, b", "--json")).Json().GetProperty("error").GetString());
+        Assert.Equal(2, (await Dino.RunAsync("predict", _folder.File("segment.safetensors"), images, "--size", "big")).Code);
+
         // Depth reads the same layer at the same size as the segmentor: its features were there.
         Assert.Equal((6, 0), (segment.GetProperty("computed").GetInt32(), depth.GetProperty("computed").GetInt32()));
         foreach (string kind in (string[])["segment", "depth", "detect"])

@@ -15,6 +15,37 @@ namespace DinoSharp.Tests.Heads;
 /// <summary>From picture to answer.</summary>
 public sealed class HeadPredictTests
 {
+    [Fact]
+    public void ACeilingOfMemoryMakesWindows()
+    {
+        using Backbone backbone = TinyHeads.Backbone();
+        using DepthEstimator head = TinyHeads.DptDepth(backbone);
+        ImageBuffer picture = TinyHeads.Picture(1100, 700);
+        var native = new DenseOptions { Size = SizePolicy.Native };
+        HeadWindows? Windows(long most) => HeadMemory.WindowsOf(head, 700, 1100, picture, native with { MaxMemoryBytes = most });
+        Assert.Null(Windows(1L << 40));
+        long least = head.ResidentBytes;
+        while (true) // the smallest ceiling at which something is possible, to a megabyte
+        {
+            try
+            {
+                Windows(least);
+                break;
+            }
+            catch (DinoSharpException error)
+            {
+                Assert.Contains("even in windows of 256 pixels", error.Message);
+                least += 1 << 20;
+            }
+        }
+
+        HeadWindows small = Windows(least)!, larger = Windows(least + (40 << 20)) ?? new HeadWindows(1100, 1100);
+        Assert.True(small.SizePixels < larger.SizePixels, $"{small} {larger}");
+        DepthMap answer = head.Predict(picture, native with { MaxMemoryBytes = least }), windowed = head.Predict(picture, native with { Windows = small });
+        Assert.Equal((1100, 700), (answer.Width, answer.Height));
+        Assert.True(answer.Meters.SequenceEqual(windowed.Meters));
+    }
+
     [Theory]
     [InlineData(90, 70)]
     [InlineData(33, 140)]

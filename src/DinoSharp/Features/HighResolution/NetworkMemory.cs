@@ -48,8 +48,9 @@ internal static class NetworkMemory
         return Reading(imageSamples, network.Config, height, width) + Input(network.Config, height, width) + Math.Max(scores, layer == 0 ? 0 : Pass(network, height, width, [layer - 1]));
     }
 
+    /// <summary>Bytes of a picture on its way to the network's input.</summary>
     // Decoding holds the picture twice. Resizing goes through a picture of the new width and the old height, whose size is the geometric mean of the two.
-    private static long Reading(long imageSamples, BackboneConfig config, int height, int width) =>
+    public static long Reading(long imageSamples, BackboneConfig config, int height, int width) =>
         Overhead + (2 * imageSamples) + (long)Math.Sqrt((double)imageSamples * height * width * config.InputChannels);
 
     /// <summary>Bytes that one pass over one picture or tile adds at its peak, its results included.</summary>

@@ -56,6 +56,10 @@ public sealed class DepthEstimator : DenseHead<DepthMap>
 
     internal override HeadDescription Describe(HeadDescription description) => description with { Bins = Bins, Readout = Network is DptHead dpt ? dpt.Readout : default };
 
+    internal override int Channels => 1;
+
+    internal override long ScoringBytes(long pixels) => Network is DptHead dpt ? dpt.ScoringBytes(pixels, banded: true) : (long)(sizeof(float) * pixels * (GatheredPerPixel + 4)); // 4: bins of a patch
+
     internal override Tensor Score(HeadFeatures features)
     {
         if (Network is DptHead dpt) return dpt.Forward(features.Layers, perPixel: Bins.ToMeters); // [B, 1, 16h, 16w]

@@ -15,11 +15,13 @@ internal sealed class DptHead : nn.Module
     [ComponentName(Name = "project")] private readonly DptConvolution? _project;
     [ComponentName(Name = "conv_depth")] private readonly DptOutput _output;
 
+    private readonly DptConfig _config;
+
     public DptHead(DptConfig config, Device? device = null)
         : base(nameof(DptHead))
     {
         config.Validate();
-        Readout = config.Readout;
+        _config = config;
         int channels = config.Channels;
         _reassemble = new DptReassemble(config, device);
         _convs = new ModuleList<DptConvolution>([.. config.LevelChannels.Select(c => new DptConvolution(c, channels, kernel: 3, bias: false, device))]);
@@ -29,7 +31,16 @@ internal sealed class DptHead : nn.Module
         RegisterComponents();
     }
 
-    public DptReadout Readout { get; }
+    public DptReadout Readout => _config.Readout;
+
+    /// <summary>Bytes that are held at the peak: the fused maps, then the doubled one, its convolution before and after the ReLU with copies for the kernels, and the scores; or a band of these.</summary>
+    /// <param name="pixels">Of the output.</param>
+    /// <param name="banded">Whether something is made of the scores of each pixel alone.</param>
+    public long ScoringBytes(long pixels, bool banded)
+    {
+        long end = sizeof(float) * pixels * (_config.Channels + (3 * _config.HiddenChannels) + ((banded ? 5 : 1) * _config.Outputs));
+        return (sizeof(float) * pixels * _config.Channels) + (banded ? Math.Min(end, 2 * DptOutput.BandBytes) : end);
+    }
 
     /// <param name="features">Four layers, first layer first, on one patch grid.</param>
     /// <param name="perPixel">What to make of the scores; must look at each pixel alone, as it is given bands of rows of a large picture. Null: the scores themselves.</param>

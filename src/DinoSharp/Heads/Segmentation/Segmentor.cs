@@ -50,6 +50,16 @@ public sealed class Segmentor : DenseHead<SemanticSegmentation>
         Windows = new HeadWindows(512, 341),
     };
 
+    internal override int Channels => Classes!.Count;
+
+    // Mask2Former: 21 tokens to 32 x 32 pixels in the adapter, masks of queries and of classes; not measured.
+    internal override long ScoringBytes(long pixels) => Network switch
+    {
+        DptHead dpt => dpt.ScoringBytes(pixels, banded: false),
+        LinearSegmentationHead => (long)(sizeof(float) * pixels * GatheredPerPixel),
+        _ => (long)(sizeof(float) * pixels * ((12 * 21.0 / 1024 * Backbone.Config.EmbedDim) + 256 + Channels)),
+    };
+
     internal override Tensor Score(HeadFeatures features)
     {
         if (Network is LinearSegmentationHead linear) return linear.Forward(features.Layers); // [B, C, h, w]
@@ -72,7 +82,10 @@ public sealed class Segmentor : DenseHead<SemanticSegmentation>
 /// <summary>The class with the largest score at each pixel, found band by band, so that scores of the full picture are never held at once.</summary>
 internal static class LargestScore
 {
-    private const long BandElements = 1 << 25;
+    /// <summary>Most memory for the scores of a band.</summary>
+    public const long BandBytes = BandElements * sizeof(float);
+
+    private const long BandElements = 1 << 24;
 
     /// <param name="scores">[1, C, h, w]</param>
     /// <param name="region">Where the picture lies in them.</param>

@@ -28,6 +28,10 @@ public sealed class OpenVocabularySegmentor : DenseHead<SemanticSegmentation>
     /// <inheritdoc/>
     public override HeadKind Kind => HeadKind.DinoText;
 
+    internal override int Channels => Classes!.Count;
+
+    internal override long ScoringBytes(long pixels) => (long)(sizeof(float) * pixels * 12 * GatheredPerPixel); // tokens in the blocks of the head; not measured
+
     internal override Tensor Score(HeadFeatures features)
     {
         using var scope = NewDisposeScope();

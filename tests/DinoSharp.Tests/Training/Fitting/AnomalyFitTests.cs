@@ -50,6 +50,9 @@ public sealed class AnomalyFitTests(TinyModel tiny) : IClassFixture<TinyModel>, 
         int worst = map.Scores.IndexOf(map.Scores.ToArray().Max());
         Assert.True(worst % 64 > 28 && worst / 64 > 28, $"the worst place is {worst % 64},{worst / 64}");
         Assert.Equal((64, 64), (map.Overlay(ImageFile.Read(broken[0])).Width, map.Height));
+        Assert.Equal([true, true, true, true, true, false, false, false], result.Examples.Select(e => e.Unusual)); // five are broken, and of five fine ones the three worst
+        Assert.All(result.Examples.Take(5), e => Assert.True(e.Map.IsAnomalous));
+        Assert.Equal(result.Examples.Take(5).Select(e => e.Map.Score).OrderDescending(), result.Examples.Take(5).Select(e => e.Map.Score));
         Assert.Contains("three are needed", Assert.Throws<DinoSharpException>(() => AnomalyFit.Run(model, good[..2], options: new AnomalyFitOptions { ImageSizePixels = 64, CacheFolder = tiny.File("cache") })).Message);
     }
 

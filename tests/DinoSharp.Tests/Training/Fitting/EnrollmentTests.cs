@@ -47,6 +47,13 @@ public sealed class EnrollmentTests(TinyModel tiny) : IClassFixture<TinyModel>, 
             Classification answer = head.Predict(picture);
             Assert.Equal(answer.Similarity < result.Threshold, answer.IsUnknown);
         });
+        Assert.InRange(result.Examples.Count, 1, 12);
+        Assert.All(result.Examples, e =>
+        {
+            Assert.NotEqual(e.Image, e.Nearest);
+            Assert.Equal(e.Similarity < result.Threshold, e.IsUnknown);
+            Assert.StartsWith(e.Thing, Path.GetFileName(Path.GetDirectoryName(e.Image)!));
+        });
         LabelledImages one = new("one", [gallery.Paths[0]], [0], ["thing"]);
         Assert.Contains("single picture", Assert.Throws<DinoSharpException>(() => Enrollment.Run(model, one, options: options)).Message);
     }
