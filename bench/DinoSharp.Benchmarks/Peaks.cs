@@ -35,7 +35,7 @@ internal sealed unsafe class Peaks
         where L : struct, ILanes<V>
         where V : struct
     {
-        Best(ComputeType.Float32, 1, (a, b, c) => Tile<L, V>.Multiply(3, Depth, (float*)a, (float*)a, (float*)b, (float*)c, accumulate: false));
+        Best(ComputeType.Float32, 1, (a, b, c) => Tile<L, V>.Multiply(3, Depth, (float*)a, (float*)a, (float*)b, (float*)b, (float*)c, accumulate: false));
         if (DotTile<L, V>.SupportsHalves) Best(ComputeType.BFloat16, 2, (a, b, c) => DotTile<L, V>.Halves(3, Depth, (float*)a, L.Rows, (float*)b, (float*)c, accumulate: false));
         if (DotTile<L, V>.SupportsBytes) Best(ComputeType.Int8, 4, (a, b, c) => DotTile<L, V>.Bytes(3, Depth, (float*)a, L.Rows, (float*)b, (float*)c));
 

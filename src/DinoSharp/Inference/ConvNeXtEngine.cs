@@ -29,7 +29,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
     where L : struct, ILanes<V>
     where V : struct
 {
-    private const int Kernel = 7, Border = 3, Band = 16; // rows of a channel computed at once, a multiple of 4
+    private const int Kernel = 7, Border = 3, Rows = 8, Band = 16; // rows of a channel computed together, and copied together
 
     private readonly PackedStage[] _stages;
     private readonly int _channels;
@@ -158,78 +158,115 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
     }
 
     // One channel of one image; the four pixels of a 2×2 patch become four inputs.
-    [MethodImpl(Kernels.Hot)]
+    [MethodImpl(Kernels.Hot), SkipLocalsInit]
     private static void UnfoldMap(Panels source, Grid from, int image, int channel, Grid to, Panels target)
     {
-        for (int y = 0; y < to.Height; y++)
+        float* row = stackalloc float[from.Width], even = stackalloc float[to.Width], odd = stackalloc float[to.Width];
+        for (int y = 0; y < 2 * to.Height; y++)
         {
-            for (int x = 0; x < to.Width; x++)
-            {
-                (int vector, int lane) = to.Place(image, (y * to.Width) + x, L.Count);
-                float* output = target.Vector(vector, 4 * channel) + lane;
-                for (int i = 0; i < 4; i++)
-                {
-                    (int v, int l) = from.Place(image, (((2 * y) + (i / 2)) * from.Width) + (2 * x) + (i % 2), L.Count);
-                    output[(long)i * target.Width] = source.Vector(v, channel)[l];
-                }
-            }
+            Copy(source, from, image, channel, y * from.Width, from.Width, row, toMap: false);
+            for (int x = 0; x < to.Width; x++) (even[x], odd[x]) = (row[2 * x], row[(2 * x) + 1]);
+            int input = (4 * channel) + (2 * (y % 2)), pixel = y / 2 * to.Width;
+            Copy(target, to, image, input, pixel, to.Width, even, toMap: true);
+            Copy(target, to, image, input + 1, pixel, to.Width, odd, toMap: true);
         }
     }
 
-    // One channel of one image, 7×7, in bands of rows; four rows share each weight that is read.
+    // One channel of one image, 7×7, in bands of rows. Of eight rows of results each row of pixels and each weight is read once for a column of the kernel.
     [MethodImpl(Kernels.Hot)]
     private static void Depthwise(Panels source, Grid grid, int image, int channel, PackedConvNeXtBlock block, Panels target)
     {
         int padded = (grid.Width + L.Count - 1) / L.Count * L.Count, stride = padded + L.Count; // 2 · Border fits into a vector
-        float* plane = stackalloc float[(Band + (2 * Border)) * stride], rows = stackalloc float[4 * padded];
+        float* memory = stackalloc float[((Band + (2 * Border)) * stride) + (Rows * padded) + 16];
+        float* plane = PanelOperations<L, V>.Aligned(memory), rows = plane + ((Band + (2 * Border)) * stride);
         float* weights = block.Depthwise + ((long)channel * Kernel * Kernel);
         V bias = L.All(block.DepthwiseBias[channel]);
+        new Span<float>(plane, (Band + (2 * Border)) * stride).Clear();
         for (int band = 0; band < grid.Height; band += Band)
         {
-            new Span<float>(plane, (Band + (2 * Border)) * stride).Clear();
-            for (int y = Math.Max(0, band - Border); y < Math.Min(grid.Height, band + Band + Border); y++)
-                Copy(source, grid, image, channel, y * grid.Width, grid.Width, plane + ((y - band + Border) * stride) + Border, toMap: false);
-            for (int y = band; y < Math.Min(grid.Height, band + Band); y += 4)
+            for (int y = band - Border; y < Math.Min(grid.Height, band + Band) + Border; y++)
             {
-                for (int x = 0; x < padded; x += L.Count)
-                {
-                    V a = bias, b = bias, c = bias, d = bias;
-                    float* at = plane + ((y - band) * stride) + x;
-                    for (int k = 0; k < Kernel; k++)
-                    {
-                        for (int j = 0; j < Kernel; j++)
-                        {
-                            V w = L.All(weights[(k * Kernel) + j]);
-                            float* from = at + (k * stride) + j;
-                            (a, b) = (L.Fma(L.Load(from), w, a), L.Fma(L.Load(from + stride), w, b));
-                            (c, d) = (L.Fma(L.Load(from + (2 * stride)), w, c), L.Fma(L.Load(from + (3 * stride)), w, d));
-                        }
-                    }
+                float* row = plane + ((y - band + Border) * stride) + Border;
+                if (y >= 0 && y < grid.Height) Copy(source, grid, image, channel, y * grid.Width, grid.Width, row, toMap: false);
+                else new Span<float>(row, grid.Width).Clear();
+            }
 
-                    L.Store(rows + x, a);
-                    L.Store(rows + padded + x, b);
-                    L.Store(rows + (2 * padded) + x, c);
-                    L.Store(rows + (3 * padded) + x, d);
-                }
-
-                for (int i = 0; i < 4 && y + i < grid.Height; i++) Copy(target, grid, image, channel, (y + i) * grid.Width, grid.Width, rows + (i * padded), toMap: true);
+            for (int y = band; y < Math.Min(grid.Height, band + Band); y += Rows)
+            {
+                for (int x = 0; x < padded; x += L.Count) EightRows(plane + ((y - band) * stride) + x, stride, weights, bias, rows + x, padded);
+                for (int i = 0; i < Rows && y + i < grid.Height; i++) Copy(target, grid, image, channel, (y + i) * grid.Width, grid.Width, rows + (i * padded), toMap: true);
             }
         }
     }
 
+    [MethodImpl(Kernels.Hot)]
+    private static void EightRows(float* from, int stride, float* weights, V bias, float* to, int step)
+    {
+        V r0 = bias, r1 = bias, r2 = bias, r3 = bias, r4 = bias, r5 = bias, r6 = bias, r7 = bias;
+        for (int j = 0; j < Kernel; j++)
+        {
+            float* at = from + j, w = weights + j;
+            V w0 = L.All(w[0]), w1 = L.All(w[7]), w2 = L.All(w[14]), w3 = L.All(w[21]), w4 = L.All(w[28]), w5 = L.All(w[35]), w6 = L.All(w[42]);
+            V x = L.Load(at);
+            r0 = L.Fma(x, w0, r0);
+            x = L.Load(at += stride);
+            (r0, r1) = (L.Fma(x, w1, r0), L.Fma(x, w0, r1));
+            x = L.Load(at += stride);
+            (r0, r1, r2) = (L.Fma(x, w2, r0), L.Fma(x, w1, r1), L.Fma(x, w0, r2));
+            x = L.Load(at += stride);
+            (r0, r1, r2, r3) = (L.Fma(x, w3, r0), L.Fma(x, w2, r1), L.Fma(x, w1, r2), L.Fma(x, w0, r3));
+            x = L.Load(at += stride);
+            (r0, r1, r2, r3, r4) = (L.Fma(x, w4, r0), L.Fma(x, w3, r1), L.Fma(x, w2, r2), L.Fma(x, w1, r3), L.Fma(x, w0, r4));
+            x = L.Load(at += stride);
+            (r0, r1, r2, r3, r4, r5) = (L.Fma(x, w5, r0), L.Fma(x, w4, r1), L.Fma(x, w3, r2), L.Fma(x, w2, r3), L.Fma(x, w1, r4), L.Fma(x, w0, r5));
+            x = L.Load(at += stride);
+            (r0, r1, r2, r3, r4, r5, r6) = (L.Fma(x, w6, r0), L.Fma(x, w5, r1), L.Fma(x, w4, r2), L.Fma(x, w3, r3), L.Fma(x, w2, r4), L.Fma(x, w1, r5), L.Fma(x, w0, r6));
+            x = L.Load(at += stride);
+            (r1, r2, r3, r4, r5, r6, r7) = (L.Fma(x, w6, r1), L.Fma(x, w5, r2), L.Fma(x, w4, r3), L.Fma(x, w3, r4), L.Fma(x, w2, r5), L.Fma(x, w1, r6), L.Fma(x, w0, r7));
+            x = L.Load(at += stride);
+            (r2, r3, r4, r5, r6, r7) = (L.Fma(x, w6, r2), L.Fma(x, w5, r3), L.Fma(x, w4, r4), L.Fma(x, w3, r5), L.Fma(x, w2, r6), L.Fma(x, w1, r7));
+            x = L.Load(at += stride);
+            (r3, r4, r5, r6, r7) = (L.Fma(x, w6, r3), L.Fma(x, w5, r4), L.Fma(x, w4, r5), L.Fma(x, w3, r6), L.Fma(x, w2, r7));
+            x = L.Load(at += stride);
+            (r4, r5, r6, r7) = (L.Fma(x, w6, r4), L.Fma(x, w5, r5), L.Fma(x, w4, r6), L.Fma(x, w3, r7));
+            x = L.Load(at += stride);
+            (r5, r6, r7) = (L.Fma(x, w6, r5), L.Fma(x, w5, r6), L.Fma(x, w4, r7));
+            x = L.Load(at += stride);
+            (r6, r7) = (L.Fma(x, w6, r6), L.Fma(x, w5, r7));
+            r7 = L.Fma(L.Load(at + stride), w6, r7);
+        }
+
+        L.Store(to, r0);
+        L.Store(to + step, r1);
+        L.Store(to + (2 * step), r2);
+        L.Store(to + (3 * step), r3);
+        L.Store(to + (4 * step), r4);
+        L.Store(to + (5 * step), r5);
+        L.Store(to + (6 * step), r6);
+        L.Store(to + (7 * step), r7);
+    }
+
     // A run of pixels of one channel between panels and plain memory.
+    [MethodImpl(Kernels.Hot)]
     private static void Copy(Panels panels, Grid grid, int image, int channel, int pixel, int count, float* plain, bool toMap)
     {
+        (int vector, int lane) = grid.Place(image, pixel, L.Count);
         while (count > 0)
         {
-            (int vector, int lane) = grid.Place(image, pixel, L.Count);
+            float* inPanel = panels.Vector(vector, channel) + lane;
             int run = Math.Min(L.Count - lane, count);
-            Span<float> inPanel = new(panels.Vector(vector, channel) + lane, run), outside = new(plain, run);
-            if (toMap) outside.CopyTo(inPanel);
-            else inPanel.CopyTo(outside);
-            (pixel, count) = (pixel + run, count - run);
+            if (toMap) Copy(inPanel, plain, run);
+            else Copy(plain, inPanel, run);
+            (vector, lane, count) = (vector + 1, 0, count - run);
             plain += run;
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Copy(float* to, float* from, int count)
+    {
+        if (count == L.Count) L.Store(to, L.Load(from)); // most of them; a call costs more
+        else new Span<float>(from, count).CopyTo(new(to, count));
     }
 
     /// <summary>The pixels of a map as tokens; each image begins with a new vector.</summary>

@@ -12,6 +12,9 @@ internal static unsafe class HalfAttention<L, V>
 {
     private const int KeyBlock = 256; // even
 
+    // A maximum that is this much too small (an exponent of two) makes weights of up to 65536: nothing is lost, and results are not scaled down for it.
+    private const float MostGrowth = 16;
+
     /// <summary>Floats of room that <see cref="Attend"/> needs.</summary>
     public static long FloatsFor(AttentionShape shape)
     {
@@ -122,12 +125,14 @@ internal static unsafe class HalfAttention<L, V>
         }
     }
 
-    // One vector of queries against a block of keys: scores become weights relative to the running maximum; earlier results are scaled down to it.
+    // One vector of queries against a block of keys: scores become weights relative to the running maximum; earlier results are scaled down to it when it has grown by much.
     [MethodImpl(Kernels.Hot)]
     private static void Softmax(float* scores, float* weights, int count, int step, float* max, float* sum, float* output, int outputRows)
     {
         V before = L.Load(max), largest = before, total = L.All(0);
         for (int k = 0; k < count; k++) largest = L.Max(largest, L.Load(scores + (k * step)));
+        bool shrinks = output == null || L.AnyAbove(largest, L.Add(before, L.All(MostGrowth)));
+        if (!shrinks) largest = before;
         for (int k = 0; k < count; k += 2)
         {
             V first = Weight(k), second = k + 1 < count ? Weight(k + 1) : L.All(0);
@@ -135,7 +140,8 @@ internal static unsafe class HalfAttention<L, V>
             L.Store(weights + (k / 2 * step), L.PackHalves(first, second));
         }
 
-        if (output != null)
+        if (output != null && !shrinks) total = L.Add(total, L.Load(sum));
+        else if (output != null)
         {
             V shrink = Functions<L, V>.Exp2(L.Subtract(before, largest));
             total = L.Fma(L.Load(sum), shrink, total);

@@ -89,7 +89,7 @@ internal static unsafe class MatrixProduct<L, V>
                 for (int g = 0; g < groups; g++)
                 {
                     float* rows = a + (g * ofGroup) + (step * L.Rows), tile = tiles + (g * MostTile);
-                    Tile<L, V>.Multiply(vectors, steps, rows, g + 1 < groups ? rows + ofGroup : a, b + (step * Width), tile, accumulate: step > 0);
+                    Tile<L, V>.Multiply(vectors, steps, rows, g + 1 < groups ? rows + ofGroup : a, b + (step * Width), b + (step * Width), tile, accumulate: step > 0);
                     if (step + steps < depth) continue;
                     int row = firstLine + (g * L.Rows);
                     Finish(tile, Math.Min(L.Rows, left.Lines - row), columns, k > 0 || bias == null ? null : bias + column, result + (row * stride) + column, stride, accumulate: k > 0);

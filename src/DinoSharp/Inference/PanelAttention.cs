@@ -11,7 +11,11 @@ internal static unsafe class PanelAttention<L, V>
     where L : struct, ILanes<V>
     where V : struct
 {
-    private const int KeyBlock = 128;
+    // Scores of a block, outputs and queries stay in the first-level cache together.
+    private const int MostKeys = 64;
+
+    // A maximum that is this much too small (an exponent of two) makes weights of up to 65536: nothing is lost, and results are not scaled down for it.
+    private const float MostGrowth = 16;
 
     /// <summary>Floats of room that <see cref="Attend"/> needs: keys and values as the tile reads them.</summary>
     public static long FloatsFor(AttentionShape shape) => 2L * shape.Images * shape.Heads * shape.HeadWidth * shape.Vectors * L.Count;
@@ -71,7 +75,12 @@ internal static unsafe class PanelAttention<L, V>
                 float* target = values + ((long)row * tokens) + (v * L.Count * rows);
                 for (int t = 0; t < L.Count; t++)
                 {
-                    for (int i = 0; i < rows; i++) target[i] = value[(i * width) + t];
+                    for (int i = 0; i < rows; i += 4)
+                    {
+                        float* from = value + (i * width) + t;
+                        (target[i], target[i + 1], target[i + 2], target[i + 3]) = (from[0], from[width], from[2 * width], from[3 * width]);
+                    }
+
                     target += rows;
                 }
 
@@ -85,29 +94,30 @@ internal static unsafe class PanelAttention<L, V>
     {
         int e = shape.HeadWidth, width = qkv.Width, n = L.Count, rows = L.Rows, tokens = shape.Vectors * n;
         float* queries = qkv.Vector(query, head * e), values = keys + ((long)e * tokens);
-        float* memory = stackalloc float[((KeyBlock + e + 2) * width) + 16];
-        float* scores = PanelOperations<L, V>.Aligned(memory), output = scores + (KeyBlock * width), max = output + (e * width), sum = max + width;
+        int blocks = (shape.Tokens + MostKeys - 1) / MostKeys, ofBlock = ((shape.Tokens + blocks - 1) / blocks + rows - 1) / rows * rows; // blocks of one size: a short one would waste its tiles
+        float* memory = stackalloc float[((ofBlock + e + 2) * width) + 16];
+        float* scores = PanelOperations<L, V>.Aligned(memory), output = scores + (ofBlock * width), max = output + (e * width), sum = max + width;
         for (int j = 0; j < vectors; j++)
         {
             L.Store(max + (j * n), L.All(float.NegativeInfinity));
             L.Store(sum + (j * n), L.All(0));
         }
 
-        for (int block = 0; block < shape.Tokens; block += KeyBlock)
+        for (int block = 0; block < shape.Tokens; block += ofBlock)
         {
-            int count = Math.Min(KeyBlock, shape.Tokens - block);
+            int count = Math.Min(ofBlock, shape.Tokens - block);
             float* value = values + ((long)block * rows);
             for (int key = 0; key < count; key += rows)
             {
                 float* a = keys + ((long)(block + key) * e);
-                Tile<L, V>.Multiply(vectors, e, a, key + rows < count ? a + (rows * e) : value, queries, scores + (key * width), accumulate: false);
+                Tile<L, V>.Multiply(vectors, e, a, key + rows < count ? a + (rows * e) : value, queries, queries, scores + (key * width), accumulate: false);
             }
 
             for (int j = 0; j < vectors; j++) Softmax(scores + (j * n), count, width, max + (j * n), sum + (j * n), block == 0 ? null : output + (j * n), e);
             for (int row = 0; row < e; row += rows)
             {
                 float* a = value + ((long)row * tokens);
-                Tile<L, V>.Multiply(vectors, count, a, row + rows < e ? a + ((long)rows * tokens) : keys + ((long)(block + count) * e), scores, output + (row * width), accumulate: block > 0);
+                Tile<L, V>.Multiply(vectors, count, a, row + rows < e ? a + ((long)rows * tokens) : keys + ((long)(block + count) * e), scores, scores, output + (row * width), accumulate: block > 0);
             }
         }
 
@@ -119,12 +129,14 @@ internal static unsafe class PanelAttention<L, V>
         }
     }
 
-    // One vector of queries against a block of keys: scores become weights relative to the running maximum; earlier results are scaled down to it.
+    // One vector of queries against a block of keys: scores become weights relative to the running maximum; earlier results are scaled down to it when it has grown by much.
     [MethodImpl(Kernels.Hot)]
     private static void Softmax(float* scores, int count, int step, float* max, float* sum, float* output, int outputRows)
     {
         V before = L.Load(max), largest = before, total = L.All(0);
         for (int k = 0; k < count; k++) largest = L.Max(largest, L.Load(scores + (k * step)));
+        bool shrinks = output == null || L.AnyAbove(largest, L.Add(before, L.All(MostGrowth)));
+        if (!shrinks) largest = before;
         for (int k = 0; k < count; k++)
         {
             V weight = Functions<L, V>.Exp2(L.Subtract(L.Load(scores + (k * step)), largest));
@@ -132,7 +144,8 @@ internal static unsafe class PanelAttention<L, V>
             L.Store(scores + (k * step), weight);
         }
 
-        if (output != null)
+        if (output != null && !shrinks) total = L.Add(total, L.Load(sum));
+        else if (output != null)
         {
             V shrink = Functions<L, V>.Exp2(L.Subtract(before, largest));
             total = L.Fma(L.Load(sum), shrink, total);

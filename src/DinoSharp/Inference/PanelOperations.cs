@@ -28,6 +28,8 @@ internal static unsafe class PanelOperations<L, V>
 
     private const int GroupsAtOnce = 16;
 
+    private const int NearBytes = 512 << 10; // half of a second-level cache; the weights take the rest
+
     private const int MostTile = 8 * 48; // rows times a row of a panel, on 512 bits
 
     /// <summary>A linear layer over all tokens.</summary>
@@ -41,13 +43,14 @@ internal static unsafe class PanelOperations<L, V>
     {
         long start = Stopwatch.GetTimestamp();
         Operand<L, V> operand = Operand<L, V>.Pack(workers, x, w.Type, room);
-        // Small tasks keep the workers even; a task still reads each panel once for several groups of weights.
-        int perTask = Math.Clamp(w.Groups / (6 * workers.Count), 1, GroupsAtOnce), tasks = (w.Groups + perTask - 1) / perTask;
+        int tasks = Share(w.Groups, workers.Count, int.MaxValue).Task;
+        bool isFar = Panels.FloatsFor(w.Steps, x.Vectors, L.Count) * sizeof(float) > NearBytes;
         int stepsAtOnce = w.Type == ComputeType.Float32 ? StepsAtOnce : w.Steps;
         workers.Phase(tasks, [MethodImpl(Kernels.Hot), SkipLocalsInit] (task) =>
         {
             float* memory = stackalloc float[(GroupsAtOnce * MostTile) + 16], tiles = Aligned(memory);
-            int first = task * perTask, count = Math.Min(w.Groups - first, perTask), ofGroup = w.Steps * w.Rows;
+            (_, int first, int count) = Share(w.Groups, workers.Count, task);
+            int ofGroup = w.Steps * w.Rows;
             float* weights = w.Weights + ((long)first * ofGroup);
             for (int panel = 0; panel < x.Count; panel++)
             {
@@ -61,16 +64,30 @@ internal static unsafe class PanelOperations<L, V>
                         float* a = weights + (g * ofGroup) + (step * w.Rows), tile = tiles + (g * MostTile);
                         if (w.Type == ComputeType.BFloat16) DotTile<L, V>.Halves(vectors, depth, a, w.Rows, tokens, tile, accumulate: false);
                         else if (w.Type == ComputeType.Int8) DotTile<L, V>.Bytes(vectors, depth, a, w.Rows, tokens, tile);
-                        else Tile<L, V>.Multiply(vectors, depth, a, g + 1 < count ? a + ofGroup : weights + ((step + depth) * w.Rows), tokens, tile, accumulate: step > 0);
+                        else Tile<L, V>.Multiply(vectors, depth, a, g + 1 < count ? a + ofGroup : weights + ((step + depth) * w.Rows), tokens, Soon(g), tile, accumulate: step > 0);
                         if (step + depth < w.Steps) continue;
                         int row = (first + g) * w.Rows, rows = Math.Min(w.Rows, w.Outputs - row);
                         if (w.Type == ComputeType.Int8) Rescale(tile, rows, vectors, w, row, operand, 3 * panel);
                         Finish(tile, rows, vectors, w.Bias + row, y.Panel(panel) + ((long)row * y.Width), y.Width, epilogue);
                     }
+
+                    // The tokens after these follow in memory; the first groups fetch them, unless all are in the second-level cache anyway.
+                    float* Soon(int g) => isFar && g * w.Rows < x.Width ? tokens + (depth * x.Width) + (g * depth * w.Rows) : tokens;
                 }
             }
         });
         workers.Linear.Add(start, w, (long)x.Vectors * L.Count);
+    }
+
+    // Large tasks read each panel once for many groups of weights; they become smaller towards the end, so that no worker waits long for another.
+    private static (int Task, int First, int Count) Share(int groups, int workers, int wanted)
+    {
+        for (int task = 0, first = 0; ; task++)
+        {
+            int count = Math.Min(groups - first, workers == 1 ? GroupsAtOnce : Math.Clamp((groups - first) / (3 * workers), 2, GroupsAtOnce));
+            if (task == wanted || count == 0) return (task, first, count);
+            first += count;
+        }
     }
 
     /// <summary>The next address at a multiple of 64 bytes: a vector across two cache lines is read twice.</summary>

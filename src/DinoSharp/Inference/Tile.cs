@@ -19,25 +19,26 @@ internal static unsafe class Tile<L, V>
     /// <param name="a">Rows of step 0.</param>
     /// <param name="ahead">As many numbers as A has, which the next call will read: they are fetched meanwhile.</param>
     /// <param name="b">Vectors of step 0.</param>
+    /// <param name="soon">As many numbers that a later call will read: fetched in turn with those ahead, because a cache line holds more than a step needs.</param>
     /// <param name="c">The tile.</param>
     /// <param name="accumulate">Add to what is in C.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Multiply(int vectors, int depth, float* a, float* ahead, float* b, float* c, bool accumulate)
+    public static void Multiply(int vectors, int depth, float* a, float* ahead, float* b, float* soon, float* c, bool accumulate)
     {
         if (L.Rows == 8)
         {
-            if (vectors == 3) Rows8x3(depth, a, ahead, b, c, accumulate);
-            else for (int j = 0; j < vectors; j++) Rows8x1(depth, a, ahead, b + (j * L.Count), c + (j * L.Count), accumulate);
+            if (vectors == 3) Rows8x3(depth, a, ahead, b, soon, c, accumulate);
+            else for (int j = 0; j < vectors; j++) Rows8x1(depth, a, ahead, b + (j * L.Count), soon, c + (j * L.Count), accumulate);
         }
         else
         {
-            if (vectors == 3) Rows4x3(depth, a, ahead, b, c, accumulate);
-            else for (int j = 0; j < vectors; j++) Rows4x1(depth, a, ahead, b + (j * L.Count), c + (j * L.Count), accumulate);
+            if (vectors == 3) Rows4x3(depth, a, ahead, b, soon, c, accumulate);
+            else for (int j = 0; j < vectors; j++) Rows4x1(depth, a, ahead, b + (j * L.Count), soon, c + (j * L.Count), accumulate);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Rows8x3(int depth, float* a, float* ahead, float* b, float* c, bool accumulate)
+    private static void Rows8x3(int depth, float* a, float* ahead, float* b, float* soon, float* c, bool accumulate)
     {
         V c00 = default, c01 = default, c02 = default, c10 = default, c11 = default, c12 = default, c20 = default, c21 = default, c22 = default, c30 = default, c31 = default, c32 = default;
         V c40 = default, c41 = default, c42 = default, c50 = default, c51 = default, c52 = default, c60 = default, c61 = default, c62 = default, c70 = default, c71 = default, c72 = default;
@@ -63,8 +64,8 @@ internal static unsafe class Tile<L, V>
             x = L.All(a[7]);
             (c70, c71, c72) = (L.Fma(x, b0, c70), L.Fma(x, b1, c71), L.Fma(x, b2, c72));
             a += 8;
-            ahead += 8;
             b += row;
+            (ahead, soon) = (soon, ahead + 16);
         }
 
         Store3(c, c00, c01, c02, accumulate);
@@ -78,7 +79,7 @@ internal static unsafe class Tile<L, V>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Rows8x1(int depth, float* a, float* ahead, float* b, float* c, bool accumulate)
+    private static void Rows8x1(int depth, float* a, float* ahead, float* b, float* soon, float* c, bool accumulate)
     {
         V c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default, c6 = default, c7 = default;
         int n = L.Count, row = 3 * n;
@@ -89,8 +90,8 @@ internal static unsafe class Tile<L, V>
             (c0, c1, c2, c3) = (L.Fma(L.All(a[0]), b0, c0), L.Fma(L.All(a[1]), b0, c1), L.Fma(L.All(a[2]), b0, c2), L.Fma(L.All(a[3]), b0, c3));
             (c4, c5, c6, c7) = (L.Fma(L.All(a[4]), b0, c4), L.Fma(L.All(a[5]), b0, c5), L.Fma(L.All(a[6]), b0, c6), L.Fma(L.All(a[7]), b0, c7));
             a += 8;
-            ahead += 8;
             b += row;
+            (ahead, soon) = (soon, ahead + 16);
         }
 
         Store(c, c0, accumulate);
@@ -104,7 +105,7 @@ internal static unsafe class Tile<L, V>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Rows4x3(int depth, float* a, float* ahead, float* b, float* c, bool accumulate)
+    private static void Rows4x3(int depth, float* a, float* ahead, float* b, float* soon, float* c, bool accumulate)
     {
         V c00 = default, c01 = default, c02 = default, c10 = default, c11 = default, c12 = default, c20 = default, c21 = default, c22 = default, c30 = default, c31 = default, c32 = default;
         int n = L.Count, row = 3 * n;
@@ -121,8 +122,8 @@ internal static unsafe class Tile<L, V>
             x = L.All(a[3]);
             (c30, c31, c32) = (L.Fma(x, b0, c30), L.Fma(x, b1, c31), L.Fma(x, b2, c32));
             a += 4;
-            ahead += 4;
             b += row;
+            (ahead, soon) = (soon, ahead + 8);
         }
 
         Store3(c, c00, c01, c02, accumulate);
@@ -132,7 +133,7 @@ internal static unsafe class Tile<L, V>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Rows4x1(int depth, float* a, float* ahead, float* b, float* c, bool accumulate)
+    private static void Rows4x1(int depth, float* a, float* ahead, float* b, float* soon, float* c, bool accumulate)
     {
         V c0 = default, c1 = default, c2 = default, c3 = default;
         int n = L.Count, row = 3 * n;
@@ -142,8 +143,8 @@ internal static unsafe class Tile<L, V>
             V b0 = L.Load(b);
             (c0, c1, c2, c3) = (L.Fma(L.All(a[0]), b0, c0), L.Fma(L.All(a[1]), b0, c1), L.Fma(L.All(a[2]), b0, c2), L.Fma(L.All(a[3]), b0, c3));
             a += 4;
-            ahead += 4;
             b += row;
+            (ahead, soon) = (soon, ahead + 8);
         }
 
         Store(c, c0, accumulate);

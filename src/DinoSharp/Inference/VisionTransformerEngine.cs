@@ -42,6 +42,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     private readonly float[] _prefix; // class token and registers [1 + R, D]
     private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _values = new(), _packed = new(), _tables = new();
     private readonly ComputeType _type, _widest;
+    private (int Rows, int Columns) _tabulated; // patches of the images that the rotary tables are for
     private bool _disposed;
 
     public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32, int exactBlocks = 0)
@@ -85,7 +86,8 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
             float* narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), values = _values.Get(rooms[3]), room = _packed.Get(rooms[4]), cos = _tables.Get(rooms[5]), sin = cos + (rooms[5] / 2);
             Panels x = Over(_x.Get(rooms[0]), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
             Panels patches = Over(wide, _patchEmbedding.Inputs), qkv = Over(wide, 3 * d), feed = Over(wide, up);
-            FillTables(cos, sin, h, w, shape);
+            if (_tabulated != (h, w)) FillTables(cos, sin, h, w, shape);
+            _tabulated = (h, w);
             float* pixels = Start(source);
             long imageSize = images.shape[1] * images.shape[2] * images.shape[3];
             (int height, int width) = ((int)images.shape[2], (int)images.shape[3]);
@@ -107,10 +109,11 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
                 PanelOperations<L, V>.Linear(Workers, block.Down, block.Gated ? gated : feed, room, x, Epilogue.Add);
                 if (blocks[done] != i) continue;
                 float* result = Start(results[done++]);
-                Workers.Phase(batch, image => Collect(x, image * shape.Vectors * L.Count, result, image, tokens));
+                Workers.Phase(vectors, vector => Collect(x, vector, shape, result));
             }
 
             NativeBuffer.Trim(Buffers);
+            if (_tables.Floats == 0) _tabulated = default;
         }
 
         return [.. results.Select(r => r.MoveToOuterDisposeScope())];
@@ -157,21 +160,24 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     private void Unfold(float* image, int height, int width, int patchRow, int columns, Panels target, int firstLane)
     {
         int p = _config.PatchSize;
-        for (int column = 0; column < columns; column++)
+        for (int start = 0; start < columns;)
         {
-            float* to = Lane(target, firstLane + column);
+            int lane = firstLane + start, count = Math.Min(columns - start, L.Count - (lane % L.Count)); // what is left of a vector
+            float* to = Lane(target, lane);
             for (int c = 0; c < _config.InputChannels; c++)
             {
                 for (int y = 0; y < p; y++)
                 {
-                    float* from = image + ((((long)c * height) + (patchRow * p) + y) * width) + (column * p);
+                    float* from = image + ((((long)c * height) + (patchRow * p) + y) * width) + (start * p);
                     for (int i = 0; i < p; i++)
                     {
-                        *to = from[i];
+                        for (int column = 0; column < count; column++) to[column] = from[(column * p) + i];
                         to += target.Width;
                     }
                 }
             }
+
+            start += count;
         }
     }
 
@@ -185,13 +191,19 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     }
 
     [MethodImpl(Kernels.Hot)]
-    private void Collect(Panels x, int firstLane, float* target, int image, int tokens)
+    private void Collect(Panels x, int vector, AttentionShape shape, float* target)
     {
-        float* to = target + ((long)image * tokens * _config.Width);
-        for (int t = 0; t < tokens; t++)
+        const int features = 16; // a cache line of each token
+        int d = _config.Width, first = vector % shape.Vectors * L.Count, count = Math.Min(L.Count, shape.Tokens - first);
+        float* tokens = target + ((((long)vector / shape.Vectors * shape.Tokens) + first) * d);
+        for (int start = 0; start < d; start += features)
         {
-            float* from = Lane(x, firstLane + t);
-            for (int f = 0; f < _config.Width; f++) *to++ = from[(long)f * x.Width];
+            float* from = x.Vector(vector, start);
+            for (int t = 0; t < count; t++)
+            {
+                float* to = tokens + ((long)t * d) + start;
+                for (int f = 0; f < Math.Min(features, d - start); f++) to[f] = from[(f * x.Width) + t];
+            }
         }
     }
 
