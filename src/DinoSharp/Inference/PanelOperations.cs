@@ -43,13 +43,13 @@ internal static unsafe class PanelOperations<L, V>
     {
         long start = Stopwatch.GetTimestamp();
         Operand<L, V> operand = Operand<L, V>.Pack(workers, x, w.Type, room);
-        int tasks = Share(w.Groups, workers.Count, int.MaxValue).Task;
+        int threads = workers.Count, most = Math.Clamp(NearBytes / (w.Steps * w.Rows * sizeof(float)), 8, GroupsAtOnce), tasks = Share(w.Groups, threads, most, int.MaxValue).Task;
         bool isFar = Panels.FloatsFor(w.Steps, x.Vectors, L.Count) * sizeof(float) > NearBytes;
         int stepsAtOnce = w.Type == ComputeType.Float32 ? StepsAtOnce : w.Steps;
         workers.Phase(tasks, [MethodImpl(Kernels.Hot), SkipLocalsInit] (task) =>
         {
             float* memory = stackalloc float[(GroupsAtOnce * MostTile) + 16], tiles = Aligned(memory);
-            (_, int first, int count) = Share(w.Groups, workers.Count, task);
+            (_, int first, int count) = Share(w.Groups, threads, most, task);
             int ofGroup = w.Steps * w.Rows;
             float* weights = w.Weights + ((long)first * ofGroup);
             for (int panel = 0; panel < x.Count; panel++)
@@ -80,11 +80,11 @@ internal static unsafe class PanelOperations<L, V>
     }
 
     // Large tasks read each panel once for many groups of weights; they become smaller towards the end, so that no worker waits long for another.
-    private static (int Task, int First, int Count) Share(int groups, int workers, int wanted)
+    private static (int Task, int First, int Count) Share(int groups, int threads, int most, int wanted)
     {
         for (int task = 0, first = 0; ; task++)
         {
-            int count = Math.Min(groups - first, workers == 1 ? GroupsAtOnce : Math.Clamp((groups - first) / (3 * workers), 2, GroupsAtOnce));
+            int count = Math.Min(groups - first, threads == 1 ? most : Math.Clamp((groups - first) / (3 * threads), 2, most));
             if (task == wanted || count == 0) return (task, first, count);
             first += count;
         }

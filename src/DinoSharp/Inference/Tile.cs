@@ -65,7 +65,9 @@ internal static unsafe class Tile<L, V>
             (c70, c71, c72) = (L.Fma(x, b0, c70), L.Fma(x, b1, c71), L.Fma(x, b2, c72));
             a += 8;
             b += row;
-            (ahead, soon) = (soon, ahead + 16);
+            float* fetched = ahead;
+            ahead = soon;
+            soon = fetched + 16;
         }
 
         Store3(c, c00, c01, c02, accumulate);
@@ -91,7 +93,9 @@ internal static unsafe class Tile<L, V>
             (c4, c5, c6, c7) = (L.Fma(L.All(a[4]), b0, c4), L.Fma(L.All(a[5]), b0, c5), L.Fma(L.All(a[6]), b0, c6), L.Fma(L.All(a[7]), b0, c7));
             a += 8;
             b += row;
-            (ahead, soon) = (soon, ahead + 16);
+            float* fetched = ahead;
+            ahead = soon;
+            soon = fetched + 16;
         }
 
         Store(c, c0, accumulate);
@@ -123,7 +127,9 @@ internal static unsafe class Tile<L, V>
             (c30, c31, c32) = (L.Fma(x, b0, c30), L.Fma(x, b1, c31), L.Fma(x, b2, c32));
             a += 4;
             b += row;
-            (ahead, soon) = (soon, ahead + 8);
+            float* fetched = ahead;
+            ahead = soon;
+            soon = fetched + 8;
         }
 
         Store3(c, c00, c01, c02, accumulate);
@@ -144,7 +150,9 @@ internal static unsafe class Tile<L, V>
             (c0, c1, c2, c3) = (L.Fma(L.All(a[0]), b0, c0), L.Fma(L.All(a[1]), b0, c1), L.Fma(L.All(a[2]), b0, c2), L.Fma(L.All(a[3]), b0, c3));
             a += 4;
             b += row;
-            (ahead, soon) = (soon, ahead + 8);
+            float* fetched = ahead;
+            ahead = soon;
+            soon = fetched + 8;
         }
 
         Store(c, c0, accumulate);
