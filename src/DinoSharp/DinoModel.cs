@@ -209,13 +209,32 @@ public sealed class DinoModel : IDisposable
 
     /// <summary>The most pictures that can be embedded at once within a ceiling, at most those of the options, and the memory that the process then holds.</summary>
     /// <exception cref="DinoSharpException">Not even one fits.</exception>
-    internal (int Batch, long PeakBytes) PlanEmbedding(EmbedOptions options, long? maxMemoryBytes)
+    /// <param name="options">Size and batch.</param>
+    /// <param name="imageWidth">Width in pixels of the largest picture.</param>
+    /// <param name="imageHeight">Its height.</param>
+    /// <param name="maxMemoryBytes">The ceiling; null: none.</param>
+    internal (int Batch, long PeakBytes) PlanEmbedding(EmbedOptions options, int imageWidth, int imageHeight, long? maxMemoryBytes)
     {
-        (int width, int height, PixelWindow cut) = VectorPreprocessing(options).Plan(1 << 10, 1 << 10, Name);
-        long one = NetworkMemory.Extraction(Backbone, (long)width * height * 3, (cut.Height, cut.Width), (cut.Height, cut.Width), [Backbone.Config.LayerCount - 1]);
-        int batch = maxMemoryBytes is long most ? (int)Math.Min(options.BatchSize, (most - ResidentBytes) / one) : options.BatchSize;
-        return batch > 0 ? (batch, ResidentBytes + (batch * one)) : throw new DinoSharpException(
-            $"one picture of {cut.Width}x{cut.Height} pixels takes about {ExtractionPlan.Words(ResidentBytes + one)}, the limit is {ExtractionPlan.Words(maxMemoryBytes!.Value)}; use a smaller size or a higher limit");
+        PixelWindow cut = Seen();
+        int batch = options.NativeSize ? 1 : options.BatchSize;
+        while (batch > 1 && Peak(batch) > maxMemoryBytes) batch--;
+        return !(Peak(batch) > maxMemoryBytes) ? (batch, Peak(batch)) : throw new DinoSharpException(
+            $"one picture of {cut.Width}x{cut.Height} pixels takes about {ExtractionPlan.Words(Peak(1))}, the limit is {ExtractionPlan.Words(maxMemoryBytes!.Value)}; use a smaller size or a higher limit");
+
+        // A strip that no network sees is skipped when its turn comes.
+        PixelWindow Seen()
+        {
+            try
+            {
+                return VectorPreprocessing(options).Plan(imageWidth, imageHeight, Name).Cut;
+            }
+            catch (ImageException)
+            {
+                return VectorPreprocessing(options).Plan(1 << 10, 1 << 10, Name).Cut;
+            }
+        }
+
+        long Peak(int pictures) => ResidentBytes + NetworkMemory.Embedding(Backbone, (long)imageWidth * imageHeight * 3, (cut.Height, cut.Width), pictures);
     }
 
     /// <summary>One vector for each picture, batch by batch as the caller cuts them.</summary>

@@ -2,6 +2,7 @@ using System.CommandLine;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
 using DinoSharp.Features.HighResolution;
+using DinoSharp.Images;
 using DinoSharp.Retrieval;
 
 namespace DinoSharp.Cli.Indexing;
@@ -89,7 +90,8 @@ internal sealed class IndexSearchVerb : IndexQuestionVerb
         using ImageIndex index = Open(arguments, query);
         using DinoModel model = Load(arguments, index, needed: true, cancel)!;
         var options = new EmbedOptions { ImageSizePixels = index.Settings.ImageSizePixels, NativeSize = index.Settings.NativeSize, Pooling = Enum.Parse<Pooling>(index.Settings.Pooling), BatchSize = 1 };
-        RequireMemory(arguments, Math.Max(model.PlanEmbedding(options, null).PeakBytes, model.ResidentBytes + index.SearchBytes), output);
+        ImageInfo picture = ImageFile.ReadInfo(query);
+        RequireMemory(arguments, Math.Max(model.PlanEmbedding(options, picture.Width, picture.Height, null).PeakBytes, model.ResidentBytes + index.SearchBytes), output);
         IReadOnlyList<SearchHit> hits = index.Search(model.Embed(query, options, cancel), arguments.GetValue(_count));
         Write(arguments, output, $"Pictures like {query}", [[(query, "query")], [.. hits.Select(h => (h.Item.FullPath, FormattableString.Invariant($"{h.Score:0.000}")))]]);
         output.Show(hits.Select(h => new { path = h.Item.Path, score = h.Score }), [.. hits.Select(h => $"{h.Score:0.000}  {h.Item.Path}"), .. arguments.GetValue(Page) is { } written ? [written] : Array.Empty<string>()]);

@@ -11,6 +11,8 @@ namespace DinoSharp.Cli.Indexing;
 /// <summary><c>dino index build</c> and <c>dino index add</c>.</summary>
 internal sealed class IndexUpdateVerb : Verb
 {
+    private const int MostOpened = 16;
+
     private readonly Argument<string[]> _paths = new("paths") { Description = "Folders (with all below them), files or globs", Arity = ArgumentArity.OneOrMore };
     private readonly Option<string> _out = new("--out", "-o") { Description = "Folder of the index", HelpName = "INDEX", Required = true };
     private readonly Option<string> _model = SharedOptions.Model();
@@ -45,7 +47,8 @@ internal sealed class IndexUpdateVerb : Verb
         if (compute == ComputeType.Auto && File.Exists(IndexManifest.PathIn(folder))) compute = Enum.Parse<ComputeType>(IndexManifest.Read(folder).Settings.Compute); // what auto took when it was made, it may not take again
         using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = compute }, cancel);
         var options = new EmbedOptions { ImageSizePixels = size?.Pixels, NativeSize = size is { Pixels: null }, BatchSize = arguments.GetValue(_batch) };
-        (int batch, long peak) = model.PlanEmbedding(options, arguments.GetValue(_maxMemory));
+        (int width, int height) = Largest(files);
+        (int batch, long peak) = model.PlanEmbedding(options, width, height, arguments.GetValue(_maxMemory));
         if (arguments.GetValue(_maxMemory) is not null) output.Note($"memory: {batch} pictures at once, about {ExtractionPlan.Words(peak)}");
         var settings = new IndexSettings(model.Name, model.Fingerprint, options.Pooling.ToString(), options.ImageSizePixels, model.Compute.ToString(), options.NativeSize);
         var time = Stopwatch.StartNew();
@@ -64,6 +67,7 @@ internal sealed class IndexUpdateVerb : Verb
             new
             {
                 output = folder,
+                memory = new { estimatedBytes = peak, measuredBytes = System.Diagnostics.Process.GetCurrentProcess().PeakWorkingSet64, limitBytes = arguments.GetValue(_maxMemory) },
                 count = total,
                 embedded = update.Embedded,
                 reused = update.Reused,
@@ -74,6 +78,26 @@ internal sealed class IndexUpdateVerb : Verb
             },
             [$"{folder}: {total} pictures ({update.Embedded} computed, {update.Reused} known by content, {update.Unchanged} unchanged, {update.Removed} gone, {update.Skipped.Count} skipped; {update.Embedded / seconds:0.0} pictures/s)"]);
         return update.Skipped.Count > 0 ? ExitCode.Failed : ExitCode.Ok;
+    }
+
+    // The longest files hold the largest pictures, nearly always; to open all of a million would take minutes.
+    private static (int Width, int Height) Largest(string[] files)
+    {
+        (int Width, int Height) largest = (1, 1);
+        foreach (string file in files.OrderByDescending(file => new FileInfo(file) is { Exists: true } found ? found.Length : 0).Take(MostOpened))
+        {
+            try
+            {
+                ImageInfo info = ImageFile.ReadInfo(file);
+                if ((long)info.Width * info.Height > (long)largest.Width * largest.Height) largest = (info.Width, info.Height);
+            }
+            catch (ImageException)
+            {
+                // It will be skipped, and told, when its turn comes.
+            }
+        }
+
+        return largest;
     }
 
     private static IReadOnlyList<(float[]? Vector, ImageException? Error)> Pairs(IReadOnlyList<ImageEmbedding> batch) => [.. batch.Select(e => (e.Vector, e.Error))];

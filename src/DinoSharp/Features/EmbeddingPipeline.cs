@@ -3,6 +3,13 @@ using DinoSharp.Images;
 
 namespace DinoSharp.Features;
 
+/// <summary>What all pipelines share.</summary>
+internal static class EmbeddingPipeline
+{
+    /// <summary>Pictures that are decoded side by side. The other half is left to the network, whose threads wait for each other at every layer.</summary>
+    public static int Decoders => Math.Max(1, Environment.ProcessorCount / 2);
+}
+
 /// <summary>Batches of pictures one after the other: while one is computed, the next is decoded. At most two batches of pixels are in memory.</summary>
 /// <typeparam name="T">What stands for a picture before it is read.</typeparam>
 /// <param name="name">Path or name of a picture.</param>
@@ -40,9 +47,6 @@ internal sealed class EmbeddingPipeline<T>(Func<T, string> name, Func<T, ImageTe
         }
     }
 
-    // The other half is left to the network, whose threads wait for each other at every layer.
-    private static int Threads => Math.Max(1, Environment.ProcessorCount / 2);
-
     private static Decoded[] Wait(Task<Decoded[]> decoding) => decoding.GetAwaiter().GetResult();
 
     private static void Discard(Task<Decoded[]> decoding)
@@ -62,7 +66,7 @@ internal sealed class EmbeddingPipeline<T>(Func<T, string> name, Func<T, ImageTe
         var decoded = new Decoded[batch.Count];
         try
         {
-            Parallel.For(0, batch.Count, new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Threads }, i =>
+            Parallel.For(0, batch.Count, new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = EmbeddingPipeline.Decoders }, i =>
             {
                 try
                 {

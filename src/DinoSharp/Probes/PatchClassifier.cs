@@ -66,8 +66,8 @@ public sealed class PatchClassifier : IDisposable
         return new PatchClassifier(regression, ids, c, iou);
     }
 
-    /// <summary>Bytes that an example takes while all are learnt from: its patches, those that are labelled, these beside those of the others, and twice in float64.</summary>
-    internal static long FitBytes(PatchMap example) => (long)example.Count * example.Dim * ((3 * sizeof(float)) + (2 * sizeof(double)));
+    /// <summary>Bytes that an example takes while all are learnt from: its patches, those that are labelled, these beside those of the others, and what the solver holds of them in float64 at once (measured, docs/log.md).</summary>
+    internal static long FitBytes(PatchMap example) => (long)example.Count * example.Dim * ((3 * sizeof(float)) + (8 * sizeof(double)));
 
     /// <summary>The probability of each class for each patch, smoothed by a 3×3 median. A single class on background 0 fades at the rim as in the original example; among several classes the rim goes on. [h, w, K]</summary>
     /// <param name="patches">Patches of the same model.</param>

@@ -24,6 +24,24 @@ public sealed class MemoryTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal(tile is null ? JsonValueKind.Null : JsonValueKind.Object, memory.GetProperty("tiles").ValueKind);
     }
 
+    // What one picture leaves behind must not pile up on the next, nor may pictures that are computed together be counted once.
+    [Theory]
+    [InlineData("cluster", "many.png")]
+    [InlineData("index build", "many.index", "--batch", "3")]
+    public async Task ManyPicturesStayWithinAFifthOfTheEstimateToo(string verb, string result, params string[] more)
+    {
+        foreach (int seed in (int[])[1, 2, 3])
+        {
+            if (!File.Exists(tiny.File($"many/{seed}.png"))) tiny.Draw($"many/{seed}.png", 1600, 1200, seed);
+        }
+
+        OtherProgram.Outcome outcome = await OtherProgram.RunAsync(tiny.File(""), "dotnet",
+            [Path.Combine(AppContext.BaseDirectory, "dino.dll"), .. verb.Split(' '), tiny.File("many"), .. more, "--size", "256", "--model", "dino-tiny", "--out", tiny.File(result), "--json", "--max-memory", "4GB"]);
+        JsonElement memory = JsonDocument.Parse(outcome.Succeeded()).RootElement.GetProperty("memory");
+        long estimated = memory.GetProperty("estimatedBytes").GetInt64(), measured = memory.GetProperty("measuredBytes").GetInt64();
+        Assert.InRange(estimated, 0.8 * measured, 1.2 * measured);
+    }
+
     [Fact]
     public async Task AVerbThatCannotKeepTheCeilingSaysSoInsteadOfTrying()
     {

@@ -36,6 +36,19 @@ internal static class NetworkMemory
         return Reading(imageSamples, network.Config, input.Height, input.Width) + (long)(Slack * Math.Max(computing, handingOver));
     }
 
+    /// <summary>The same for the vectors of pictures that are computed together while as many more are decoded.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="imageSamples">Width · height · channels of a decoded picture.</param>
+    /// <param name="input">Height and width of the network's input in pixels.</param>
+    /// <param name="batch">Pictures that are computed together.</param>
+    public static long Embedding(Backbone network, long imageSamples, (int Height, int Width) input, int batch)
+    {
+        const int Inputs = 3; // of the batch, put together, and of the next
+        int last = network.Config.LayerCount - 1;
+        long pixels = (long)input.Height * input.Width * network.Config.InputChannels * sizeof(float);
+        return Overhead + (Math.Min(batch, EmbeddingPipeline.Decoders) * (Reading(imageSamples, network.Config, input.Height, input.Width) - Overhead)) + (long)(Slack * batch * ((Inputs * pixels) + Pass(network, input.Height, input.Width, [last]) + Results(network.Config, input.Height, input.Width, [last])));
+    }
+
     /// <summary>The same for the attention maps of a layer.</summary>
     /// <param name="network">A vision transformer.</param>
     /// <param name="imageSamples">Width · height · channels of the decoded picture.</param>
