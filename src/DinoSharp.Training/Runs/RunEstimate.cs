@@ -28,6 +28,11 @@ public sealed record RunEstimate(long BackboneParameters, long HeadParameters, l
     // The same for a place of a ConvNeXt's map: convolution, norm, twice four times the width, product, sum.
     private const double KeptPerPlaceAndBlock = 12;
 
+    // One in the step, two waiting, one in the making, and half of one: a copy in the compute type, and what is being decoded.
+    private const double BatchesHeld = 4.5;
+
+    private const int CropGroups = 2; // global and local
+
     private const long LargestTried = 150_000_000;
 
     /// <summary>Looks at a recipe and tries two small steps of every phase.</summary>
@@ -59,6 +64,7 @@ public sealed record RunEstimate(long BackboneParameters, long HeadParameters, l
         {
             cancel.ThrowIfCancellationRequested();
             long weights = 4 * ((5 * (backbones + heads)) + frozen.GetValueOrDefault() + (HasAnchor(phase) ? backbones : 0)); // student, gradients, two moments, teacher
+            if (phase.Compute == TrainingComputeType.BFloat16) weights += CropGroups * sizeof(ushort) * (backbones + heads); // rounded anew for each group of crops, kept for its backward pass
             long memory = weights + students.Max(s => Activations(phase, s.Backbone, s.Heads, teacher));
             return new PhaseEstimate(phase.Name, phase.Steps, memory, measure && small ? Time(recipe.LearnersOf(i), phase, tried, device) : null);
         })]);
@@ -86,11 +92,11 @@ public sealed record RunEstimate(long BackboneParameters, long HeadParameters, l
             double gram = phase.Losses.Gram is not { } g ? 0 : g.Loss.PerImage ? 2 * 3 * Squared(patches) : 3 * Squared(2 * part * patches) / part;
             // The anchor sees its crops in float32, one block at a time, while the student's activations are kept.
             double anchor = HasAnchor(phase) ? 2 * OneBlock(student, views.GramSizePixels ?? views.GlobalSizePixels) : 0;
-            double ofPart = (bytes * kept) + (4 * (logits + gram + anchor + (2 * pixels)));
+            double ofPart = (bytes * kept) + (4 * (logits + gram + anchor));
             if (frozen is not null) ofPart = Math.Max(ofPart, bytes * 2 * OneBlock(frozen, views.GlobalSizePixels * StudentTeacher.CellPixels(frozen) / cell));
             // What the teacher says is balanced over the whole batch and stays until its last part is done.
             double ofImage = heads.Dino.Prototypes == 0 ? 2 * (patches + 1) * frozen?.EmbedDim ?? 0 : (8.0 * heads.Dino.Prototypes) + (2 * masked * heads.Ibot.Prototypes);
-            return (ofPart * part) + (4 * ofImage * phase.BatchImages);
+            return (ofPart * part) + (4 * (ofImage + (BatchesHeld * pixels)) * phase.BatchImages);
         });
     }
 
