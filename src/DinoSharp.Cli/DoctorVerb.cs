@@ -34,6 +34,7 @@ internal sealed class DoctorVerb : Verb
             ["threads", $"{processor.LogicalProcessors} usable, on {processor.PhysicalCores?.ToString() ?? "an unknown number of"} cores{(torch.Error is null ? $"; libtorch uses {torch.Threads}" : "")}"],
             ["memory", $"{Size(memory.AvailableBytes)} available of {Size(memory.TotalBytes)}{limit}"],
             ["libtorch", torch.Error is null ? $"{torch.Version ?? "unknown version"}, {torch.CpuCapability ?? "unknown"} kernels, {string.Join(", ", torch.Backends)}" : "does not load"],
+            .. torch.Path is null ? (string[][])[] : [["", $"{torch.Path} ({(InstalledLibtorch.Folder is null ? "came with the program" : InstalledLibtorch.Variable)})"]],
             ["", $"TorchSharp {torch.TorchSharpVersion}"],
             ["GPU", torch.CudaDevices > 0 ? $"{torch.CudaDevices} CUDA device(s)" : "none that this libtorch can use"],
             ["float32", report.Routes.Float32],

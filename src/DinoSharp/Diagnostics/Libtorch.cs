@@ -84,12 +84,18 @@ internal sealed record Libtorch(
     {
         (string torch, string bridge) = OperatingSystem.IsWindows() ? ("torch_cpu.dll", "LibTorchSharp.dll")
             : OperatingSystem.IsMacOS() ? ("libtorch_cpu.dylib", "libLibTorchSharp.dylib") : ("libtorch_cpu.so", "libLibTorchSharp.so");
-        if (Beside(torch) is not { } first || Beside(bridge) is not { } second) return null;
+        string? installed = InstalledLibtorch.Folder, first = Beside(torch), second = Beside(bridge);
+        if (second is null || (installed is null && first is null)) return null;
         try
         {
-            NativeLibrary.Load(first);
+            if (installed is not null) InstalledLibtorch.Load(installed);
+            else NativeLibrary.Load(first!);
             NativeLibrary.Load(second);
             return null;
+        }
+        catch (DinoSharpException e)
+        {
+            return e.Message;
         }
         catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
         {

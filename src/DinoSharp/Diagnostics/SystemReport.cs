@@ -53,6 +53,7 @@ internal sealed record SystemReport(
 
     private string HowToLoadLibtorch()
     {
+        if (InstalledLibtorch.Folder is not null) return $"set {InstalledLibtorch.Variable} to the folder torch/lib of PyTorch {InstalledLibtorch.Version}, or unset it";
         if (RuntimeInformation.RuntimeIdentifier.Contains("musl", StringComparison.Ordinal))
             return "this system is built on musl (Alpine); libtorch needs glibc: use a Debian or Ubuntu image";
         if (!System.OperatingSystem.IsLinux()) return $"add the package libtorch-cpu-{Platform} to the program; on Windows also install the Visual C++ redistributable";
