@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using DinoSharp.Weights;
 
 namespace DinoSharp.Inference;
 
@@ -64,6 +65,7 @@ internal sealed unsafe class NativeBuffer : IDisposable
             Release();
             nuint bytes = checked((nuint)floats * sizeof(float));
             _memory = NativeMemory.AlignedAlloc(bytes, 64);
+            LargePages.Ask(_memory, bytes);
             NativeMemory.Clear(_memory, (nuint)Math.Min(floats, zeroed) * sizeof(float));
             Floats = floats;
             GC.AddMemoryPressure(floats * sizeof(float));

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Runtime.ExceptionServices;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Weights;
@@ -5,6 +7,9 @@ namespace DinoSharp.Weights;
 /// <summary>The decision, before anything is copied, where every parameter and buffer of a network gets its values from.</summary>
 internal sealed class LoadPlan
 {
+    // More threads do not read faster.
+    private const int MostReaders = 4;
+
     private readonly string _path;
     private readonly OrderedDictionary<string, TensorSource> _sources = new(StringComparer.Ordinal);
 
@@ -77,10 +82,15 @@ internal sealed class LoadPlan
     {
         Require();
         using var ahead = new ReadAhead(_path);
-        foreach ((string name, TensorSource source) in _sources)
+        var options = new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Math.Min(Environment.ProcessorCount, MostReaders) };
+        try
         {
-            cancel.ThrowIfCancellationRequested();
-            source.CopyTo(state[name]);
+            // In the order of the file, as far as threads keep it: a disk likes to be read from start to end.
+            Parallel.ForEach(Partitioner.Create(_sources, EnumerablePartitionerOptions.NoBuffering), options, pair => pair.Value.CopyTo(state[pair.Key]));
+        }
+        catch (AggregateException e)
+        {
+            ExceptionDispatchInfo.Throw(e.InnerExceptions[0]);
         }
 
         return Report;

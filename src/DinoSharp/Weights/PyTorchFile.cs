@@ -52,14 +52,14 @@ public sealed class PyTorchFile : TensorFile
         if (entry.ElementCount == 0) return;
         if (IsContiguous(tensor))
         {
-            CopyBytes(_file, start, target);
+            CopyBytes(_file, start, entry.Type, target);
             return;
         }
 
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
-        Tensor covering = empty((long)LastIndex(tensor) + 1, target.dtype);
-        CopyBytes(_file, start, covering);
+        Tensor covering = empty((long)LastIndex(tensor) + 1, entry.Type.Scalar()!.Value);
+        CopyBytes(_file, start, entry.Type, covering);
         target.copy_(covering.as_strided(tensor.Shape, tensor.Strides, 0));
     }
 

@@ -71,7 +71,7 @@ public sealed class SafetensorsFile : TensorFile
         }
     }
 
-    private protected override void Fill(TensorEntry entry, torch.Tensor target) => CopyBytes(_file, _dataStart + _ranges[entry.Name].Begin, target);
+    private protected override void Fill(TensorEntry entry, torch.Tensor target) => CopyBytes(_file, _dataStart + _ranges[entry.Name].Begin, entry.Type, target);
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing) => _file.Dispose();

@@ -1,4 +1,7 @@
+using System.Buffers;
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using DinoSharp.Diagnostics;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -27,6 +30,9 @@ public enum TensorFileFormat
 /// </summary>
 public abstract class TensorFile : IDisposable
 {
+    // What is read stays in the second-level cache until it is widened.
+    private const int WidenedBytes = 512 << 10;
+
     private protected TensorFile(string path, TensorFileFormat format) => (Path, Format) = (path, format);
 
     /// <summary>The file, or the index of a sharded one.</summary>
@@ -113,8 +119,10 @@ public abstract class TensorFile : IDisposable
             throw new ArgumentException($"the target of '{name}' has no memory: it is on the meta device", nameof(target));
 
         using var noGrad = no_grad();
-        if (target.device_type == DeviceType.CPU && target.dtype == ScalarTypeOf(entry) && target.is_contiguous())
+        bool widen = entry.Type == ElementType.BFloat16 && target.dtype == ScalarType.Float32;
+        if (target.device_type == DeviceType.CPU && (widen || target.dtype == ScalarTypeOf(entry)) && target.is_contiguous())
         {
+            AskForLargePages(target);
             Fill(entry, target);
             CheckBooleans(entry, target);
             return;
@@ -131,27 +139,66 @@ public abstract class TensorFile : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>Writes the elements of an entry into a contiguous CPU tensor of equal type and shape.</summary>
+    private static unsafe void AskForLargePages(Tensor target)
+    {
+        fixed (byte* memory = target.bytes) LargePages.Ask(memory, (nuint)target.bytes.Length);
+    }
+
+    /// <summary>Writes the elements of an entry into a contiguous CPU tensor of equal shape and type; one of bfloat16 also into float32.</summary>
     private protected abstract void Fill(TensorEntry entry, Tensor target);
 
     /// <summary>Closes the file.</summary>
     /// <param name="disposing">False only from a finalizer.</param>
     protected abstract void Dispose(bool disposing);
 
-    /// <summary>Copies raw little-endian elements of the file into a contiguous CPU tensor, piece by piece.</summary>
-    private protected static void CopyBytes(MappedFile file, long offset, Tensor target)
+    /// <summary>Copies raw little-endian elements of the file into a contiguous CPU tensor, piece by piece; bfloat16 into float32 if that is what the tensor holds.</summary>
+    private protected static void CopyBytes(MappedFile file, long offset, ElementType type, Tensor target)
     {
         if (!BitConverter.IsLittleEndian) throw new PlatformNotSupportedException("tensor files are little-endian and this processor is not");
-        using var scope = NewDisposeScope();
-        long count = target.numel(), step = MappedFile.WindowBytes / target.element_size();
-        Tensor flat = target.detach().view(-1);
-        for (long first = 0; first < count; first += step)
+        bool widen = type == ElementType.BFloat16 && target.dtype == ScalarType.Float32;
+        byte[] halves = widen ? ArrayPool<byte>.Shared.Rent(WidenedBytes) : [];
+        try
         {
-            using var inner = NewDisposeScope();
-            Span<byte> part = flat.narrow(0, first, Math.Min(step, count - first)).bytes;
-            file.ReadInto(offset, part);
-            offset += part.Length;
+            using var scope = NewDisposeScope();
+            long count = target.numel(), step = widen ? WidenedBytes / sizeof(ushort) : MappedFile.WindowBytes / target.element_size();
+            Tensor flat = target.detach().view(-1);
+            for (long first = 0; first < count; first += step)
+            {
+                using var inner = NewDisposeScope();
+                Span<byte> part = flat.narrow(0, first, Math.Min(step, count - first)).bytes;
+                if (widen)
+                {
+                    Span<byte> piece = halves.AsSpan(0, part.Length / 2);
+                    file.ReadInto(offset, piece);
+                    Widen(MemoryMarshal.Cast<byte, ushort>(piece), MemoryMarshal.Cast<byte, uint>(part));
+                    offset += piece.Length;
+                    continue;
+                }
+
+                file.ReadInto(offset, part);
+                offset += part.Length;
+            }
         }
+        finally
+        {
+            if (widen) ArrayPool<byte>.Shared.Return(halves);
+        }
+    }
+
+    // A bfloat16 number is the upper half of the float32 number that it stands for.
+    private static void Widen(ReadOnlySpan<ushort> from, Span<uint> to)
+    {
+        ref ushort source = ref MemoryMarshal.GetReference(from);
+        ref uint target = ref MemoryMarshal.GetReference(to);
+        int i = 0;
+        for (; i <= from.Length - Vector256<ushort>.Count; i += Vector256<ushort>.Count)
+        {
+            (Vector256<uint> low, Vector256<uint> high) = Vector256.Widen(Vector256.LoadUnsafe(ref source, (nuint)i));
+            (low << 16).StoreUnsafe(ref target, (nuint)i);
+            (high << 16).StoreUnsafe(ref target, (nuint)(i + Vector256<uint>.Count));
+        }
+
+        for (; i < from.Length; i++) to[i] = (uint)from[i] << 16;
     }
 
     private TensorEntry Entry(string name) =>
