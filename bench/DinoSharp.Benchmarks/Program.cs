@@ -8,6 +8,13 @@ if (args is [StartBenchmark.OnlyLibtorch])
     return 0;
 }
 
+// What one network takes of memory.
+if (args is [StartBenchmark.OnlyMemory, var file])
+{
+    StartBenchmark.EmbedOnce(file);
+    return 0;
+}
+
 // What one way of training takes of memory; see StepBenchmark.
 if (args is [StepBenchmark.OnlySteps, var way])
 {
@@ -19,6 +26,7 @@ if (args is [StepBenchmark.OnlySteps, var way])
 var benchmarks = new Dictionary<string, Action<Report>>
 {
     ["convnext"] = ForwardBenchmark.RunConvNeXt,
+    ["folder"] = FolderBenchmark.Run,
     ["forward"] = ForwardBenchmark.Run,
     ["forward-rest"] = ForwardBenchmark.RunRest,
     ["heads"] = HeadBenchmark.Run,

@@ -91,10 +91,13 @@ internal sealed class EmbedVerb : Verb
                 model = model.Name,
                 seconds = Math.Round(seconds, 3),
                 imagesPerSecond = Math.Round(computed / seconds, 2),
+                decodedPerSecond = Math.Round(run.Times.DecodedPerSecond, 2),
+                computedPerSecond = Math.Round(run.Times.ComputedPerSecond, 2),
                 skipped = inputs.Skipped,
             },
             [
                 $"{path}: {summary.Count} vectors of {summary.Dimensions} numbers{(computed > 0 ? $" ({computed / seconds:0.0} pictures/s)" : "")}",
+                .. computed > 0 ? [$"  decoding alone {run.Times.DecodedPerSecond:0.0} pictures/s, the model alone {run.Times.ComputedPerSecond:0.0}: bound by {run.Times.Bound}"] : Array.Empty<string>(),
                 .. EmbeddingFile.PathsFile(path) is { } paths ? [$"{paths}: the picture of each row"] : Array.Empty<string>(),
                 .. inputs.Skipped.Count > 0 ? [$"{inputs.Skipped.Count} skipped, listed above"] : Array.Empty<string>(),
             ]);

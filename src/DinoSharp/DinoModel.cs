@@ -238,12 +238,12 @@ public sealed class DinoModel : IDisposable
     }
 
     /// <summary>One vector for each picture, batch by batch as the caller cuts them.</summary>
-    internal IEnumerable<IReadOnlyList<ImageEmbedding>> EmbedBatches(IEnumerable<IReadOnlyList<ImageSource>> batches, EmbedOptions options, CancellationToken cancel)
+    internal IEnumerable<IReadOnlyList<ImageEmbedding>> EmbedBatches(IEnumerable<IReadOnlyList<ImageSource>> batches, EmbedOptions options, CancellationToken cancel, StageTimes? times = null)
     {
         Preprocessing how = VectorPreprocessing(options);
         how.RequireLegalSize();
         Func<IReadOnlyList<ImageTensor>, float[][]> embed = options.NativeSize ? inputs => [.. inputs.Select(input => Embed([input], options)[0])] : inputs => Embed(inputs, options);
-        return new EmbeddingPipeline<ImageSource>(image => image.Name, image => how.Apply(ImageFile.Read(image)), embed).Run(batches, cancel);
+        return new EmbeddingPipeline<ImageSource>(image => image.Name, image => how.Apply(ImageFile.Read(image)), embed, times).Run(batches, cancel);
     }
 
     /// <summary>One vector for each input; the inputs are of one size and stay the caller's.</summary>

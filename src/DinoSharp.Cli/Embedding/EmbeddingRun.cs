@@ -19,6 +19,9 @@ internal sealed class EmbeddingRun(DinoModel model, EmbedOptions options, InputI
     private readonly HashSet<string> _asked = [];
     private int _resumed;
 
+    /// <summary>How fast decoding and the model were, each for itself.</summary>
+    public StageTimes Times { get; } = new();
+
     /// <summary>The file that keeps an unfinished run.</summary>
     public static string JournalOf(string path) => path + ".partial";
 
@@ -34,7 +37,7 @@ internal sealed class EmbeddingRun(DinoModel model, EmbedOptions options, InputI
         try
         {
             long failed = 0, begun = journal.Count;
-            foreach (IReadOnlyList<ImageEmbedding> batch in model.EmbedBatches(Batches(journal), options, cancel))
+            foreach (IReadOnlyList<ImageEmbedding> batch in model.EmbedBatches(Batches(journal), options, cancel, Times))
             {
                 foreach (ImageEmbedding broken in batch.Where(item => item.Error is not null)) inputs.Skip(broken.Name, broken.Error!.Cause);
                 Append(journal, [.. batch.Where(item => item.Vector is not null).Select(item => (item.Name, item.Vector!))]);

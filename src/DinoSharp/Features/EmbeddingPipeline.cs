@@ -1,4 +1,5 @@
 using System.Runtime.ExceptionServices;
+using System.Diagnostics;
 using DinoSharp.Images;
 
 namespace DinoSharp.Features;
@@ -15,7 +16,8 @@ internal static class EmbeddingPipeline
 /// <param name="name">Path or name of a picture.</param>
 /// <param name="decode">From a picture to the network's input; runs on several threads at once.</param>
 /// <param name="embed">From inputs to vectors; runs on the caller's thread.</param>
-internal sealed class EmbeddingPipeline<T>(Func<T, string> name, Func<T, ImageTensor> decode, Func<IReadOnlyList<ImageTensor>, float[][]> embed)
+/// <param name="times">Told how long the stages take; null if nobody asks.</param>
+internal sealed class EmbeddingPipeline<T>(Func<T, string> name, Func<T, ImageTensor> decode, Func<IReadOnlyList<ImageTensor>, float[][]> embed, StageTimes? times = null)
 {
     /// <summary>Runs the batches.</summary>
     /// <param name="batches">Enumerated on the caller's thread, one batch ahead.</param>
@@ -64,6 +66,7 @@ internal sealed class EmbeddingPipeline<T>(Func<T, string> name, Func<T, ImageTe
     private Decoded[] Decode(IReadOnlyList<T> batch, CancellationToken cancel)
     {
         var decoded = new Decoded[batch.Count];
+        long start = Stopwatch.GetTimestamp();
         try
         {
             Parallel.For(0, batch.Count, new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = EmbeddingPipeline.Decoders }, i =>
@@ -77,6 +80,7 @@ internal sealed class EmbeddingPipeline<T>(Func<T, string> name, Func<T, ImageTe
                     decoded[i] = new Decoded(name(batch[i]), null, e);
                 }
             });
+            times?.Decoded(batch.Count, start);
             return decoded;
         }
         catch (Exception e)
@@ -89,10 +93,12 @@ internal sealed class EmbeddingPipeline<T>(Func<T, string> name, Func<T, ImageTe
 
     private ImageEmbedding[] Embed(Decoded[] batch)
     {
+        long start = Stopwatch.GetTimestamp();
         ImageTensor[] inputs = [.. batch.Select(picture => picture.Input).OfType<ImageTensor>()];
         try
         {
             var vectors = new Queue<float[]>(embed(inputs));
+            times?.Computed(inputs.Length, start);
             return [.. batch.Select(picture => new ImageEmbedding(picture.Name, picture.Input is null ? null : vectors.Dequeue(), picture.Error))];
         }
         finally
