@@ -3,6 +3,7 @@ using DinoSharp.Features;
 using DinoSharp.Cli.Embedding;
 using DinoSharp.Images;
 using DinoSharp.Training.Data;
+using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Protocols;
 using DinoSharp.Training.Protocols.Benchmarks;
 
@@ -21,7 +22,7 @@ internal sealed class ClassificationInputs
         ["class+mean"] = Pooling.ClassTokenAndPatchMean,
     };
 
-    private readonly Option<string> _train = new("--train") { Description = "Training images: a folder with a folder for each class, or a dataset such as ImageNet:split=TRAIN:root=DIR", HelpName = "TRAIN_DIR", Required = true };
+    private readonly Option<string> _train = new("--train") { Description = "Training images: a folder with a folder for each class, a dataset such as ImageNet:split=TRAIN:root=DIR, or pictures with several labels: a table with the columns path and labels, CocoLabels:file=JSON:root=DIR, VocLabels:split=trainval:root=DIR", HelpName = "TRAIN_DIR", Required = true };
     private readonly Option<string> _val;
     private readonly Option<string> _pooling;
     private readonly Option<string[]> _tests = new("--test")
@@ -52,16 +53,24 @@ internal sealed class ClassificationInputs
     /// <param name="arguments">The command line.</param>
     /// <param name="output">For progress and warnings.</param>
     /// <param name="cancel">Stops between batches.</param>
-    public async Task<ClassificationVectors> ReadAsync(string model, ComputeType compute, ParseResult arguments, Output output, CancellationToken cancel)
+    /// <param name="severalLabels">Whether the protocol knows pictures with several labels.</param>
+    public async Task<ClassificationVectors> ReadAsync(string model, ComputeType compute, ParseResult arguments, Output output, CancellationToken cancel, bool severalLabels = false)
     {
         (string trainName, string valName) = (arguments.GetValue(_train)!, arguments.GetValue(_val)!);
-        (ImageDataset train, ImageDataset val) = (Open(trainName), Open(valName, leastClasses: 1));
+        (MultiLabelImages? trainLabels, MultiLabelImages? valLabels) = (MultiLabelImages.TryOpen(trainName), MultiLabelImages.TryOpen(valName));
+        if (trainLabels is null != valLabels is null) throw new DinoSharpException($"{(trainLabels is null ? valName : trainName)} has several labels for each picture and {(trainLabels is null ? trainName : valName)} one; give both in the same form: {MultiLabelImages.Forms}");
+        if (trainLabels is not null && (!severalLabels || arguments.GetValue(_tests)!.Length > 0)) throw new DinoSharpException($"{trainName} has several labels for each picture, which 'eval logreg' and 'eval knn' score, without --test");
+        (ImageDataset train, ImageDataset val) = trainLabels is null ? (Open(trainName), Open(valName, leastClasses: 1)) : (trainLabels.Pictures(), valLabels!.Pictures());
         ClassifierTest[] tests = [.. arguments.GetValue(_tests)!.Select(t => ClassifierTest.Open(t, train, val))];
         ImageVectorizer vectorizer = ImageVectorizer.Open(model, _vectorizer.Read(arguments, compute, Poolings[arguments.GetValue(_pooling)!]), cancel);
         try
         {
             VectorSet trainVectors = await RunAsync("training images", train), valVectors = await RunAsync("validation images", val);
-            var vectors = new ClassificationVectors(trainVectors, valVectors, new Dictionary<string, string> { ["train"] = trainName, ["val"] = valName }, train, vectorizer, tests, output, cancel) { Leaked = SharedPictures.Find(trainVectors.Paths, valVectors.Paths) };
+            var vectors = new ClassificationVectors(trainVectors, valVectors, new Dictionary<string, string> { ["train"] = trainName, ["val"] = valName }, train, vectorizer, tests, output, cancel)
+            {
+                Leaked = SharedPictures.Find(trainVectors.Paths, valVectors.Paths),
+                Labels = trainLabels is null ? null : (trainLabels, valLabels!),
+            };
             vectors.Skip(trainVectors.Skipped.Concat(valVectors.Skipped));
             return vectors;
         }
@@ -74,6 +83,9 @@ internal sealed class ClassificationInputs
         Task<VectorSet> RunAsync(string what, ImageDataset images) =>
             output.WithProgressAsync(what, images.Count, progress => Task.Run(() => vectorizer.Run(images, progress, cancel), CancellationToken.None));
     }
+
+    /// <summary>Whether the pictures have several labels each.</summary>
+    public bool IsMultiLabel(ParseResult arguments) => MultiLabelImages.TryOpen(arguments.GetValue(_train)!) is not null;
 
     /// <summary>Whether the size of the input is that of a benchmark such as <c>ImageNet-R@512</c>; those without a size fit every one.</summary>
     public bool HasSize(ParseResult arguments, string benchmark) => _vectorizer.HasSize(arguments, benchmark);
@@ -97,6 +109,9 @@ internal sealed class ClassificationVectors(
 
     /// <summary>Pictures that are on both sides.</summary>
     public required IReadOnlyList<string> Leaked { get; init; }
+
+    /// <summary>What the pictures show, where they have several labels each; the label of a vector is then its row here.</summary>
+    public (MultiLabelImages Train, MultiLabelImages Val)? Labels { get; init; }
 
     public VectorSet Train => train;
 

@@ -3,7 +3,6 @@ using System.Globalization;
 using DinoSharp.Backbones;
 using DinoSharp.Cli.Pictures;
 using DinoSharp.Features;
-using DinoSharp.Heads.Detection;
 using DinoSharp.Images;
 using DinoSharp.Training.Data.Annotations;
 using DinoSharp.Training.Protocols;
@@ -13,6 +12,8 @@ namespace DinoSharp.Cli.Evaluating;
 /// <summary><c>dino eval discover</c>: finding objects without labels.</summary>
 internal sealed class EvalDiscoverVerb : EvaluationVerb
 {
+    private const int MostPictures = 12, Columns = 4;
+
     private readonly BoxInputs _boxes;
     private readonly Option<double[]> _thresholds = new("--thresholds") { Description = "Similarities above which patches are joined; the best is reported [default: 0 to 0.4 in steps of 0.05, as published]", HelpName = "COS", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [.. DiscoveryProtocol.PublishedThresholds] };
     private readonly Option<PictureSize> _size = PictureSize.Option();
@@ -49,18 +50,28 @@ internal sealed class EvalDiscoverVerb : EvaluationVerb
             [],
             Draw);
 
-        // The true boxes in one colour, what was found at the reported threshold in another.
+        // Twelve pictures, evenly over the data: the true boxes in green, what was found at the reported threshold in red.
         ImageBuffer Draw()
         {
             int best = Array.FindIndex(thresholds, t => t.ToString(CultureInfo.InvariantCulture) == result.Settings["threshold"]);
-            var examples = new ExampleSheet();
-            for (int i = 0; i < found.Count; i++)
+            int step = Math.Max(1, found.Count / MostPictures);
+            return PictureSheet.Compose([.. found.Where((_, i) => i % step == 0).Take(MostPictures).Select(f => new PictureSheet.Panel(Boxes(f.Image, f.Boxes[best]))).Chunk(Columns)]);
+        }
+
+        static ImageBuffer Boxes(BoxedImage image, Box found)
+        {
+            ImageBuffer picture = ImageFile.Read(image.Source).ToRgb8(), small = ExampleSheet.Small(picture);
+            double scale = (double)small.Width / picture.Width;
+            var canvas = new Canvas(small.Width, small.Height);
+            canvas.Draw(small, 0, 0);
+            foreach ((Box box, bool isTrue) in image.Objects.Select(o => (o.Box, true)).Append((found, false)))
             {
-                (BoxedImage image, IReadOnlyList<Box> boxes) = found[i];
-                examples.Keep(i, found.Count, () => [new Detections([.. image.Objects.Select(o => new Detection(o.Box, 1, 1, "truth")), new Detection(boxes[best], 1, 0, "found")]).Draw(ImageFile.Read(image.Source).ToRgb8())]);
+                (double left, double top, double right, double bottom) = (box.X * scale, box.Y * scale, (box.X + box.Width) * scale, (box.Y + box.Height) * scale);
+                (double, double)[] corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
+                for (int c = 0; c < 4; c++) canvas.Line(corners[c], corners[(c + 1) % 4], isTrue ? 2 : 4, isTrue ? NeighborSheet.Right : NeighborSheet.Wrong);
             }
 
-            return examples.Sheet!();
+            return canvas.ToPicture();
         }
 
         PatchMap Extract(ImageSource file)

@@ -43,8 +43,14 @@ internal sealed class EvalKnnVerb : EvaluationVerb
 
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
-        using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel);
+        using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel, severalLabels: true);
         var options = new KnnOptions { Neighbors = arguments.GetValue(_neighbors)!, Temperature = arguments.GetValue(_temperature) };
+        if (vectors.Labels is var (trainLabels, valLabels))
+        {
+            EvaluationResult scored = MultiLabelProtocol.Knn(vectors.Train, trainLabels, vectors.Val, valLabels, model, options);
+            return vectors.Complete(scored, [["metric", "%"], .. scored.Metrics.Select(m => (string[])[m.Key, Percent(m.Value)])], () => PrecisionBars.Draw(scored));
+        }
+
         KnnReport report = KnnProtocol.Run(vectors.Train, vectors.Val, model, options, vectors.Tests(Name));
         EvaluationResult result = report.Result;
         bool topFive = result.Metrics.ContainsKey("top5");

@@ -17,7 +17,8 @@ internal sealed class EvalLogregVerb : EvaluationVerb
             "Fit logistic regression on frozen features; C is chosen on a tenth of the training images",
             ClassificationInputs.Baselines,
             "dino eval logreg --train flowers/train --val flowers/val --model dinov3-vits16",
-            "dino eval logreg --train flowers/train --val flowers/val --model dinov3-vits16 --size 512 --c 0.01 1 100 --json")
+            "dino eval logreg --train flowers/train --val flowers/val --model dinov3-vits16 --size 512 --c 0.01 1 100 --json",
+            "dino eval logreg --train VocLabels:split=trainval:root=VOC2007 --val VocLabels:split=test:root=VOC2007 --size 512 --benchmark VOC07 --model dinov3-vitb16")
     {
         _grid.Validators.Add(result =>
         {
@@ -27,10 +28,19 @@ internal sealed class EvalLogregVerb : EvaluationVerb
         Add(_grid);
     }
 
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => (expected.Metric == "mapVoc2007") == _inputs.IsMultiLabel(arguments);
+
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
-        using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel);
+        using ClassificationVectors vectors = await _inputs.ReadAsync(model, Compute(arguments), arguments, output, cancel, severalLabels: true);
         double[]? grid = arguments.GetValue(_grid) is { Length: > 0 } values ? values : null;
+        if (vectors.Labels is var (trainLabels, valLabels))
+        {
+            (EvaluationResult scored, IReadOnlyList<(double C, double Precision)> tried) = await output.WithProgressAsync(
+                "values of C", grid?.Length ?? 45, progress => Task.Run(() => MultiLabelProtocol.Logistic(vectors.Train, trainLabels, vectors.Val, valLabels, model, grid, progress, cancel), CancellationToken.None));
+            return vectors.Complete(scored, [["C", "mAP held out of training"], .. tried.Select(s => (string[])[s.C.ToString("0.##e+0", CultureInfo.InvariantCulture), Percent(s.Precision)])], () => PrecisionBars.Draw(scored));
+        }
+
         (EvaluationResult result, IReadOnlyList<(double C, double Accuracy)> sweep) = await output.WithProgressAsync(
             "values of C", grid?.Length ?? 45, progress => Task.Run(() => LogisticProtocol.Run(vectors.Train, vectors.Val, model, grid, vectors.Tests(Name), progress, cancel), CancellationToken.None));
         return vectors.Complete(

@@ -60,7 +60,7 @@ internal sealed class EvalMatchVerb : EvaluationVerb
 
         PatchMap Extract(string file)
         {
-            using ImageFeatures features = dino.Extract(file, new ExtractOptions { ImageSizePixels = size.Pixels, Layers = layers }, cancel);
+            using ImageFeatures features = dino.Extract(ImageSource.Stored(file), new ExtractOptions { ImageSizePixels = size.Pixels, Layers = layers }, cancel);
             return features.PatchMap(layer);
         }
     }

@@ -10,9 +10,9 @@ namespace DinoSharp.Cli.Evaluating;
 /// <summary><c>dino eval segment</c>: linear segmentation, or a head that is ready.</summary>
 internal sealed class EvalSegmentVerb : EvaluationVerb
 {
-    private readonly Argument<string> _data = new("data") { Description = "Folder with images/{train,val}, labels/{train,val} and classes.csv; or ADE20K, Cityscapes or Pascal VOC" };
     private readonly Option<string?> _head = new("--head") { Description = "Score this head on the validation part, made by 'dino fit' or a published one, instead of training a linear layer", HelpName = "FILE" };
     private readonly Option<bool> _augment = new("--tta") { Description = "With --head: average what it says at five sizes and in a mirror, as published; ten times the work" };
+    private readonly Argument<string> _data = new("data") { Description = "Folder with images/{train,val}, labels/{train,val} and classes.csv; or ADE20K, Cityscapes, CamVid or Pascal VOC" };
     private readonly DenseProbeInputs _probe;
 
     public EvalSegmentVerb()

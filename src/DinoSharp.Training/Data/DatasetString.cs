@@ -84,7 +84,7 @@ internal static partial class DatasetString
     }
 
     /// <summary>A path may itself hold colons: a new key begins only where one of the known ones follows.</summary>
-    private static Dictionary<string, string> Parse(string name, string rest, string[] keys)
+    internal static Dictionary<string, string> Parse(string name, string rest, string[] keys)
     {
         var values = new Dictionary<string, string>(StringComparer.Ordinal);
         MatchCollection starts = Key().Matches(rest);

@@ -29,7 +29,7 @@ public static class TrackingProtocol
             LabelMap first = LabelMap.Read(video.Masks[0]);
             if (first.Ids.All(id => id == 0)) throw new DinoSharpException($"{video.Masks[0]} shows no object: every pixel is 0, which is background");
             var predicted = new List<byte[]> { first.Values.ToArray() };
-            foreach (LabelMap mask in VideoTracking.Track(model, video.Frames.Select(f => ImageFile.Read(f)), first, shorterSidePixels, options, cancel: cancel))
+            foreach (LabelMap mask in VideoTracking.Track(model, video.Frames.Select(f => ImageFile.Read(ImageSource.Stored(f))), first, shorterSidePixels, options, cancel: cancel))
             {
                 onMask?.Invoke(v, predicted.Count, mask);
                 predicted.Add(mask.Values.ToArray());

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using DinoSharp.Images;
 using DinoSharp.Tests.Training.Fitting;
 using Xunit;
 
@@ -56,6 +57,36 @@ public sealed class EvalFaultTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal(3, (await Dino.RunAsync(command)).Json().GetProperty("n").GetInt32());
         Directory.Delete(tiny.File("leak/train/b"), recursive: true);
         Assert.Contains("a folder for each of two classes", (await Dino.RunAsync(command)).Output);
+    }
+
+    [Theory]
+    [InlineData("knn", "--k", "1")]
+    [InlineData("logreg", "--c", "1", "1000")]
+    public async Task PicturesWithSeveralLabelsAreScored(string task, params string[] more)
+    {
+        File.WriteAllText(tiny.File("several.csv"), "path,labels\n" + string.Concat(Enumerable.Range(0, 6).Select(i => $"{tiny.Draw($"several/{i}.png", 40, 32, i)},{(i % 2 == 0 ? "even" : "odd")};{(i < 3 ? "low" : "high")}\n")));
+        string[] command = ["eval", task, "--train", tiny.File("several.csv"), "--val", tiny.File("several.csv"), "--model", "baseline:pixels", .. more];
+        JsonElement json = (await Dino.RunAsync([.. command, "--out", tiny.File("several-out-" + task), "--json"])).Json();
+        Assert.InRange(json.GetProperty("metrics").GetProperty("map").GetDouble(), 0.9, 1); // every picture is its own nearest neighbour
+        Assert.Equal((6, "map"), (json.GetProperty("n").GetInt32(), json.GetProperty("interval").GetProperty("metric").GetString()));
+        Assert.Equal(6, json.GetProperty("leaked").GetArrayLength());
+        Assert.True(ImageFile.ReadInfo(tiny.File($"several-out-{task}/{task}.png")).Width > 400);
+        Assert.Contains("several labels for each picture", (await Dino.RunAsync("eval", "linear", "--train", tiny.File("several.csv"), "--val", tiny.File("several.csv"), "--model", "baseline:pixels")).Error);
+        Assert.Contains("give both in the same form", (await Dino.RunAsync("eval", task, "--train", tiny.File("several.csv"), "--val", tiny.File("."), "--model", "baseline:pixels")).Error);
+    }
+
+    [Fact]
+    public async Task PlacesOfPairsLieOnTheStoredPixels()
+    {
+        string turned = Repository.Shared("data/odd/exif_orientation_6.jpg");
+        ImageInfo stored = ImageFile.ReadInfo(ImageSource.Stored(turned));
+        Directory.CreateDirectory(tiny.File("turned"));
+        foreach (string name in (string[])["a", "b"]) File.Copy(turned, tiny.File($"turned/{name}.jpg"));
+        File.WriteAllText(tiny.File("turned/pairs.json"), $$"""[{"a":"a.jpg","b":"b.jpg","width":{{stored.Width}},"height":{{stored.Height}},"H_a_to_b":[[1,0,0],[0,1,0],[0,0,1]]}]""");
+        JsonElement json = (await Dino.RunAsync("eval", "match", tiny.File("turned"), "--model", tiny.Path, "--size", "64", "--json")).Json();
+        // Upright, a part of the middles of the patches would lie beyond the stored width or height.
+        int patches = 4 * Math.Max(1, (int)Math.Round(4.0 * stored.Width / stored.Height));
+        Assert.Equal(patches.ToString(System.Globalization.CultureInfo.InvariantCulture), json.GetProperty("settings").GetProperty("places").GetString());
     }
 
     [Fact]

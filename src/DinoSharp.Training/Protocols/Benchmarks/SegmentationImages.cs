@@ -23,11 +23,16 @@ public sealed record SegmentationImages(IReadOnlyList<string> Images, IReadOnlyL
           images/SPLIT/NAME.jpg, labels/SPLIT/NAME.png (ids) and classes.csv with id, name and perhaps ignore; SPLIT is train or val
           ADE20K: images/{training,validation}/NAME.jpg, annotations/{training,validation}/NAME.png
           Cityscapes: leftImg8bit/{train,val}/CITY/*_leftImg8bit.png, gtFine/{train,val}/CITY/*_gtFine_labelIds.png
+          CamVid: {train,val}/NAME.png, {trainannot,valannot}/NAME.png (ids 0 to 10, 11 not to count)
           Pascal VOC: JPEGImages/NAME.jpg, SegmentationClass/NAME.png, ImageSets/Segmentation/{train,val}.txt
         """;
 
     // Training ids of Cityscapes by the ids of its files.
     private static readonly int[] CityscapesIds = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33];
+
+    private const string CamVidLayout = "CamVid";
+
+    private static readonly string[] CamVidNames = ["sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car", "pedestrian", "bicyclist"];
 
     private static readonly string[] VocNames =
     [
@@ -45,6 +50,7 @@ public sealed record SegmentationImages(IReadOnlyList<string> Images, IReadOnlyL
             "ADE20K" => Ade(root, train),
             "Cityscapes" => Cityscapes(root, train),
             "VOC12" => Voc(root, train),
+            CamVidLayout => InFolders(Path.Combine(root, train ? "train" : "val"), Path.Combine(root, train ? "trainannot" : "valannot"), new ClassNames(CamVidNames), [.. Enumerable.Range(0, 256).Select(id => id < CamVidNames.Length ? (byte)id : Ignored)]),
             _ when Directory.Exists(Path.Combine(root, "labels")) => Plain(root, train),
             _ => throw new DinoSharpException($"{root}: {(Directory.Exists(root) ? "holds no label maps" : "there is no such folder")}; expected is {Layouts}"),
         };
@@ -70,7 +76,8 @@ public sealed record SegmentationImages(IReadOnlyList<string> Images, IReadOnlyL
     private static string? Layout(string root) =>
         Directory.Exists(Path.Combine(root, "annotations", "training")) ? "ADE20K"
         : Directory.Exists(Path.Combine(root, "leftImg8bit")) ? "Cityscapes"
-        : Directory.Exists(Path.Combine(root, "SegmentationClass")) ? "VOC12" : null;
+        : Directory.Exists(Path.Combine(root, "SegmentationClass")) ? "VOC12"
+        : Directory.Exists(Path.Combine(root, "trainannot")) || Directory.Exists(Path.Combine(root, "valannot")) ? CamVidLayout : null;
 
     private static SegmentationImages Ade(string root, bool train)
     {

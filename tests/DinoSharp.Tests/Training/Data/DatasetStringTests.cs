@@ -107,6 +107,11 @@ public sealed class DatasetStringTests : IDisposable
         }
 
         Assert.Equal(["tench", "goldfish, Carassius"], ImageNet.Open(At("in"), "train").Classes);
+        // Two classes of one name are told apart by their ids, also from tables, which hold the name alone.
+        File.WriteAllText(At("in/labels.txt"), "n01,crane\nn02,crane\n");
+        Assert.Equal(["crane (n01)", "crane (n02)"], ImageNet.Open(At("in"), "train").Classes);
+        ImageNet.WriteTables(At("in"), "TRAIN", At("in/twice"));
+        Assert.Equal(["crane (n01)", "crane (n02)"], ImageNet.Open(At("in"), "TRAIN", At("in/twice")).Classes);
         Assert.Contains("train/WNID", Assert.Throws<DinoSharpException>(() => ImageNet.Open(At("set"), "TRAIN")).Message);
     }
 

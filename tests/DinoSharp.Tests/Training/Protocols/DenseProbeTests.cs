@@ -103,6 +103,15 @@ public sealed class DenseProbeTests(TinyModel tiny) : IClassFixture<TinyModel>
         File.AppendAllText(tiny.File("voc/ImageSets/Segmentation/val.txt"), "b\n");
         Assert.Contains("b.jpg", Assert.Throws<DinoSharpException>(() => SegmentationImages.Open(tiny.File("voc"), train: false)).Message);
 
+        Label("camvid/valannot/a.png", 0, 10, 11);
+        tiny.Draw("camvid/val/a.png", 3, 1);
+        SegmentationImages camvid = SegmentationImages.Open(tiny.File("camvid"), train: false);
+        Assert.Equal([0, 10, 255], camvid.Read(0).Values.ToArray());
+        Assert.Equal((11, "bicyclist"), (camvid.Classes.Count, camvid.Classes[10]));
+        string missing = Assert.Throws<DinoSharpException>(() => SegmentationImages.Open(tiny.File("camvid"), train: true)).Message;
+        Assert.Contains("there is no " + tiny.File("camvid/train"), missing);
+        Assert.Contains("CamVid: {train,val}/NAME.png", missing);
+
         SegmentationImages disks = Disks("table");
         Assert.Equal(["ground", "disk"], disks.Classes);
         Assert.Equal([0, 1, 255], disks.Read(0).Values.ToArray().Distinct().Order().Select(v => (int)v));
@@ -125,6 +134,26 @@ public sealed class DenseProbeTests(TinyModel tiny) : IClassFixture<TinyModel>
         tiny.Draw("nyu/d/2.png");
         File.WriteAllText(tiny.File("nyu/nyu_test.txt"), "rgb/1.jpg d/2.png\n");
         Assert.Contains("16 bit", Assert.Throws<ImageException>(() => DepthImages.Open(tiny.File("nyu"), train: false).Read(0)).Message);
+    }
+
+    [Theory]
+    [InlineData("", "")]
+    [InlineData("input/", "gt_depth/")]
+    public void KittiListsAreRead(string pictures, string depths)
+    {
+        string root = tiny.File("kitti" + pictures.Length);
+        tiny.Draw($"kitti{pictures.Length}/{pictures}day/image_02/1.png", 100, 50);
+        Directory.CreateDirectory(Path.Combine(root, depths, "day"));
+        ushort[] depth = new ushort[100 * 50];
+        Array.Fill(depth, (ushort)2560);
+        ImageBuffer.FromSamples<ushort>(100, 50, 1, depth).Save(Path.Combine(root, depths, "day/1.png"));
+        File.WriteAllText(Path.Combine(root, "kitti_eigen_test.txt"), "day/image_02/1.png day/1.png 721.5\nday/image_02/2.png None 721.5\n");
+        DepthImages kitti = DepthImages.Open(root, train: false);
+        Assert.Equal((1, DepthRegion.KittiGarg, 10f), (kitti.Images.Count, kitti.Region, kitti.Read(0).Meters[0])); // 2560 / 256 m
+        // Rows 20 to 48 and columns 3 to 95 of 50 x 100.
+        bool[] mask = kitti.Region.Mask(kitti.Read(0).Meters, 100);
+        Assert.Equal((20, 48, 3, 95), (Array.IndexOf(mask, true) / 100, Array.LastIndexOf(mask, true) / 100, Array.IndexOf(mask, true) % 100, Array.LastIndexOf(mask, true) % 100));
+        Assert.Contains("kitti_eigen_train.txt", Assert.Throws<DinoSharpException>(() => DepthImages.Open(root, train: true)).Message);
     }
 
     private void Label(string name, params byte[] ids)
