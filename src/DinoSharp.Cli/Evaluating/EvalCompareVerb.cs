@@ -14,7 +14,7 @@ internal sealed class EvalCompareVerb : Verb
 
     private readonly Argument<string> _a = new("A") { Description = "The first model, or a baseline where the task has them" };
     private readonly Argument<string> _b = new("B") { Description = "The second model" };
-    private readonly Option<string> _task = new("--task") { Description = "Protocol; its other options follow as for 'dino eval TASK'. --head (detect) and --text (text) given twice are those of A and of B", DefaultValueFactory = _ => "knn" };
+    private readonly Option<string> _task = new("--task") { Description = "Protocol; its other options follow as for 'dino eval TASK'. --head (detect, segment, depth) and --text (text) given twice are those of A and of B", DefaultValueFactory = _ => "knn" };
     private readonly Option<string?> _out = new("--out", "-o") { Description = "Folder for results.json, with the scores of both on every item [default: only print]", HelpName = "FOLDER" };
 
     public EvalCompareVerb()
