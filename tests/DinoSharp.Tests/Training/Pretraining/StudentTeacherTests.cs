@@ -1,4 +1,6 @@
 using DinoSharp.Backbones;
+using DinoSharp.Inference;
+using DinoSharp.Layers;
 using DinoSharp.Training.Losses;
 using DinoSharp.Training.Optimization;
 using DinoSharp.Training.Pretraining;
@@ -33,16 +35,18 @@ public sealed class StudentTeacherTests : IDisposable
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void RecomputingActivationsChangesNoBit(bool convNeXt)
+    [InlineData(false, false)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public void RecomputingActivationsChangesNoBit(bool convNeXt, bool onTiles)
     {
+        Assert.SkipUnless(!onTiles || Kernels.Has(ComputeType.Float32, out _), "this processor has no kernels of ours");
         BackboneConfig backbone = convNeXt
             ? TinyLearner.ConvNeXt with { DropPathRate = 0.5 }
             : TinyLearner.Vit with { DropPathRate = 0.5, Rotary = new RotaryConfig { RescaleCoordinates = 2, JitterCoordinates = 1.5, ShiftCoordinates = 0.2 } };
         StudentTeacherConfig config = TinyLearner.Config with { Backbone = backbone };
-        (_, Dictionary<string, Tensor> expected) = Gradients(config, convNeXt);
-        (_, Dictionary<string, Tensor> actual) = Gradients(config with { RecomputeActivations = true }, convNeXt);
+        (_, Dictionary<string, Tensor> expected) = Gradients(config, convNeXt, onTiles);
+        (_, Dictionary<string, Tensor> actual) = Gradients(config with { RecomputeActivations = true }, convNeXt, onTiles);
         Assert.Equal(0, TinyLearner.Distance(expected, actual));
     }
 
@@ -55,6 +59,17 @@ public sealed class StudentTeacherTests : IDisposable
         Assert.NotEqual(full.Losses.Total, half.Losses.Total); // it must have computed something else
         Assert.InRange(half.GradientNorms.Backbone / full.GradientNorms.Backbone, 0.8, 1.25);
         Assert.All(gradients.Values, g => Assert.Equal(ScalarType.Float32, g.dtype));
+    }
+
+    [Fact]
+    public void StepsOnTilesLeaveNoTensorBehind()
+    {
+        Assert.SkipUnless(Kernels.Has(ComputeType.Float32, out string reason), reason);
+        using var learner = new StudentTeacher(TinyLearner.Config);
+        TileLinear.Use(learner.StudentNetwork, onTiles: true);
+        using PretrainBatch batch = TinyLearner.Batch();
+        long step = 0;
+        LiveTensors.AssertUnchangedBy(() => learner.Step(batch, step++));
     }
 
     [Fact]
@@ -242,9 +257,10 @@ public sealed class StudentTeacherTests : IDisposable
         Assert.Equal(3, gram.RefreshesBefore(long.MaxValue / 2));
     }
 
-    private static (StepReport Report, Dictionary<string, Tensor> Gradients) Gradients(StudentTeacherConfig config, bool convNeXt = false)
+    private static (StepReport Report, Dictionary<string, Tensor> Gradients) Gradients(StudentTeacherConfig config, bool convNeXt = false, bool onTiles = false)
     {
         using var learner = new StudentTeacher(config);
+        TileLinear.Use(learner.StudentNetwork, onTiles);
         using PretrainBatch batch = convNeXt ? TinyLearner.Batch(globalPixels: 96, localPixels: 64, cell: 32) : TinyLearner.Batch();
         StepValues values = learner.ValuesAt(0);
         PretrainBatch[] parts = learner.Prepare(batch);
