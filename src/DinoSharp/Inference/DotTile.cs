@@ -11,13 +11,16 @@ internal static unsafe class DotTile<L, V>
     where L : struct, ILanes<V>
     where V : struct
 {
-    /// <summary>Whether bytes can be multiplied: AVX-512 VNNI, or AVX-VNNI on 256 bits.</summary>
-    public static bool SupportsBytes => L.Count == 16 ? DotCode.SupportsBytes : AvxVnni.IsSupported;
+    /// <summary>Whether bytes can be multiplied: AVX-512 VNNI, or AVX2 on 256 bits.</summary>
+    public static bool SupportsBytes => L.Count == 16 ? DotCode.SupportsBytes : Avx2.IsSupported;
+
+    /// <summary>The largest unsigned byte that <see cref="Bytes"/> takes: 255, or 127 without VNNI.</summary>
+    public static int MostByte => L.Count == 16 || AvxVnni.IsSupported ? 255 : 127;
 
     /// <summary>Whether bfloat16 numbers can be multiplied: AVX-512 BF16.</summary>
     public static bool SupportsHalves => L.Count == 16 && DotCode.SupportsHalves;
 
-    /// <summary>Signed bytes of A times unsigned bytes of B; int32 sums in C.</summary>
+    /// <summary>Signed bytes of A times unsigned bytes of B up to <see cref="MostByte"/>; int32 sums in C.</summary>
     /// <param name="vectors">Vectors a row, 1 to 3.</param>
     /// <param name="depth">Steps of four bytes, at least 1.</param>
     /// <param name="a">A row of <see cref="ILanes{V}.Rows"/> lanes for each step.</param>
@@ -47,15 +50,15 @@ internal static unsafe class DotTile<L, V>
         Vector256<int> c00 = default, c01 = default, c02 = default, c10 = default, c11 = default, c12 = default, c20 = default, c21 = default, c22 = default, c30 = default, c31 = default, c32 = default;
         for (int k = 0; k < depth; k++)
         {
-            Vector256<byte> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 32), b2 = Vector256.Load(b + 64);
+            // B is read anew for each row: registers are fewer than loads.
             Vector256<sbyte> x = Vector256.Create(a[0]).AsSByte();
-            (c00, c01, c02) = (Dot(c00, b0, x), Dot(c01, b1, x), Dot(c02, b2, x));
+            (c00, c01, c02) = (Dot(c00, b, x), Dot(c01, b + 32, x), Dot(c02, b + 64, x));
             x = Vector256.Create(a[1]).AsSByte();
-            (c10, c11, c12) = (Dot(c10, b0, x), Dot(c11, b1, x), Dot(c12, b2, x));
+            (c10, c11, c12) = (Dot(c10, b, x), Dot(c11, b + 32, x), Dot(c12, b + 64, x));
             x = Vector256.Create(a[2]).AsSByte();
-            (c20, c21, c22) = (Dot(c20, b0, x), Dot(c21, b1, x), Dot(c22, b2, x));
+            (c20, c21, c22) = (Dot(c20, b, x), Dot(c21, b + 32, x), Dot(c22, b + 64, x));
             x = Vector256.Create(a[3]).AsSByte();
-            (c30, c31, c32) = (Dot(c30, b0, x), Dot(c31, b1, x), Dot(c32, b2, x));
+            (c30, c31, c32) = (Dot(c30, b, x), Dot(c31, b + 32, x), Dot(c32, b + 64, x));
             a += aStep;
             b += 96;
         }
@@ -72,9 +75,8 @@ internal static unsafe class DotTile<L, V>
         Vector256<int> c0 = default, c1 = default, c2 = default, c3 = default;
         for (int k = 0; k < depth; k++)
         {
-            Vector256<byte> b0 = Vector256.Load(b);
-            (c0, c1) = (Dot(c0, b0, Vector256.Create(a[0]).AsSByte()), Dot(c1, b0, Vector256.Create(a[1]).AsSByte()));
-            (c2, c3) = (Dot(c2, b0, Vector256.Create(a[2]).AsSByte()), Dot(c3, b0, Vector256.Create(a[3]).AsSByte()));
+            (c0, c1) = (Dot(c0, b, Vector256.Create(a[0]).AsSByte()), Dot(c1, b, Vector256.Create(a[1]).AsSByte()));
+            (c2, c3) = (Dot(c2, b, Vector256.Create(a[2]).AsSByte()), Dot(c3, b, Vector256.Create(a[3]).AsSByte()));
             a += aStep;
             b += 96;
         }
@@ -85,8 +87,11 @@ internal static unsafe class DotTile<L, V>
         c3.Store(c + 72);
     }
 
+    // Without VNNI pairs of products are summed in 16 bits first, which is why unsigned numbers have seven bits there: 2 · 127 · 128 is the most that fits.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Dot(Vector256<int> sum, Vector256<byte> unsigned, Vector256<sbyte> signed) => AvxVnni.MultiplyWideningAndAdd(sum, unsigned, signed);
+    private static Vector256<int> Dot(Vector256<int> sum, byte* unsigned, Vector256<sbyte> signed) => AvxVnni.IsSupported
+        ? AvxVnni.MultiplyWideningAndAdd(sum, Vector256.Load(unsigned), signed)
+        : sum + Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load(unsigned), signed), Vector256<short>.One);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store3(int* c, Vector256<int> x, Vector256<int> y, Vector256<int> z)

@@ -22,10 +22,10 @@ internal static class Kernels
             ComputeType.Float32 => wide ? "AVX-512" : "AVX2",
             ComputeType.BFloat16 => wide ? "AVX-512 BF16" : DotCode.Missing("AVX-512 BF16"),
             ComputeType.Int8 when wide => DotCode.SupportsHalves ? "AVX-512 VNNI, attention AVX-512 BF16" : "AVX-512 VNNI, attention float32",
-            ComputeType.Int8 => DotTile<Lanes256, Vector256<float>>.SupportsBytes ? "AVX-VNNI, attention float32" : DotCode.Missing("VNNI"),
+            ComputeType.Int8 => DotTile<Lanes256, Vector256<float>>.MostByte == 255 ? "AVX-VNNI, attention float32" : "AVX2 with seven bits of activations, attention float32",
             _ => throw new ArgumentOutOfRangeException(nameof(type), type, null),
         };
-        return Lanes256.IsSupported && (type == ComputeType.Float32 || wide || (type == ComputeType.Int8 && DotTile<Lanes256, Vector256<float>>.SupportsBytes));
+        return Lanes256.IsSupported && (type != ComputeType.BFloat16 || wide);
     }
 
     /// <summary>The instruction sets in use, or what is missing.</summary>
