@@ -20,7 +20,7 @@ internal sealed class EvalDepthVerb : EvaluationVerb
 
     public EvalDepthVerb()
         : base("depth", "Train a linear layer on patches, or take a head, and score the depth (RMSE)", ClassificationInputs.Baselines, "dino eval depth tabletop_rgbd --model dinov3-vits16", "dino eval depth nyu --published --benchmark NYU --model dinov3-vitb16 --json",
-            "dino eval depth nyu --head dinov3-vit7b16-synthmix-dpt.pth --align --model dinov3-vit7b16")
+            "dino eval depth nyu --head dinov3-vit7b16-synthmix-dpt.pth --align --benchmark NYU-SYNTHMIX --model dinov3-vit7b16")
     {
         _max.Validators.Add(result =>
         {
@@ -38,7 +38,9 @@ internal sealed class EvalDepthVerb : EvaluationVerb
         });
     }
 
-    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => arguments.GetValue(_head) is null && DepthImages.IsOf(arguments.GetValue(_data)!, expected.Benchmark);
+    // What is scored stands behind the name of the data where it is not the linear layer; only relative depth of a head has figures.
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) =>
+        DepthImages.IsOf(arguments.GetValue(_data)!, expected.Benchmark.Split('-')[0]) && expected.Benchmark.Split('-', 2).ElementAtOrDefault(1) == (arguments.GetValue(_head) is null ? null : arguments.GetValue(_align) ? "SYNTHMIX" : "");
 
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {

@@ -17,7 +17,7 @@ internal sealed class EvalSegmentVerb : EvaluationVerb
 
     public EvalSegmentVerb()
         : base("segment", "Train a linear layer on patches, or take a head, and score the segmentation (mIoU)", ClassificationInputs.Baselines, "dino eval segment road_composite --model dinov3-vits16", "dino eval segment ADEChallengeData2016 --published --benchmark ADE20K --model dinov3-vitb16 --json",
-            "dino eval segment ADEChallengeData2016 --head dinov3-vit7b16-ade20k-m2f.pth --tta --model dinov3-vit7b16")
+            "dino eval segment ADEChallengeData2016 --head dinov3-vit7b16-ade20k-m2f.pth --tta --benchmark ADE20K-Mask2Former-TTA --model dinov3-vit7b16")
     {
         Add(_data);
         Add(_head);
@@ -29,7 +29,9 @@ internal sealed class EvalSegmentVerb : EvaluationVerb
         _probe = new DenseProbeInputs(this, SegmentationProtocol.Published, sized: true, _head);
     }
 
-    protected override bool Measures(ParseResult arguments, ExpectedValue expected) => arguments.GetValue(_head) is null && SegmentationImages.IsOf(arguments.GetValue(_data)!, expected.Benchmark);
+    // What is scored stands behind the name of the data where it is not the linear layer.
+    protected override bool Measures(ParseResult arguments, ExpectedValue expected) =>
+        SegmentationImages.IsOf(arguments.GetValue(_data)!, expected.Benchmark.Split('-')[0]) && expected.Benchmark.Split('-', 2).ElementAtOrDefault(1) == (arguments.GetValue(_head) is null ? null : arguments.GetValue(_augment) ? "Mask2Former-TTA" : "Mask2Former");
 
     public override async Task<Evaluation> EvaluateAsync(string model, ParseResult arguments, Output output, CancellationToken cancel)
     {
