@@ -20,6 +20,7 @@ internal sealed class PredictVerb : Verb
 
     private readonly LookOptions _look = new();
     private readonly Option<string?> _labels = new("--labels") { Description = "dino.txt: the classes in words, with commas between them, or a text file with a line for each", HelpName = "WORDS|FILE" };
+    private readonly Option<string?> _classifier = new("--classifier") { Description = "Which one of a file that holds several, as the official linear probe leaves one for each learning rate: its name, or a part that only it has", HelpName = "NAME" };
     private readonly Option<bool> _perPixel = new("--per-pixel") { Description = "dino.txt: a class for each pixel instead of each picture" };
 
     private PredictVerb(string name, string description, params string[] examples)
@@ -34,6 +35,7 @@ internal sealed class PredictVerb : Verb
         _look.AddTo(this);
         Add(_labels);
         Add(_perPixel);
+        Add(_classifier);
     }
 
     /// <summary><c>dino predict</c>.</summary>
@@ -49,11 +51,11 @@ internal sealed class PredictVerb : Verb
         string path = arguments.GetValue(_head)!;
         using PredictionInputs inputs = await PredictionInputs.OpenAsync(arguments.GetValue(_paths)!, cancel);
         bool perPixel = arguments.GetValue(_perPixel);
-        (HeadKind kind, string? own) = Describe(path);
+        (HeadKind kind, string? own) = Describe(path, arguments.GetValue(_classifier));
         ClassNames? words = Words(path, kind, arguments.GetValue(_labels), perPixel);
         using DinoModel model = LoadModel(path, own, arguments.GetValue(_model), new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
         using DinoText? text = kind == HeadKind.DinoText ? DinoText.Load(model, path, cancel: cancel) : null;
-        using Head? head = text is null ? Head.Load(model, path, cancel: cancel) : perPixel ? text.CreateSegmentor(words!, cancel: cancel) : null;
+        using Head? head = text is null ? Head.Load(model, path, new HeadOptions { Classifier = arguments.GetValue(_classifier) }, cancel) : perPixel ? text.CreateSegmentor(words!, cancel: cancel) : null;
         using ZeroShotClassifier? classifier = text is null || perPixel ? null : text.CreateClassifier(words!, cancel: cancel);
         DenseOptions look = _look.Read(arguments, path, kind, perPixel);
         Predictor predictor = classifier is not null ? new ClassPredictor(classifier.Predict) : Predictor.For(head!, look, arguments.GetValue(_out) ?? "predictions", arguments.GetValue(_score));
@@ -90,9 +92,9 @@ internal sealed class PredictVerb : Verb
         return skipped.Count > 0 || predictions.Count == 0 ? ExitCode.Failed : ExitCode.Ok;
     }
 
-    private static (HeadKind Kind, string? Backbone) Describe(string head)
+    private static (HeadKind Kind, string? Backbone) Describe(string head, string? classifier)
     {
-        using HeadWeights weights = HeadWeights.Open(head);
+        using HeadWeights weights = HeadWeights.Open(head, classifier);
         HeadDescription? description = HeadDescription.Read(weights.File);
         return (description?.Kind ?? weights.Kind, description?.Backbone.Name);
     }

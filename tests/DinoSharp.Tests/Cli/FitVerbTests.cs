@@ -1,6 +1,8 @@
 using System.Text.Json;
 using DinoSharp.Images;
 using DinoSharp.Tests.Training.Fitting;
+using DinoSharp.Weights;
+using TorchSharp;
 using Xunit;
 
 namespace DinoSharp.Tests.Cli;
@@ -113,6 +115,28 @@ public sealed class FitVerbTests(TinyModel tiny) : IClassFixture<TinyModel>, IDi
         Assert.Contains("linear or knn", (await Fit("classify", train, "--out", _folder.File("head.safetensors"), "--method", "svm")).Error);
         Assert.False(File.Exists(_folder.File("head.safetensors")));
         Assert.Equal(1, (await Dino.RunAsync("predict", tiny.Path, train)).Code);
+    }
+
+    /// <summary>The official linear probe keeps a classifier for each learning rate in one file.</summary>
+    [Fact]
+    public async Task OneOfSeveralClassifiersIsAskedForByName()
+    {
+        string probe = _folder.File("probe.safetensors"), picture = tiny.Draw("probe.png");
+        using (torch.NewDisposeScope())
+        {
+            SafetensorsWriter.Write(probe, new[] { "lr_0_001", "lr_0_01" }.SelectMany((name, i) => new[]
+            {
+                KeyValuePair.Create($"classifiers_dict.{name}.linear.weight", torch.zeros(3, 2 * TinyModel.Config.Width)),
+                KeyValuePair.Create($"classifiers_dict.{name}.linear.bias", torch.tensor((float[])(i == 0 ? [5, 0, 0] : [0, 0, 5]))),
+            }));
+        }
+
+        Dino.Outcome unnamed = await Dino.RunAsync("predict", probe, picture, "--model", tiny.Path);
+        Assert.Equal(1, unnamed.Code);
+        Assert.Contains("holds 2 classifiers", unnamed.Error);
+        Assert.Contains("lr_0_001, lr_0_01", unnamed.Error);
+        JsonElement named = Success(await Dino.RunAsync("predict", probe, picture, "--model", tiny.Path, "--classifier", "lr_0_01", "--json")).GetProperty("images")[0];
+        Assert.Equal("class 2", named.GetProperty("label").GetString());
     }
 
     [Fact]

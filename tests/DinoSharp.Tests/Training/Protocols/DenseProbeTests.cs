@@ -168,14 +168,15 @@ public sealed class DenseProbeTests(TinyModel tiny) : IClassFixture<TinyModel>
     }
 
     [Fact]
-    public void AHeadThatIsReadyIsScoredByTheSameRule()
+    public async Task AHeadThatIsReadyIsScoredByTheSameRule()
     {
         SegmentationImages train = Disks("ready"), val = SegmentationImages.Open(tiny.File("ready"), train: false);
         using DinoModel model = DinoModel.Load(tiny.Path);
         using var random = new Generator(3);
         using var network = new LinearSegmentationHead([model.Backbone.Config.EmbedDim], 2);
         network.Initialize(random);
-        HeadInput input = Segmentor.LinearInput(model.Backbone.Config.LayerCount) with { MultiplePixels = model.Preprocessing.PatchSizePixels };
+        HeadInput input = Segmentor.LinearInput(model.Backbone.Config.LayerCount) with { MultiplePixels = model.Preprocessing.PatchSizePixels, Windows = new HeadWindows(96, 64) };
+        input = input with { Preprocessing = input.Preprocessing with { Size = SizePolicy.ShorterSideRounded(96) } };
         using var head = new Segmentor(model.Backbone, input, network, train.Classes);
         using var turned = new Segmentor(model.Backbone, input, network, new ClassNames(train.Classes.Reverse()));
         EvaluationResult one = SegmentationProtocol.Score(head, model.Name, val), other = SegmentationProtocol.Score(turned, model.Name, val);
@@ -184,13 +185,18 @@ public sealed class DenseProbeTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal(right, one.Metrics["pixelAccuracy"], 9);
         Assert.Equal(1 - right, other.Metrics["pixelAccuracy"], 9); // two classes under each other's names
         Assert.Equal("10", SegmentationProtocol.Score(head, model.Name, val, SegmentationProtocol.TestTimeAugmentation).Settings["passes"]);
+        head.Save(tiny.File("ready.safetensors"));
+        Cli.Dino.Outcome outcome = await Cli.Dino.RunAsync("eval", "segment", tiny.File("ready"), "--head", tiny.File("ready.safetensors"), "--model", tiny.Path, "--json");
+        Assert.Equal((0, ""), (outcome.Code, outcome.Error));
+        Assert.Equal(one.Metrics["pixelAccuracy"], outcome.Json().GetProperty("metrics").GetProperty("pixelAccuracy").GetDouble(), 6);
+        Assert.Contains("--steps is for training", (await Cli.Dino.RunAsync("eval", "segment", tiny.File("ready"), "--head", "x.pth", "--steps", "5")).Error, StringComparison.Ordinal);
         using var three = new LinearSegmentationHead([model.Backbone.Config.EmbedDim], 3);
         using var unlike = new Segmentor(model.Backbone, input, three, ClassNames.Numbered(3));
         Assert.Contains("they must be the same", Assert.Throws<DinoSharpException>(() => SegmentationProtocol.Score(unlike, model.Name, val)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void RelativeDepthIsAlignedBeforeItIsScored()
+    public async Task RelativeDepthIsAlignedBeforeItIsScored()
     {
         tiny.Draw("align/val/rgb/0.png", 96, 64, seed: 1);
         using DinoModel model = DinoModel.Load(tiny.Path);
@@ -205,5 +211,9 @@ public sealed class DenseProbeTests(TinyModel tiny) : IClassFixture<TinyModel>
         DepthImages val = DepthImages.Open(tiny.File("align"), train: false);
         Assert.InRange(DepthProtocol.Score(head, model.Name, val, align: true).Metrics["rmse"], 0, 0.001);
         Assert.InRange(DepthProtocol.Score(head, model.Name, val).Metrics["rmse"], 0.05, 10);
+        head.Save(tiny.File("align.safetensors"));
+        Cli.Dino.Outcome outcome = await Cli.Dino.RunAsync("eval", "depth", tiny.File("align"), "--head", tiny.File("align.safetensors"), "--align", "--model", tiny.Path, "--json");
+        Assert.Equal((0, ""), (outcome.Code, outcome.Error));
+        Assert.InRange(outcome.Json().GetProperty("metrics").GetProperty("rmse").GetDouble(), 0, 0.001);
     }
 }
