@@ -82,7 +82,7 @@ internal sealed class AdviseVerb : Verb
             CacheFolder = arguments.GetValue(_cache),
         };
         Func<DinoModel, IProgress<long>, Advice> ask = Question(arguments, task, data, options, cancel);
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute), Device = SharedOptions.Device(arguments) }, cancel);
         Advice advice = await output.WithProgressAsync("trying", null, progress => Task.Run(() => ask(model, progress), CancellationToken.None));
         string measure = task switch
         {

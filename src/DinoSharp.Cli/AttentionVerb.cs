@@ -43,7 +43,7 @@ internal sealed class AttentionVerb : Verb
     {
         if (arguments.GetValue(_out) is { } path) OutputNames.Require(path, OutputNames.Pictures, [arguments.GetValue(_image)!]);
         Photo photo = Photo.Read([arguments.GetValue(_image)!])[0];
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute), Device = SharedOptions.Device(arguments) }, cancel);
         int layer = LayerSelection.Create([arguments.GetValue(_layer)]).Resolve(model.Backbone.Config.LayerCount)[0];
         var options = new ExtractOptions { ImageSizePixels = arguments.GetValue(_size)!.Pixels, MaxMemoryBytes = arguments.GetValue(_maxMemory) };
         var memory = new MemoryNotes(output);

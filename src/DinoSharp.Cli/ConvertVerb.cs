@@ -59,6 +59,8 @@ internal sealed class ConvertVerb : Verb
         foreach (Option option in new Option[] { _to, _type, _shard, _overwrite }) Add(option);
     }
 
+    protected override bool Computes => false;
+
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         var conversion = new WeightConversion

@@ -46,7 +46,7 @@ internal sealed class DemoVerb : Verb
         OutputNames.Require(page, [".html", ".htm"], []);
         Photo[] photos = arguments.GetValue(_images) is { Length: > 0 } words ? Photo.Read(PhotoFeatures.Files(words).Take(arguments.GetValue(_most))) : [.. DemoInputs.Samples().Take(arguments.GetValue(_most))];
         var clock = Stopwatch.StartNew();
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute), Device = SharedOptions.Device(arguments) }, cancel);
         double loading = clock.Elapsed.TotalSeconds;
         ExtractOptions options = _resolution.Read(arguments);
         var memory = new MemoryNotes(output);

@@ -13,6 +13,8 @@ internal sealed class DoctorVerb : Verb
 
     protected override bool NeedsLibtorch => false;
 
+    protected override bool Computes => false;
+
     protected override Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         SystemReport report = SystemReport.Collect();

@@ -71,7 +71,7 @@ internal sealed class EmbedVerb : Verb
             ImageSizePixels = arguments.GetValue(_size),
             BatchSize = arguments.GetValue(_batch),
         };
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute), Device = SharedOptions.Device(arguments) }, cancel);
         var run = new EmbeddingRun(model, options, inputs, path);
         long? total = inputs.Count(cancel);
         var time = Stopwatch.StartNew();

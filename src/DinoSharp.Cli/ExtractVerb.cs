@@ -50,7 +50,7 @@ internal sealed class ExtractVerb : Verb
     {
         string[] images = arguments.GetValue(_images)!;
         string[] files = Files(images, arguments.GetValue(_out)); // before the model is loaded, so that a wrong place is told at once
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute), Device = SharedOptions.Device(arguments) }, cancel);
         ExtractOptions options = _resolution.Read(arguments) with
         {
             Square = arguments.GetValue(_square),

@@ -16,6 +16,8 @@ internal sealed class InfoVerb : Verb
             "dino info model.safetensors",
             "dino info dinov3_vits16_pretrain_lvd1689m-08c60483.pth --json") => Add(_path);
 
+    protected override bool Computes => false;
+
     protected override Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         WeightInfo info = WeightInfo.Read(arguments.GetRequiredValue(_path));

@@ -53,7 +53,7 @@ internal sealed class PredictVerb : Verb
         bool perPixel = arguments.GetValue(_perPixel);
         (HeadKind kind, string? own) = Describe(path, arguments.GetValue(_classifier));
         ClassNames? words = Words(path, kind, arguments.GetValue(_labels), perPixel);
-        using DinoModel model = LoadModel(path, own, arguments.GetValue(_model), new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        using DinoModel model = LoadModel(path, own, arguments.GetValue(_model), new DinoModelOptions { Compute = arguments.GetValue(_compute), Device = SharedOptions.Device(arguments) }, cancel);
         using DinoText? text = kind == HeadKind.DinoText ? DinoText.Load(model, path, cancel: cancel) : null;
         using Head? head = text is null ? Head.Load(model, path, new HeadOptions { Classifier = arguments.GetValue(_classifier) }, cancel) : perPixel ? text.CreateSegmentor(words!, cancel: cancel) : null;
         using ZeroShotClassifier? classifier = text is null || perPixel ? null : text.CreateClassifier(words!, cancel: cancel);

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using DinoSharp.Backbones;
+using DinoSharp.Diagnostics;
 using TorchSharp;
 
 namespace DinoSharp.Cli;
@@ -9,6 +10,8 @@ namespace DinoSharp.Cli;
 /// <summary>Options that mean the same on every verb that has them.</summary>
 internal static class SharedOptions
 {
+    private const string DeviceName = "--device";
+
     /// <summary>Names the model of every command that has no <c>--model</c>.</summary>
     public const string ModelVariable = "DINOSHARP_MODEL";
 
@@ -32,7 +35,7 @@ internal static class SharedOptions
     /// <summary>Which processor computes.</summary>
     public static Option<string> Device()
     {
-        var option = new Option<string>("--device")
+        var option = new Option<string>(DeviceName)
         {
             Description = "Where to compute: cpu, cuda, cuda:1, or auto: a GPU if this libtorch can use one",
             HelpName = "DEVICE",
@@ -47,14 +50,18 @@ internal static class SharedOptions
         static bool IsDevice(string word) => word is "auto" or "cpu" or "cuda" || (word.StartsWith("cuda:", StringComparison.Ordinal) && int.TryParse(word.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out _));
     }
 
-    /// <summary>The device of a valid <c>--device</c>.</summary>
+    /// <summary>The device that the command line names.</summary>
     /// <exception cref="DinoSharpException">There is no such GPU.</exception>
-    public static torch.Device Device(string word)
+    public static torch.Device? Device(ParseResult arguments)
     {
+        string word = arguments.GetValue<string>(DeviceName)!;
+        if (word == "cpu" || (word == "auto" && !Libtorch.MayHaveGpu)) return null; // without a question to libtorch, which may still be loading
+        Libtorch.Require();
         int gpus = torch.cuda.is_available() ? torch.cuda.device_count() : 0;
-        if (word == "cpu" || (word == "auto" && gpus == 0)) return torch.CPU;
+        if (word == "auto" && gpus == 0) return null;
         int index = word.Length > 5 ? int.Parse(word.AsSpan(5), CultureInfo.InvariantCulture) : 0;
         if (index >= gpus) throw new DinoSharpException($"--device {word}: this libtorch can use {gpus} GPUs; `dino doctor` says what is missing");
+        Libtorch.UseFullFloat32();
         return torch.device(DeviceType.CUDA, index);
     }
 

@@ -76,7 +76,7 @@ internal sealed class TrackVerb : Verb
         PatchGeometry.Whole(start.Width, start.Height).RequireShape(arguments.GetValue(_mask)!, first.Width, first.Height);
         string[] truthFiles = arguments.GetValue(_truth) is { } truths ? TrueMasks(truths, source) : [], inputs = [.. source.Files, arguments.GetValue(_mask)!, .. truthFiles];
         if (truthFiles.Length > 0) CheckTruth(truthFiles, start);
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute), Device = SharedOptions.Device(arguments) }, cancel);
         var memory = new MemoryNotes(output);
         var limit = new ExtractOptions { MaxMemoryBytes = arguments.GetValue(_maxMemory) };
         memory.Announce(VideoTracking.Plan(model, start.Width, start.Height, size, options, limit.MaxMemoryBytes), limit);

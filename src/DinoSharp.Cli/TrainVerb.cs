@@ -21,7 +21,6 @@ internal sealed class TrainVerb : Verb
     private readonly Option<string?> _report = new("--report") { Description = "Write report.html and report.png of a run, finished or still going on; train nothing", HelpName = "FOLDER" };
     private readonly Option<string?> _replay = new("--replay") { Description = "Make a refused step again from the batch that was kept, and say where it went wrong", HelpName = "FILE" };
 
-    private readonly Option<string> _device = SharedOptions.Device();
 
     public TrainVerb()
         : base(
@@ -41,7 +40,6 @@ internal sealed class TrainVerb : Verb
         Add(_save);
         Add(_report);
         Add(_replay);
-        Add(_device);
         Validators.Add(result =>
         {
             bool official = result.GetValue(_official) is not null;
@@ -106,7 +104,7 @@ internal sealed class TrainVerb : Verb
         return ExitCode.Ok;
     }
 
-    private TorchSharp.torch.Device Device(ParseResult arguments) => SharedOptions.Device(arguments.GetValue(_device)!);
+    private TorchSharp.torch.Device Device(ParseResult arguments) => SharedOptions.Device(arguments) ?? TorchSharp.torch.CPU;
 
     private static IEnumerable<string> Lines(PretrainRecipe recipe, RunEstimate estimate)
     {

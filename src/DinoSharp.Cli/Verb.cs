@@ -21,6 +21,7 @@ internal abstract class Verb : Command
         ArgumentOutOfRangeException.ThrowIfZero(examples.Length, nameof(examples));
         Examples = examples;
         Add(_json);
+        if (Computes) Add(SharedOptions.Device());
         SetAction(async (arguments, cancel) =>
         {
             if (NeedsLibtorch) Libtorch.Require();
@@ -34,6 +35,9 @@ internal abstract class Verb : Command
 
     /// <summary>Whether the verb computes; one that only reads files says no and starts half a second sooner.</summary>
     protected virtual bool NeedsLibtorch => true;
+
+    /// <summary>Whether the verb runs a network, and so has <c>--device</c>.</summary>
+    protected virtual bool Computes => true;
 
     /// <summary>Does the work.</summary>
     /// <param name="arguments">The parsed command line; read with <c>arguments.GetValue(option)</c>.</param>

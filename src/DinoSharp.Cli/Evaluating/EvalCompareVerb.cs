@@ -32,6 +32,8 @@ internal sealed class EvalCompareVerb : Verb
         TreatUnmatchedTokensAsErrors = false; // they are options of the task
     }
 
+    protected override bool Computes => false;
+
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string? folder = arguments.GetValue(_out);

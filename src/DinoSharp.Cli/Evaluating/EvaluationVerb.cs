@@ -64,7 +64,7 @@ internal abstract class EvaluationVerb : Verb
     protected ComputeType Compute(ParseResult arguments) => arguments.GetValue(_compute);
 
     /// <summary>The model, in that precision.</summary>
-    protected DinoModel Load(string model, ParseResult arguments, CancellationToken cancel) => DinoModel.Load(model, new DinoModelOptions { Compute = Compute(arguments) }, cancel);
+    protected DinoModel Load(string model, ParseResult arguments, CancellationToken cancel) => DinoModel.Load(model, new DinoModelOptions { Compute = Compute(arguments), Device = SharedOptions.Device(arguments) }, cancel);
 
     /// <inheritdoc/>
     protected sealed override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)

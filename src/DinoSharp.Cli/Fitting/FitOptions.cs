@@ -35,7 +35,7 @@ internal sealed class FitOptions
 
     /// <summary>The backbone.</summary>
     public DinoModel Load(ParseResult arguments, CancellationToken cancel) =>
-        DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute), Device = SharedOptions.Device(arguments) }, cancel);
 
     /// <summary>The layers that were named; null if none were.</summary>
     public LayerSelection? Layers(ParseResult arguments) => arguments.GetValue(_layers) is { Length: > 0 } layers ? LayerSelection.Create(layers) : null;

@@ -23,6 +23,8 @@ internal sealed class IndexExportVerb : Verb
         Add(_out);
     }
 
+    protected override bool Computes => false;
+
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
         string path = arguments.GetValue(_out)!;

@@ -34,7 +34,7 @@ internal abstract class IndexQuestionVerb : Verb
         if (arguments.GetValue(_size) is { } size && (size.Pixels != index.Settings.ImageSizePixels || size.Pixels is null != index.Settings.NativeSize))
             throw new DinoSharpException($"--size {size}: {index.Folder} was made at {index.Settings.SizeInWords}; leave the option out, or build the index again with --size {size}");
         if (named is null && !needed) return null;
-        DinoModel model = DinoModel.Load(named ?? index.Settings.Model, new DinoModelOptions { Compute = Enum.Parse<ComputeType>(index.Settings.Compute) }, cancel);
+        DinoModel model = DinoModel.Load(named ?? index.Settings.Model, new DinoModelOptions { Compute = Enum.Parse<ComputeType>(index.Settings.Compute), Device = SharedOptions.Device(arguments) }, cancel);
         if (model.Fingerprint == index.Settings.Fingerprint) return model;
         model.Dispose();
         throw new DinoSharpException(named is null

@@ -45,7 +45,7 @@ internal sealed class IndexUpdateVerb : Verb
         PictureSize? size = arguments.GetValue(_size);
         ComputeType compute = arguments.GetValue(_compute);
         if (compute == ComputeType.Auto && File.Exists(IndexManifest.PathIn(folder))) compute = Enum.Parse<ComputeType>(IndexManifest.Read(folder).Settings.Compute); // what auto took when it was made, it may not take again
-        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = compute }, cancel);
+        using DinoModel model = DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = compute, Device = SharedOptions.Device(arguments) }, cancel);
         var options = new EmbedOptions { ImageSizePixels = size?.Pixels, NativeSize = size is { Pixels: null }, BatchSize = arguments.GetValue(_batch) };
         (int width, int height) = Largest(files);
         (int batch, long peak) = model.PlanEmbedding(options, width, height, arguments.GetValue(_maxMemory));

@@ -33,7 +33,7 @@ internal sealed class ToolboxOptions(string picture)
 
     /// <summary>The model that was chosen; dispose it.</summary>
     public DinoModel Load(ParseResult arguments, CancellationToken cancel) =>
-        DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute) }, cancel);
+        DinoModel.Load(arguments.GetValue(_model)!, new DinoModelOptions { Compute = arguments.GetValue(_compute), Device = SharedOptions.Device(arguments) }, cancel);
 
     /// <summary>For pictures that are looked at one by one.</summary>
     /// <param name="arguments">The command line.</param>

@@ -78,6 +78,16 @@ internal sealed record Libtorch(
         throw new DinoSharpException($"{problem.What}. To do: {problem.ToDo}. 'dino doctor' shows the whole picture.");
     }
 
+    /// <summary>Whether this libtorch could use a GPU; asked of its files, so that it need not be loaded.</summary>
+    public static bool MayHaveGpu => InstalledLibtorch.Folder is not null || Beside(OperatingSystem.IsWindows() ? "torch_cuda.dll" : "libtorch_cuda.so") is not null;
+
+    /// <summary>Tells a GPU to multiply float32 as float32. Otherwise convolutions keep 10 bits of the mantissa (TF32), by libtorch's default, and the first layer of every network is one.</summary>
+    public static void UseFullFloat32()
+    {
+        torch.backends.cuda.matmul.allow_tf32 = false;
+        torch.backends.cudnn.allow_tf32 = false;
+    }
+
     /// <summary>Why the native libraries beside the program do not load; null if they do or if there are none and TorchSharp must look elsewhere.</summary>
     /// <remarks>Asked before TorchSharp is, because TorchSharp answers a failure by copying all of libtorch and by printing its search to stdout.</remarks>
     internal static string? LoadError()

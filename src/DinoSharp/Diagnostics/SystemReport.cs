@@ -41,7 +41,7 @@ internal sealed record SystemReport(
         if (Libtorch.Threads > Processor.LogicalProcessors)
             yield return new(false, $"libtorch uses {Libtorch.Threads} threads, but only {Processor.LogicalProcessors} can run at once", $"set OMP_NUM_THREADS={Processor.LogicalProcessors}");
         if (Libtorch is { Error: null, CudaDevices: 0 } && File.Exists("/proc/driver/nvidia/version"))
-            yield return new(false, "there is an NVIDIA driver, but this libtorch cannot use a GPU", "reference the package libtorch-cuda-12.8-linux-x64 instead of libtorch-cpu-linux-x64");
+            yield return new(false, "there is an NVIDIA driver, but this libtorch cannot use a GPU", $"build with DinoSharpCuda=true (in a program of your own: reference libtorch-cuda-12.8-{Platform} instead of libtorch-cpu-{Platform}), or set {InstalledLibtorch.Variable} to the torch/lib of an installed PyTorch {InstalledLibtorch.Version}");
         if (Caches.Folders.All(folder => folder.Bytes is null or 0))
             yield return new(false, "there are no weights in any of the folders above", "'--model random:vits16' works without; '--model dinov3-vits16' says how to get the published ones");
         if (Memory.AvailableBytes < 2L << 30)

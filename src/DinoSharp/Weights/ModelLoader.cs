@@ -45,6 +45,7 @@ internal static class ModelLoader
     private static Loaded FromFile(string path, Preset? preset, DinoModelOptions options, CancellationToken cancel)
     {
         using BackboneWeights weights = BackboneWeights.Open(path);
+        if (options.Device?.type == DeviceType.CUDA) Libtorch.UseFullFloat32();
         var file = new FileInfo(weights.File.Path);
         if (preset is not null && !WeightInfo.NamesOf(weights).Contains(preset))
             throw new DinoSharpException($"{file.FullName} was found in place of {preset.Name}, but it holds another network; move it elsewhere, or give its path if it is the one you want");

@@ -67,6 +67,15 @@ public class CommandLineTests
         Assert.All(DinoSharp.Cli.Program.Verbs(), verb => Assert.Equal(verb.Name, Assert.Single(DinoSharp.Cli.Program.Verbs([verb.Name, "--help"])).Name));
 
     [Fact]
+    public async Task EveryVerbThatRunsANetworkTakesADevice()
+    {
+        string[][] without = [.. Leaves(DinoSharp.Cli.Program.Verbs()).Select(verb => verb.ToArray()).Where(verb => !Dino.RunAsync([.. verb, "--help"]).Result.Output.Contains("--device", StringComparison.Ordinal))];
+        Assert.Equal(["convert", "doctor", "eval compare", "index export", "info"], without.Select(verb => string.Join(' ', verb)).Order(StringComparer.Ordinal));
+        Dino.Outcome refused = await Dino.RunAsync("embed", "a.jpg", "--out", "a.npy", "--device", "gpu");
+        Assert.Equal((2, true), (refused.Code, refused.Error.Contains("--device gpu: expected cpu, cuda, cuda:N or auto", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public async Task NoVerbShowsTheHelpOnStderr()
     {
         Dino.Outcome outcome = await Dino.RunAsync();
