@@ -13,6 +13,9 @@ namespace DinoSharp.Cli;
 internal sealed class SegmentVerb : Verb
 {
     private const int MostPanels = 24;
+
+    // Linear algebra that only learning calls for: its code, and what its threads keep; measured, see docs/log.md.
+    private const long SolverBytes = 64 << 20;
     private const int DefaultUnlabelled = 255, None = -1;
 
     private readonly Argument<string[]> _targets = new("targets") { Description = "Pictures, folders or globs to segment", Arity = ArgumentArity.OneOrMore };
@@ -52,6 +55,7 @@ internal sealed class SegmentVerb : Verb
         IReadOnlyDictionary<string, string> masks = OutputNames.PrepareMasks(folder, files, inputs);
         _common.RequireOut(arguments, inputs);
         var features = _common.Features(arguments, model, output);
+        features.Hold(SolverBytes);
         using PatchClassifier classifier = await output.WithProgressAsync("learning", pairs.Count, progress => Task.Run(() =>
         {
             MaskExample[] examples = [.. pairs.Select((pair, i) =>
