@@ -32,7 +32,7 @@ public static class MatchingProtocol
             (double Error, bool Mutual)[] errors = pair.KeyPoints is { } points
                 ? [.. points.Select(p => (Point: p, Patch: PatchOf(a, p))).Select(p => (nearest[p.Patch].B.DistanceTo(pair.Truth(p.Point)!.Value) / side, mutual.Contains(p.Patch)))]
                 : [.. nearest.Select(m => (Match: m, Truth: pair.Truth(m.A))).Where(m => m.Truth is not null).Select(m => (m.Match.B.DistanceTo(m.Truth!.Value) / side, mutual.Contains(m.Match.PatchA)))];
-            if (errors.Length > 0) scores.Add(new PairErrors(pair.Name, [.. errors.Select(e => e.Error)], [.. errors.Where(e => e.Mutual).Select(e => e.Error)]));
+            if (errors.Length > 0) scores.Add(new PairErrors(pair.Name, pair.Category, [.. errors.Select(e => e.Error)], [.. errors.Where(e => e.Mutual).Select(e => e.Error)]));
             progress?.Report(scores.Count);
         }
 
@@ -46,7 +46,7 @@ public static class MatchingProtocol
             metrics["mutualPck" + name] = Pck(all, s => s.Mutual, threshold);
         }
 
-        if (relative) metrics["recall"] = metrics["pck10"]; // the name under which SPair is published
+        if (relative) metrics["recall"] = all.GroupBy(i => scores[i].Category).Average(c => Pck([.. c], s => s.Errors, thresholds[1])); // as SPair is published: the mean over the kinds of objects
         return new EvaluationResult
         {
             Task = "match",
@@ -85,5 +85,5 @@ public static class MatchingProtocol
     }
 
     // Errors of every place and of those whose match is mutual.
-    private sealed record PairErrors(string Name, double[] Errors, double[] Mutual);
+    private sealed record PairErrors(string Name, string? Category, double[] Errors, double[] Mutual);
 }

@@ -13,6 +13,9 @@ namespace DinoSharp.Training.Protocols.Benchmarks;
 /// <param name="ObjectSide">Longer side of the object's box on B, if errors are relative to it; null: errors are in pixels of B.</param>
 public sealed record CorrespondencePair(string Name, string A, string B, Func<ImagePoint, ImagePoint?> Truth, IReadOnlyList<ImagePoint>? KeyPoints = null, double? ObjectSide = null)
 {
+    /// <summary>Kind of the object (SPair), over which the recall is averaged; null if there are no kinds.</summary>
+    public string? Category { get; init; }
+
     private const string Layouts = "a pairs.json with a, b, width, height and H_a_to_b; a stereo pair left.png, right.png, disparity_x256.png; SPair-71k: PairAnnotation/test/*.json with JPEGImages/CATEGORY/*.jpg; or NAVI: OBJECT/wild_set with annotations.json, images and depth";
 
     /// <summary>Finds the pairs of a data set.</summary>
@@ -78,7 +81,7 @@ public sealed record CorrespondencePair(string Name, string A, string B, Func<Im
             ImagePoint[] from = Points(pair.GetProperty("src_kps")), to = Points(pair.GetProperty("trg_kps"));
             if (from.Length != to.Length) throw new DinoSharpException($"{file}: {from.Length} places on the first picture, {to.Length} on the second");
             double[] box = [.. pair.GetProperty("trg_bndbox").EnumerateArray().Select(n => n.GetDouble())]; // left, top, right, bottom
-            return new CorrespondencePair(Path.GetFileNameWithoutExtension(file), a, b, p => to[Array.IndexOf(from, p)], from, Math.Max(box[2] - box[0], box[3] - box[1]));
+            return new CorrespondencePair(Path.GetFileNameWithoutExtension(file), a, b, p => to[Array.IndexOf(from, p)], from, Math.Max(box[2] - box[0], box[3] - box[1])) { Category = category };
         })];
     }
 

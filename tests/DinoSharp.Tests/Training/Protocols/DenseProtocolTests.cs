@@ -39,6 +39,10 @@ public sealed class DenseProtocolTests : IDisposable
         var points = new CorrespondencePair("points", "a", "b", p => p, [new ImagePoint(8, 8), new ImagePoint(24, 8)], 160);
         EvaluationResult relative = MatchingProtocol.Run(file => file == "a" ? a : b, [points], "by hand");
         Assert.Equal((0.5, 1, 1), (relative.Metrics["pck5"], relative.Metrics["pck10"], relative.Metrics["recall"]));
+        // The recall is the mean over the kinds of objects.
+        CorrespondencePair far = points with { ObjectSide = 100, Category = "cat" }, near = points with { KeyPoints = [new ImagePoint(8, 8)], Category = "cat" }, dog = near with { Category = "dog" };
+        EvaluationResult kinds = MatchingProtocol.Run(file => file == "a" ? a : b, [far, near, dog], "by hand");
+        Assert.Equal((3.0 / 4, ((2.0 / 3) + 1) / 2), (kinds.Metrics["pck10"], kinds.Metrics["recall"])); // of the cats two of three places
         Assert.Contains("nothing can be scored", Assert.Throws<DinoSharpException>(() => MatchingProtocol.Run(_ => a, [pair with { Truth = _ => null }], "")).Message);
     }
 
@@ -71,7 +75,7 @@ public sealed class DenseProtocolTests : IDisposable
         Directory.CreateDirectory(_folder.File("spair/PairAnnotation/test"));
         File.WriteAllText(_folder.File("spair/PairAnnotation/test/p.json"), """{"category":"cat","src_imname":"1.png","trg_imname":"2.png","src_kps":[[3,4]],"trg_kps":[[5,6]],"trg_bndbox":[0,0,10,20]}""");
         CorrespondencePair keyed = Assert.Single(CorrespondencePair.Open(_folder.File("spair")));
-        Assert.Equal((20, new ImagePoint(3.5, 4.5), new ImagePoint(5.5, 6.5)), (keyed.ObjectSide, keyed.KeyPoints![0], keyed.Truth(keyed.KeyPoints[0])));
+        Assert.Equal((20, new ImagePoint(3.5, 4.5), new ImagePoint(5.5, 6.5), "cat"), (keyed.ObjectSide, keyed.KeyPoints![0], keyed.Truth(keyed.KeyPoints[0]), keyed.Category));
         Assert.Contains("trn, val and test", Assert.Throws<DinoSharpException>(() => CorrespondencePair.Open(_folder.File("spair"), "train")).Message);
     }
 
