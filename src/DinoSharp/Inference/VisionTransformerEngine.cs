@@ -35,6 +35,9 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     where L : struct, ILanes<V>
     where V : struct
 {
+    // Images of a batch are computed a few at a time: a layer reads all tokens once for each of its tasks, from the last-level cache if they fit.
+    private const long MostBytesAtOnce = 16 << 20;
+
     private readonly VisionTransformerConfig _config;
     private readonly VisionTransformer _network;
     private readonly PackedLinear _patchEmbedding;
@@ -78,6 +81,13 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         int vectors = batch * shape.Vectors, up = _blocks[0].Up.Outputs, down = _blocks[0].Down.Inputs;
         bool halves = AttendsInHalves;
         long[] rooms = Rooms(shape);
+        long parts = Math.Min(batch, ((rooms.Max() * sizeof(float)) + MostBytesAtOnce - 1) / MostBytesAtOnce);
+        if (parts > 1)
+        {
+            Tensor[][] layers = [.. source.chunk(parts).Select(part => Forward(part, blocks))]; // each [B, N, D] of fewer images
+            return [.. blocks.Select((_, i) => cat([.. layers.Select(layer => layer[i])]).MoveToOuterDisposeScope())]; // each [B, N, D]
+        }
+
         Tensor[] results = [.. blocks.Select(_ => empty(batch, tokens, d))]; // each [B, N, D]
         lock (Workers.Turn)
         {

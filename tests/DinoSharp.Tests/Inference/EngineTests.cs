@@ -160,6 +160,26 @@ public sealed class EngineTests
         Assert.True(InferenceEngine.Start(large) != null);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void ALargeBatchIsComputedInPartsWithTheSameBits(bool wide)
+    {
+        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
+        using var network = new VisionTransformer(Tiny);
+        using var random = new Generator(6);
+        network.Initialize(random);
+        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        using var scope = NewDisposeScope();
+        Tensor images = randn([4001, 3, 16, 16], generator: random);
+        Tensor[] together = engine.Forward(images, [0, 2]);
+        foreach (int i in new[] { 0, 1333, 1334, 2001, 4000 })
+        {
+            Tensor[] alone = engine.Forward(images.narrow(0, i, 1), [0, 2]);
+            for (int layer = 0; layer < 2; layer++) Assert.True(alone[layer].equal(together[layer].narrow(0, i, 1)).all().item<bool>(), $"image {i}");
+        }
+    }
+
     /// <summary>Lanes do not meet: an image gives the same bits alone and at any place of a batch.</summary>
     [Theory]
     [InlineData(true)]
