@@ -67,7 +67,7 @@ internal static class BatchBenchmark
         return (before, Status("VmHWM:"));
     }
 
-    private static long Status(string key) => long.Parse(File.ReadLines("/proc/self/status").First(line => line.StartsWith(key, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2], CultureInfo.InvariantCulture) / 1024;
+    private static long Status(string key) => long.Parse(File.ReadLines("/proc/self/status").First(line => line.StartsWith(key, StringComparison.Ordinal)).Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries)[^2], CultureInfo.InvariantCulture) / 1024;
 
     private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
 }

@@ -23,7 +23,6 @@ internal static class TrainBenchmark
     public static void Run(Report report)
     {
         (string source, ImageDataset data) = Source();
-        StepBenchmark.Run(report, data);
         int threads = get_num_threads();
         report.Section(
             "Training step",
@@ -33,6 +32,7 @@ internal static class TrainBenchmark
         report.Table(
             ["network", "compute", "images a step", "images for each processor second", "images/s", "waiting", "teacher", "student, both passes", "clipping", "optimizer", "moving average", "loading alone, images for each processor second", "loader idle", "MiB"],
             Work.SelectMany(work => new[] { TrainingComputeType.Float32, TrainingComputeType.BFloat16 }.Select(compute => Row(work.Name, work.Backbone, work.Views, work.Batch, compute, data))));
+        StepBenchmark.Run(report, data);
     }
 
     private static string[] Row(string name, VisionTransformerConfig backbone, ViewOptions views, int batch, TrainingComputeType compute, ImageDataset data)
