@@ -97,28 +97,17 @@ public static class DepthProtocol
         look ??= new DenseOptions { Flip = true };
         (float least, float most) = ((float)DepthBins.Nyu.MinMeters, (float)maxMeters);
         var scores = new List<DepthScores>();
-        var (scored, skipped) = (new List<string>(), new List<ImageException>());
-        for (int i = 0; i < val.Images.Count; i++)
+        (IReadOnlyList<int> scored, IReadOnlyList<ImageException> skipped) = ReadablePictures.ForEach(val.Images.Count, i =>
         {
-            try
-            {
-                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
-                (float[] truth, int width, int height) = val.Read(i);
-                DepthMap predicted = head.Predict(picture, look, cancel);
-                bool[] valid = val.Region.Mask(truth, width, limits: (least, most));
-                if (align && valid.Contains(true)) predicted = new DepthMap(width, height, DepthAlignment.LeastSquares(truth, predicted.Meters, valid).Apply(predicted.Meters));
-                float[] clamped = [.. predicted.Meters.ToArray().Select(m => Math.Clamp(m, least, most))];
-                scores.Add(DepthScores.Measure(truth, clamped, valid));
-                scored.Add(val.Images[i]);
-                onPicture?.Invoke(i, picture, predicted);
-            }
-            catch (ImageException error)
-            {
-                skipped.Add(error); // what was trained is not lost for it
-            }
-
-            progress?.Report(i + 1);
-        }
+            ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
+            (float[] truth, int width, int height) = val.Read(i);
+            DepthMap predicted = head.Predict(picture, look, cancel);
+            bool[] valid = val.Region.Mask(truth, width, limits: (least, most));
+            if (align && valid.Contains(true)) predicted = new DepthMap(width, height, DepthAlignment.LeastSquares(truth, predicted.Meters, valid).Apply(predicted.Meters));
+            float[] clamped = [.. predicted.Meters.ToArray().Select(m => Math.Clamp(m, least, most))];
+            scores.Add(DepthScores.Measure(truth, clamped, valid));
+            onPicture?.Invoke(i, picture, predicted);
+        }, progress, cancel);
 
         if (scores.Count == 0) throw new DinoSharpException($"none of the {val.Images.Count} pictures to score can be read; the first says: {skipped[0].Message}");
         double[] rmse = [.. scores.Select(s => s.Rmse)];
@@ -147,7 +136,7 @@ public static class DepthProtocol
             Headline = "rmse",
             HigherIsBetter = false,
             Unit = "m",
-            Items = scored,
+            Items = [.. scored.Select(i => val.Images[i])],
             Skipped = skipped,
             Score = EvaluationResult.MeanOf(rmse),
         };

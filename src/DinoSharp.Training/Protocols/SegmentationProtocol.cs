@@ -92,25 +92,14 @@ public static class SegmentationProtocol
         int classes = val.Classes.Count;
         byte[] places = Places(head.Classes!, val.Classes);
         var areas = new List<SegmentationAreas>();
-        var (scored, skipped) = (new List<string>(), new List<ImageException>());
-        for (int i = 0; i < val.Images.Count; i++)
+        (IReadOnlyList<int> scored, IReadOnlyList<ImageException> skipped) = ReadablePictures.ForEach(val.Images.Count, i =>
         {
-            try
-            {
-                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
-                LabelMap truth = val.Read(i);
-                SemanticSegmentation predicted = head.Predict(picture, look, cancel);
-                areas.Add(SegmentationAreas.Measure([.. predicted.Labels.Values.ToArray().Select(id => places[id])], truth.Values, classes, SegmentationImages.Ignored));
-                scored.Add(val.Images[i]);
-                onPicture?.Invoke(i, picture, predicted);
-            }
-            catch (ImageException error)
-            {
-                skipped.Add(error); // what was trained is not lost for it
-            }
-
-            progress?.Report(i + 1);
-        }
+            ImageBuffer picture = ImageFile.Read(ImageSource.Stored(val.Images[i]));
+            LabelMap truth = val.Read(i);
+            SemanticSegmentation predicted = head.Predict(picture, look, cancel);
+            areas.Add(SegmentationAreas.Measure([.. predicted.Labels.Values.ToArray().Select(id => places[id])], truth.Values, classes, SegmentationImages.Ignored));
+            onPicture?.Invoke(i, picture, predicted);
+        }, progress, cancel);
 
         if (areas.Count == 0) throw new DinoSharpException($"none of the {val.Images.Count} pictures to score can be read; the first says: {skipped[0].Message}");
         SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
@@ -128,7 +117,7 @@ public static class SegmentationProtocol
             Settings = new Dictionary<string, string> { ["passes"] = ((look?.Scales.Count ?? 1) * (look?.Flip == true ? 2 : 1)).ToString(CultureInfo.InvariantCulture) },
             Metrics = metrics,
             Headline = "miou",
-            Items = scored,
+            Items = [.. scored.Select(i => val.Images[i])],
             Skipped = skipped,
             Score = items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou,
         };

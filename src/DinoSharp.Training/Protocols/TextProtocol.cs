@@ -34,23 +34,12 @@ public static class TextProtocol
         if (names.Count != images.Classes.Count) throw new DinoSharpException($"{names.Count} names are given for {images.Classes.Count} classes of {images.Name}; one for each is needed, in the order {string.Join(", ", images.Classes.Take(5))} …");
         using ZeroShotClassifier classifier = text.CreateClassifier(names, templates, cancel);
         var hits = new List<(string Path, int Label, int Rank, int Predicted)>();
-        var skipped = new List<ImageException>();
-        for (int i = 0; i < images.Count; i++)
+        (_, IReadOnlyList<ImageException> skipped) = ReadablePictures.ForEach(images.Count, i =>
         {
-            cancel.ThrowIfCancellationRequested();
             int label = images.LabelOf(i) ?? throw new DinoSharpException($"{images.PathOf(i)} has no class");
-            try
-            {
-                Heads.Classification.Classification answer = classifier.Predict(images.Read(i), cancel);
-                hits.Add((images.PathOf(i), label, answer.Ranked.TakeWhile(c => c.Index != label).Count(), answer.Top.Index));
-            }
-            catch (ImageException error)
-            {
-                skipped.Add(error);
-            }
-
-            progress?.Report(i + 1);
-        }
+            Heads.Classification.Classification answer = classifier.Predict(images.Read(i), cancel);
+            hits.Add((images.PathOf(i), label, answer.Ranked.TakeWhile(c => c.Index != label).Count(), answer.Top.Index));
+        }, progress, cancel);
 
         if (hits.Count == 0) throw new DinoSharpException($"none of the {images.Count} images of {images.Name} can be read; the first says: {skipped[0].Message}");
         double[] first = [.. hits.Select(h => h.Rank == 0 ? 1.0 : 0)];
@@ -87,23 +76,8 @@ public static class TextProtocol
     {
         templates ??= PromptTemplates.None;
         var vectors = new List<float[]>();
-        var read = new List<int>();
-        var skipped = new List<ImageException>();
-        for (int i = 0; i < images.Images.Count; i++)
-        {
-            cancel.ThrowIfCancellationRequested();
-            try
-            {
-                vectors.Add(text.EncodeImage(images.Images[i], cancel));
-                read.Add(i);
-            }
-            catch (ImageException error)
-            {
-                skipped.Add(error);
-            }
-
-            progress?.Report(i + 1);
-        }
+        (IReadOnlyList<int> read, IReadOnlyList<ImageException> skipped) =
+            ReadablePictures.ForEach(images.Images.Count, i => vectors.Add(text.EncodeImage(images.Images[i], cancel)), progress, cancel);
 
         if (read.Count < 2) throw new DinoSharpException($"{read.Count} of {images.Images.Count} pictures can be read; retrieval needs two or more{(skipped.Count > 0 ? $". The first error: {skipped[0].Message}" : "")}");
         (string Caption, int Image)[] captions = [.. read.SelectMany((i, place) => images.Captions[i].Select(c => (c, place)))];
@@ -168,25 +142,14 @@ public static class TextProtocol
         PictureSizes.Require(images.Images, images.Labels);
         using OpenVocabularySegmentor segmentor = text.CreateSegmentor(names, templates, cancel: cancel);
         var areas = new List<SegmentationAreas>();
-        var (scored, skipped) = (new List<string>(), new List<ImageException>());
-        for (int i = 0; i < images.Images.Count; i++)
+        (IReadOnlyList<int> scored, IReadOnlyList<ImageException> skipped) = ReadablePictures.ForEach(images.Images.Count, i =>
         {
-            try
-            {
-                ImageBuffer picture = ImageFile.Read(ImageSource.Stored(images.Images[i]));
-                LabelMap truth = images.Read(i);
-                SemanticSegmentation predicted = segmentor.Predict(picture, cancel);
-                areas.Add(SegmentationAreas.Measure(predicted.Labels.Values, truth.Values, names.Count, SegmentationImages.Ignored));
-                scored.Add(images.Images[i]);
-                onPicture?.Invoke(i, picture, predicted);
-            }
-            catch (ImageException error)
-            {
-                skipped.Add(error);
-            }
-
-            progress?.Report(i + 1);
-        }
+            ImageBuffer picture = ImageFile.Read(ImageSource.Stored(images.Images[i]));
+            LabelMap truth = images.Read(i);
+            SemanticSegmentation predicted = segmentor.Predict(picture, cancel);
+            areas.Add(SegmentationAreas.Measure(predicted.Labels.Values, truth.Values, names.Count, SegmentationImages.Ignored));
+            onPicture?.Invoke(i, picture, predicted);
+        }, progress, cancel);
 
         if (areas.Count == 0) throw new DinoSharpException($"none of the {images.Images.Count} pictures can be read; the first says: {skipped[0].Message}");
         SegmentationScores scores = SegmentationAreas.Sum(areas).Score();
@@ -198,7 +161,7 @@ public static class TextProtocol
             Settings = Settings(names.Count, templates),
             Metrics = new Dictionary<string, double> { ["miou"] = scores.MeanIou, ["pixelAccuracy"] = scores.PixelAccuracy },
             Headline = "miou",
-            Items = scored,
+            Items = [.. scored.Select(i => images.Images[i])],
             Skipped = skipped,
             Score = items => SegmentationAreas.Sum(items.Select(i => areas[i])).Score().MeanIou,
         };

@@ -100,9 +100,8 @@ internal static class DetectionCases
     private static T Choice<T>(JsonElement c, string name, params (string Name, T Value)[] choices)
     {
         string given = c.GetProperty(name).GetString()!;
-        return choices.Where(choice => choice.Name == given).Select(choice => (T?)choice.Value).FirstOrDefault() is { } value && choices.Any(choice => choice.Name == given)
-            ? value
-            : throw new InvalidOperationException($"unknown {name} {given}");
+        int index = Array.FindIndex(choices, choice => choice.Name == given);
+        return index >= 0 ? choices[index].Value : throw new InvalidOperationException($"unknown {name} {given}");
     }
 
     private static int Int(JsonElement c, string name) => c.GetProperty(name).GetInt32();

@@ -153,8 +153,7 @@ public sealed class HeadFileTests
         using var folder = new TemporaryFolder();
         using Backbone backbone = TinyHeads.Backbone();
         using DepthEstimator head = TinyHeads.DptDepth(backbone);
-        string path = Path.Combine(folder.Path, "model.safetensors");
-        SafetensorsWriter.Write(path, head.Network.state_dict().Select(e => KeyValuePair.Create("head." + HuggingFaceName(e.Key), e.Value)));
+        string path = WriteHuggingFace(head, folder.Path);
         using Head loaded = HeadLoader.Load(backbone, "b", path, new HeadOptions { Input = head.Input, Bins = head.Bins });
         Assert.Equal(head.Predict(TinyHeads.Picture()).Meters.ToArray(), ((DepthEstimator)loaded).Predict(TinyHeads.Picture()).Meters.ToArray());
     }
@@ -165,8 +164,7 @@ public sealed class HeadFileTests
         using var folder = new TemporaryFolder();
         using Backbone backbone = TinyHeads.Backbone();
         using DepthEstimator head = TinyHeads.DptDepth(backbone);
-        string path = Path.Combine(folder.Path, "model.safetensors");
-        SafetensorsWriter.Write(path, head.Network.state_dict().Select(e => KeyValuePair.Create("head." + HuggingFaceName(e.Key), e.Value)));
+        string path = WriteHuggingFace(head, folder.Path);
         string unknown = Assert.Throws<DinoSharpException>(() => HeadLoader.Load(backbone, "b", path)).Message;
         Assert.Contains("neither of the published ones", unknown, StringComparison.Ordinal);
         Assert.Contains("config.json", unknown, StringComparison.Ordinal);
@@ -259,6 +257,13 @@ public sealed class HeadFileTests
         Assert.Equal(Normalization.Sat, text.SegmentationInput.Preprocessing.Normalization);
         Assert.Equal(224, made.ClassificationInput.Preprocessing.CenterCropPixels);
         Assert.Contains("multiple such as 48", Assert.Throws<DinoSharpException>(() => DinoText.Load(backbone, path, new DinoTextOptions { ImageSizePixels = 50 })).Message, StringComparison.Ordinal);
+    }
+
+    private static string WriteHuggingFace(DepthEstimator head, string folder)
+    {
+        string path = Path.Combine(folder, "model.safetensors");
+        SafetensorsWriter.Write(path, head.Network.state_dict().Select(e => KeyValuePair.Create("head." + HuggingFaceName(e.Key), e.Value)));
+        return path;
     }
 
     private static string HuggingFaceName(string official) => official

@@ -45,7 +45,7 @@ public sealed class EngineTests
             foreach (var parameter in network.parameters()) parameter.normal_(0, 0.3, random);
         }
 
-        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        using InferenceEngine engine = EngineOf(network, wide);
         using var quiet = no_grad();
         foreach ((int batch, int rows, int columns) in new[] { (1, 1, 1), (1, 4, 5), (3, 3, 7), (2, 12, 12), (5, 2, 3), (1, 14, 15) })
         {
@@ -71,7 +71,7 @@ public sealed class EngineTests
         using var network = new VisionTransformer(new() { Width = 256, Depth = 1, Heads = 4, FeedForwardWidth = 1024, FeedForward = kind, Registers = 0 });
         using var random = new Generator(11);
         network.Initialize(random);
-        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        using InferenceEngine engine = EngineOf(network, wide);
         Assert.Equal(48 * ((activations * 256) + 64) * sizeof(float), engine.BufferBytes(16, 47 * 16));
     }
 
@@ -169,7 +169,7 @@ public sealed class EngineTests
         using var network = new VisionTransformer(Tiny);
         using var random = new Generator(6);
         network.Initialize(random);
-        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        using InferenceEngine engine = EngineOf(network, wide);
         using var scope = NewDisposeScope();
         Tensor images = randn([4001, 3, 16, 16], generator: random);
         Tensor[] together = engine.Forward(images, [0, 2]);
@@ -190,10 +190,13 @@ public sealed class EngineTests
         using var network = new VisionTransformer(Tiny);
         using var random = new Generator(5);
         network.Initialize(random);
-        using InferenceEngine engine = wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+        using InferenceEngine engine = EngineOf(network, wide);
         using var scope = NewDisposeScope();
         Tensor images = randn([4, 3, 80, 112], generator: random);
         Tensor together = engine.Forward(images, [2])[0];
         for (int i = 0; i < 4; i++) Assert.True(engine.Forward(images.narrow(0, i, 1), [2])[0].equal(together.narrow(0, i, 1)).all().item<bool>());
     }
+
+    private static InferenceEngine EngineOf(VisionTransformer network, bool wide) =>
+        wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
 }
