@@ -18,6 +18,9 @@ internal sealed record Timing(double Best, double Median, double Cpu);
 /// </summary>
 internal static class Measure
 {
+    /// <summary>Milliseconds before each repetition, in which the threads of the one before go to sleep.</summary>
+    private const int Rest = 10;
+
     /// <summary>Times each subject for about so many seconds, after a warm-up.</summary>
     public static IReadOnlyList<Timing> Interleaved(double secondsEach, params IReadOnlyList<Subject> subjects)
     {
@@ -38,6 +41,7 @@ internal static class Measure
             for (int s = 0; s < subjects.Count; s++)
             {
                 process.Refresh();
+                Thread.Sleep(Rest);
                 TimeSpan before = process.TotalProcessorTime;
                 long start = Stopwatch.GetTimestamp();
                 subjects[s].Run();

@@ -23,6 +23,7 @@ internal sealed class OnnxPeer : IDisposable
         _output = new float[tokens.Aggregate(1L, (a, b) => a * b)];
         new OnnxGraph(int8).Save(network, images, tokens, _file);
         using var options = new SessionOptions { IntraOpNumThreads = get_num_threads(), InterOpNumThreads = 1, GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL };
+        options.AddSessionConfigEntry("session.force_spinning_stop", "1"); // its threads would otherwise stay awake while another is timed
         _session = new InferenceSession(_file, options);
         File.Delete(_file);
     }
