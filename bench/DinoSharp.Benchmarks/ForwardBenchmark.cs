@@ -141,8 +141,8 @@ internal static class ForwardBenchmark
             LinearClock clock = Inference.Workers.Shared.Linear;
             clock.Take();
             Run();
-            (double Seconds, double[] Operations) taken = clock.Take();
-            if (taken.Seconds > 0 && (Linear is null || taken.Seconds < Linear.Value.Seconds)) Linear = taken;
+            (double Seconds, double _, double[] Operations) taken = clock.Take();
+            if (taken.Seconds > 0 && (Linear is null || taken.Seconds < Linear.Value.Seconds)) Linear = (taken.Seconds, taken.Operations);
         }
     }
 

@@ -49,6 +49,7 @@ internal static unsafe class PanelOperations<L, V>
         workers.Phase(tasks, [MethodImpl(Kernels.Hot), SkipLocalsInit] (task) =>
         {
             float* memory = stackalloc float[(GroupsAtOnce * MostTile) + 16], tiles = Aligned(memory);
+            LinearClock.ProductTimer products = workers.Linear.Products();
             (_, int first, int count) = Share(w.Groups, threads, most, task);
             int ofGroup = w.Steps * w.Rows;
             float* weights = w.Weights + ((long)first * ofGroup);
@@ -66,15 +67,19 @@ internal static unsafe class PanelOperations<L, V>
                         else if (w.Type == ComputeType.Int8) DotTile<L, V>.Bytes(vectors, depth, a, w.Rows, tokens, tile);
                         else Tile<L, V>.Multiply(vectors, depth, a, g + 1 < count ? a + ofGroup : weights + ((step + depth) * w.Rows), tokens, Soon(g), tile, accumulate: step > 0);
                         if (step + depth < w.Steps) continue;
+                        products.Pause();
                         int row = (first + g) * w.Rows, rows = Math.Min(w.Rows, w.Outputs - row);
                         if (w.Type == ComputeType.Int8) Rescale(tile, rows, vectors, w, row, operand, 3 * panel);
                         Finish(tile, rows, vectors, w.Bias + row, y.Panel(panel) + ((long)row * y.Width), y.Width, epilogue);
+                        products.Resume();
                     }
 
                     // The tokens after these follow in memory; the first groups fetch them, unless all are in the second-level cache anyway.
                     float* Soon(int g) => isFar && g * w.Rows < x.Width ? tokens + (depth * x.Width) + (g * depth * w.Rows) : tokens;
                 }
             }
+
+            products.Stop();
         });
         workers.Linear.Add(start, w, (long)x.Vectors * L.Count);
     }
