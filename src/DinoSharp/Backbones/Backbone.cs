@@ -88,7 +88,8 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <param name="type">Not <see cref="ComputeType.Auto"/>.</param>
     /// <param name="reason">The kernels in words, or why there are none.</param>
     /// <param name="exactBlocks">With <see cref="ComputeType.Int8"/>: so many blocks, spread evenly, multiply in bfloat16 in their feed-forward layers.</param>
-    internal abstract InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0);
+    /// <param name="library">With <see cref="ComputeType.BFloat16"/>: linear layers by <see cref="MatrixLibrary"/>.</param>
+    internal abstract InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false);
 
     /// <summary>What layers give by the modules themselves, whatever engine there is; before the final norm.</summary>
     internal abstract Tensor[] RunLayers(Tensor images, int[] wanted);

@@ -81,7 +81,7 @@ public sealed class ConvNeXt : Backbone
 
     internal override int BlockCount => _stages.Sum(stage => stage.Count);
 
-    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0) => ConvNeXtEngine.TryCreate(this, type, out reason, exactBlocks);
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false) => ConvNeXtEngine.TryCreate(this, type, out reason, exactBlocks, library);
 
     internal override Tensor[] RunLayers(Tensor images, int[] wanted)
     {

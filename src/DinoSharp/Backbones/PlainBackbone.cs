@@ -69,7 +69,7 @@ internal sealed class PlainBackbone : Backbone
 
     internal override int BlockCount => 0;
 
-    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0)
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
     {
         reason = "a baseline has no weights";
         return null;

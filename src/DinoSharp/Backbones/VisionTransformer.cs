@@ -148,7 +148,7 @@ public sealed class VisionTransformer : Backbone
 
     internal override int BlockCount => Blocks.Count;
 
-    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0) => VisionTransformerEngine.TryCreate(this, type, out reason, exactBlocks);
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false) => VisionTransformerEngine.TryCreate(this, type, out reason, exactBlocks, library);
 
     internal override Tensor[] RunLayers(Tensor images, int[] wanted) => RunLayers(images, wanted, null, null);
 

@@ -118,7 +118,7 @@ internal sealed record Libtorch(
         .Select(folder => System.IO.Path.Combine(AppContext.BaseDirectory, folder, library)).FirstOrDefault(File.Exists);
 
     /// <summary>Where libtorch was loaded from; null if the system does not tell.</summary>
-    private static string? LoadedFrom()
+    internal static string? LoadedFrom()
     {
         using Process self = Process.GetCurrentProcess();
         return self.Modules.Cast<ProcessModule>().Select(module => module.FileName).FirstOrDefault(file => file.Contains("torch_cpu", StringComparison.Ordinal));

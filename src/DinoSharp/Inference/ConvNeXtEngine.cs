@@ -12,11 +12,11 @@ namespace DinoSharp.Inference;
 internal static class ConvNeXtEngine
 {
     /// <summary>Packs the weights of a network, or returns null with the reason why this processor must use the general path.</summary>
-    public static InferenceEngine? TryCreate(ConvNeXt network, ComputeType type, out string reason, int exactBlocks = 0)
+    public static InferenceEngine? TryCreate(ConvNeXt network, ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
     {
-        if (!Kernels.Has(type, out reason)) return null;
+        if (!Kernels.Has(type, library, out reason)) return null;
         if (network.parameters().All(p => p.dtype == ScalarType.Float32 && p.device_type == DeviceType.CPU))
-            return Kernels.AreWide(type) ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network, type, exactBlocks) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network, type, exactBlocks);
+            return Kernels.AreWide(type, library) ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network, type, exactBlocks, library) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network, type, exactBlocks, library);
         reason = "weights that are not float32 on the CPU";
         return null;
     }
@@ -33,19 +33,18 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 
     private readonly PackedStage[] _stages;
     private readonly int _channels;
-    private readonly ComputeType _type, _widest;
+    private readonly ComputeType _type;
     private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _packed = new();
     private bool _disposed;
 
-    public ConvNeXtEngine(ConvNeXt network, ComputeType type = ComputeType.Float32, int exactBlocks = 0)
+    public ConvNeXtEngine(ConvNeXt network, ComputeType type = ComputeType.Float32, int exactBlocks = 0, bool library = false)
     {
         using var quiet = no_grad();
         (_type, _channels) = (type, network.Config.InputChannels);
         ComputeType better = Kernels.Better<L, V>(type);
         ComputeType[] ofBlocks = Kernels.OfBlocks(type, better, network.BlockCount, exactBlocks);
-        _widest = better == ComputeType.BFloat16 ? better : type; // of the types in use, that whose operands take the most room
         int before = 0;
-        _stages = [.. Enumerable.Range(0, 4).Select(s => new PackedStage(network.Downsample(s), network.Blocks(s), L.Rows, better, () => ofBlocks[before++]))];
+        _stages = [.. Enumerable.Range(0, 4).Select(s => new PackedStage(network.Downsample(s), network.Blocks(s), L.Rows, better, () => ofBlocks[before++], library))];
     }
 
     private static Workers Workers => Workers.Shared;
@@ -130,7 +129,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
             map,
             map,
             Most((stage, grid) => Panels.FloatsFor(WidestOf(stage), grid.AllVectors, L.Count)),
-            Most((stage, grid) => Operand<L, V>.FloatsFor(WidestOf(stage), grid.AllVectors, _widest)),
+            Most((stage, grid) => stage.Layers.Max(layer => PanelOperations<L, V>.FloatsFor(layer, grid.AllVectors))),
         ];
 
         long Most(Func<PackedStage, Grid, long> floats) => _stages.Zip(grids, floats).Max();
@@ -283,13 +282,13 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 /// <summary>The weights of a stage, packed.</summary>
 internal sealed unsafe class PackedStage : IDisposable
 {
-    public PackedStage((Convolution Convolution, Norm Norm) downsample, IEnumerable<ConvNeXtBlock> blocks, int rows, ComputeType ofReduction, Func<ComputeType> ofNextBlock)
+    public PackedStage((Convolution Convolution, Norm Norm) downsample, IEnumerable<ConvNeXtBlock> blocks, int rows, ComputeType ofReduction, Func<ComputeType> ofNextBlock, bool library)
     {
         // Pixels go in with all their bits, as in the transformer. The later reductions are all that the next stage gets, no residual beside them: in bytes these three
         // layers alone more than double the error of a network.
-        Reduce = new PackedLinear(downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : ofReduction);
+        Reduce = new PackedLinear(downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : ofReduction, library);
         Norm = new PackedNorm(downsample.Norm);
-        Blocks = [.. blocks.Select(block => new PackedConvNeXtBlock(block, rows, ofNextBlock()))];
+        Blocks = [.. blocks.Select(block => new PackedConvNeXtBlock(block, rows, ofNextBlock(), library))];
     }
 
     public PackedLinear Reduce { get; }
@@ -299,6 +298,8 @@ internal sealed unsafe class PackedStage : IDisposable
     public IReadOnlyList<PackedConvNeXtBlock> Blocks { get; }
 
     public int Width => Reduce.Outputs;
+
+    public IEnumerable<PackedLinear> Layers => Blocks.SelectMany(block => new[] { block.Expand, block.Contract }).Prepend(Reduce);
 
     public void Dispose()
     {
@@ -313,7 +314,7 @@ internal sealed unsafe class PackedConvNeXtBlock : IDisposable
 {
     private readonly NativeBuffer _memory = new();
 
-    public PackedConvNeXtBlock(ConvNeXtBlock block, int rows, ComputeType type)
+    public PackedConvNeXtBlock(ConvNeXtBlock block, int rows, ComputeType type, bool library)
     {
         using var scope = NewDisposeScope();
         Tensor kernel = block.Depthwise.Weight.flatten().contiguous(); // [C · 49]
@@ -323,8 +324,8 @@ internal sealed unsafe class PackedConvNeXtBlock : IDisposable
         kernel.data<float>().CopyTo(new Span<float>(Depthwise, count));
         block.Depthwise.Bias!.data<float>().CopyTo(new Span<float>(DepthwiseBias, width));
         Norm = new PackedNorm(block.Norm);
-        Expand = new PackedLinear(block.Expand.Weight, block.Expand.Bias, null, rows, type);
-        Contract = new PackedLinear(block.Contract.Weight, block.Contract.Bias, block.Gamma, rows, type);
+        Expand = new PackedLinear(block.Expand.Weight, block.Expand.Bias, null, rows, type, library);
+        Contract = new PackedLinear(block.Contract.Weight, block.Contract.Bias, block.Gamma, rows, type, library);
     }
 
     /// <summary>[C, 7, 7]</summary>

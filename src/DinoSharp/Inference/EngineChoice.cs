@@ -55,18 +55,18 @@ internal static class EngineChoice
             InferenceEngine? engine = network.TryCreateEngine(ComputeType.Int8, out _, exact);
             if (engine is null) return null;
             error = FeatureError.Measure(network, engine, probe, expected);
-            if (error.IsWithinLimits) return new(ComputeType.Int8, false, engine, error, exact);
+            if (error.IsWithinLimits) return new(ComputeType.Int8, Products.Own, engine, error, exact);
             engine.Dispose();
             if (error.Relative > MostHope * FeatureError.RelativeLimit) break;
         }
 
-        return new(ComputeType.Int8, false, null, error, 0) { Milliseconds = double.PositiveInfinity };
+        return new(ComputeType.Int8, Products.Own, null, error, 0) { Milliseconds = double.PositiveInfinity };
     }
 
     private static (InferenceEngine? Engine, InferenceRoute Route) Automatic(Backbone network, RouteMemory? memory)
     {
         string key = RouteMemory.KeyOf(network);
-        if (memory?.Find(key) is { } known && Create(network, known.Compute, known.Libtorch, known.ExactBlocks, out InferenceEngine? remembered)) return (remembered, known.ToRoute(" on an earlier load"));
+        if (memory?.Find(key) is { } known && Create(network, known.Compute, known.Products, known.ExactBlocks, out InferenceEngine? remembered)) return (remembered, known.ToRoute(" on an earlier load"));
         var tried = new List<Trial>();
         try
         {
@@ -74,7 +74,7 @@ internal static class EngineChoice
             using var quiet = no_grad();
             Tensor probe = ProbeImage.Draw(network).to(network.parameters().First().device); // [1, C, H, W]
             Tensor expected = FeatureError.Expected(network, probe);
-            foreach ((ComputeType type, bool libtorch) in Candidates(network))
+            foreach ((ComputeType type, Products by) in Candidates(network))
             {
                 if (type == ComputeType.Int8)
                 {
@@ -82,12 +82,12 @@ internal static class EngineChoice
                     continue;
                 }
 
-                if (!Create(network, type, libtorch, 0, out InferenceEngine? engine)) continue;
+                if (!Create(network, type, by, 0, out InferenceEngine? engine)) continue;
                 FeatureError error = engine is null ? new(0, 1) : FeatureError.Measure(network, engine, probe, expected);
-                if (error.IsWithinLimits) tried.Add(new(type, libtorch, engine, error, 0));
+                if (error.IsWithinLimits) tried.Add(new(type, by, engine, error, 0));
                 else
                 {
-                    tried.Add(new(type, libtorch, null, error, 0) { Milliseconds = double.PositiveInfinity });
+                    tried.Add(new(type, by, null, error, 0) { Milliseconds = double.PositiveInfinity });
                     engine?.Dispose();
                 }
             }
@@ -99,7 +99,7 @@ internal static class EngineChoice
                 if (best.Milliseconds > (trial.Type == best.Type ? 1 : LeastGain) * trial.Milliseconds) best = trial;
             }
 
-            var choice = new Choice(key, Describe(network), best.Type, best.Libtorch, Words(network, best, plain, tried), best.ExactBlocks);
+            var choice = new Choice(key, Describe(network), best.Type, best.By, Words(network, best, plain, tried), best.ExactBlocks);
             memory?.Keep(choice);
             tried.Remove(best);
             return (best.Engine, choice.ToRoute(""));
@@ -110,28 +110,29 @@ internal static class EngineChoice
         }
     }
 
-    // By instruction sets: bfloat16 through libtorch is several times slower than float32 where the processor cannot multiply it.
-    private static IEnumerable<(ComputeType Type, bool Libtorch)> Candidates(Backbone network)
+    // By instruction sets: bfloat16 through libtorch or MKL is several times slower than float32 where the processor cannot multiply it.
+    private static IEnumerable<(ComputeType Type, Products By)> Candidates(Backbone network)
     {
-        yield return (ComputeType.Float32, true);
-        yield return (ComputeType.Float32, false);
-        yield return (ComputeType.BFloat16, false);
-        yield return (ComputeType.Int8, false);
-        if (network is not VisionTransformer) yield break;
         bool onProcessor = network.parameters().First().device_type == TorchSharp.DeviceType.CPU;
-        if (!onProcessor || Processor.Inspect().InstructionSets.Any(set => set is "amx_bf16" or "avx512_bf16")) yield return (ComputeType.BFloat16, true);
+        IReadOnlyList<string> sets = onProcessor ? Processor.Inspect().InstructionSets : [];
+        yield return (ComputeType.Float32, Products.Libtorch);
+        yield return (ComputeType.Float32, Products.Own);
+        yield return (ComputeType.BFloat16, Products.Own);
+        if (sets.Contains("amx_bf16")) yield return (ComputeType.BFloat16, Products.Mkl);
+        yield return (ComputeType.Int8, Products.Own);
+        if (network is VisionTransformer && (!onProcessor || sets.Any(set => set is "amx_bf16" or "avx512_bf16"))) yield return (ComputeType.BFloat16, Products.Libtorch);
     }
 
-    private static bool Create(Backbone network, ComputeType type, bool libtorch, int exactBlocks, out InferenceEngine? engine)
+    private static bool Create(Backbone network, ComputeType type, Products by, int exactBlocks, out InferenceEngine? engine)
     {
         engine = null;
-        if (libtorch)
+        if (by == Products.Libtorch)
         {
             if (type == ComputeType.BFloat16 && network is VisionTransformer vit) engine = new LibtorchEngine(vit);
             return engine is not null || type == ComputeType.Float32; // what was remembered may be damaged
         }
 
-        engine = network.TryCreateEngine(type, out _, exactBlocks);
+        engine = network.TryCreateEngine(type, out _, exactBlocks, by == Products.Mkl);
         return engine is not null;
     }
 
@@ -161,7 +162,9 @@ internal static class EngineChoice
 
     private static string Words(Backbone network, Trial best, Trial plain, List<Trial> tried)
     {
-        string kernels = best.Libtorch ? $"libtorch in {(best.Type == ComputeType.BFloat16 ? "bfloat16" : "float32")}" : Kernels.Words(best.Type) + InWords(best.ExactBlocks, network);
+        string kernels = best.By == Products.Libtorch
+            ? $"libtorch in {(best.Type == ComputeType.BFloat16 ? "bfloat16" : "float32")}"
+            : Kernels.Words(best.Type, best.By == Products.Mkl) + InWords(best.ExactBlocks, network);
         string why = best.Type == ComputeType.Float32
             ? "chosen by auto"
             : $"chosen by auto ({Number(plain.Milliseconds / best.Milliseconds, "F1")} times as fast as float32 on a probe picture, relative error {Number(best.Error.Relative, "E1")}, worst cosine {Number(best.Error.WorstCosine, "F5")})";
@@ -179,22 +182,35 @@ internal static class EngineChoice
             : $"ConvNeXt of {((ConvNeXtConfig)network.Config).Depths} blocks of widths {((ConvNeXtConfig)network.Config).Dims}";
     }
 
-    private sealed record Trial(ComputeType Type, bool Libtorch, InferenceEngine? Engine, FeatureError Error, int ExactBlocks)
+    private sealed record Trial(ComputeType Type, Products By, InferenceEngine? Engine, FeatureError Error, int ExactBlocks)
     {
         public double Milliseconds { get; set; } = double.MaxValue;
 
-        public string Name => Libtorch ? $"{Type} by libtorch" : Type.ToString();
+        public string Name => By switch { Products.Libtorch => $"{Type} by libtorch", Products.Mkl => $"{Type} by MKL", _ => Type.ToString() };
     }
+}
+
+/// <summary>Who computes.</summary>
+internal enum Products
+{
+    /// <summary>Our kernels.</summary>
+    Own,
+
+    /// <summary>Our kernels, but linear layers by <see cref="MatrixLibrary"/>.</summary>
+    Mkl,
+
+    /// <summary>libtorch, all of it.</summary>
+    Libtorch,
 }
 
 /// <summary>A choice of <see cref="ComputeType.Auto"/>.</summary>
 /// <param name="Key">Machine, version and weights that it holds for.</param>
 /// <param name="Network">The network in words.</param>
 /// <param name="Compute">The precision.</param>
-/// <param name="Libtorch">Whether libtorch computes.</param>
+/// <param name="Products">Who computes.</param>
 /// <param name="Words">The kernels and the reason.</param>
 /// <param name="ExactBlocks">In <see cref="ComputeType.Int8"/>: blocks whose feed-forward layers are more exact.</param>
-internal sealed record Choice(string Key, string Network, ComputeType Compute, bool Libtorch, string Words, int ExactBlocks = 0)
+internal sealed record Choice(string Key, string Network, ComputeType Compute, Products Products, string Words, int ExactBlocks = 0)
 {
     public InferenceRoute ToRoute(string when) => new(Compute, Words.Replace("chosen by auto", "chosen by auto" + when, StringComparison.Ordinal));
 }

@@ -13,25 +13,29 @@ internal static class Kernels
     /// <summary>Whether there are kernels for a precision.</summary>
     /// <param name="type">Not <see cref="ComputeType.Auto"/>.</param>
     /// <param name="words">The instruction sets in use, or what is missing.</param>
-    public static bool Has(ComputeType type, out string words)
+    public static bool Has(ComputeType type, out string words) => Has(type, false, out words);
+
+    /// <summary>The same, or whether there is <see cref="MatrixLibrary"/> for the linear layers.</summary>
+    public static bool Has(ComputeType type, bool library, out string words)
     {
-        bool wide = AreWide(type);
+        bool wide = AreWide(type, library);
         words = type switch
         {
             _ when !Lanes256.IsSupported => "this processor has neither AVX2 nor AVX-512",
             ComputeType.Float32 => wide ? "AVX-512" : "AVX2",
+            ComputeType.BFloat16 when library => MatrixLibrary.IsThere ? "linear layers by MKL in bfloat16" : "this libtorch has no bfloat16 product of MKL",
             ComputeType.BFloat16 => wide ? "AVX-512 BF16" : DotCode.Missing("AVX-512 BF16"),
             ComputeType.Int8 when wide => DotCode.SupportsHalves ? "AVX-512 VNNI, attention AVX-512 BF16" : "AVX-512 VNNI, attention float32",
             ComputeType.Int8 => DotTile<Lanes256, Vector256<float>>.MostByte == 255 ? "AVX-VNNI, attention float32" : "AVX2 with seven bits of activations, attention float32",
             _ => throw new ArgumentOutOfRangeException(nameof(type), type, null),
         };
-        return Lanes256.IsSupported && (type != ComputeType.BFloat16 || wide);
+        return Lanes256.IsSupported && (type != ComputeType.BFloat16 || (library ? MatrixLibrary.IsThere : wide));
     }
 
     /// <summary>The instruction sets in use, or what is missing.</summary>
-    public static string Words(ComputeType type)
+    public static string Words(ComputeType type, bool library = false)
     {
-        Has(type, out string words);
+        Has(type, library, out string words);
         return words;
     }
 
@@ -71,8 +75,9 @@ internal static class Kernels
     }
 
     /// <summary>Whether the kernels work on 512 bits.</summary>
-    public static bool AreWide(ComputeType type) => Lanes512.IsSupported && type switch
+    public static bool AreWide(ComputeType type, bool library = false) => Lanes512.IsSupported && type switch
     {
+        ComputeType.BFloat16 when library => true,
         ComputeType.BFloat16 => DotCode.SupportsHalves,
         ComputeType.Int8 => DotCode.SupportsBytes,
         _ => true,

@@ -57,6 +57,9 @@ internal unsafe interface ILanes<V>
     /// <summary>Two bfloat16 numbers in each lane, the first in the lower half; rounded to nearest; NaN stays NaN on 512 bits, the only width that multiplies them.</summary>
     public static abstract V PackHalves(V first, V second);
 
+    /// <summary>Each number as bfloat16, rounded as by <see cref="PackHalves"/>, side by side.</summary>
+    public static abstract void StoreNarrow(ushort* target, V value);
+
     /// <summary>Four unsigned bytes in each lane, the first lowest, of numbers in [0, 255]; rounded to nearest.</summary>
     public static abstract V PackBytes(V first, V second, V third, V fourth);
 }
@@ -123,13 +126,14 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>
     public static Vector512<float> FromIntegers(Vector512<float> bits) => Vector512.ConvertToSingle(bits.AsInt32());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> PackHalves(Vector512<float> first, Vector512<float> second)
-    {
-        return ((Rounded(first) >>> 16) | (Rounded(second) & Vector512.Create(0xFFFF0000u))).AsSingle();
+    public static Vector512<float> PackHalves(Vector512<float> first, Vector512<float> second) => ((Rounded(first) >>> 16) | (Rounded(second) & Vector512.Create(0xFFFF0000u))).AsSingle();
 
-        // Carried into the exponent and out of it, a NaN of all ones would become zero; so any becomes that with one bit.
-        static Vector512<uint> Rounded(Vector512<float> value) => Avx512F.Fixup(value, value, Vector512.Create(0x33), 0).AsUInt32() + Vector512.Create(0x8000u);
-    }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreNarrow(ushort* target, Vector512<float> value) => Avx512F.ConvertToVector256UInt16(Rounded(value) >>> 16).Store(target);
+
+    // Carried into the exponent and out of it, a NaN of all ones would become zero; so any becomes that with one bit.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Rounded(Vector512<float> value) => Avx512F.Fixup(value, value, Vector512.Create(0x33), 0).AsUInt32() + Vector512.Create(0x8000u);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> PackBytes(Vector512<float> first, Vector512<float> second, Vector512<float> third, Vector512<float> fourth) =>
@@ -201,6 +205,13 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> PackHalves(Vector256<float> first, Vector256<float> second) =>
         (((first.AsUInt32() + Vector256.Create(0x8000u)) >>> 16) | ((second.AsUInt32() + Vector256.Create(0x8000u)) & Vector256.Create(0xFFFF0000u))).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreNarrow(ushort* target, Vector256<float> value)
+    {
+        Vector256<uint> rounded = (value.AsUInt32() + Vector256.Create(0x8000u)) >>> 16;
+        Vector128.Narrow(rounded.GetLower(), rounded.GetUpper()).Store(target);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> PackBytes(Vector256<float> first, Vector256<float> second, Vector256<float> third, Vector256<float> fourth) =>

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace DinoSharp.Inference;
 
 /// <summary>Weights of a linear layer in the order the tile reads them: <c>[group of rows][step][row]</c>, with a layer scale folded in. A step is one float32
-/// input, two in bfloat16 or four in bytes.</summary>
+/// input, two in bfloat16 or four in bytes. For <see cref="MatrixLibrary"/> they are plain rows of bfloat16.</summary>
 internal sealed unsafe class PackedLinear : IDisposable
 {
     private readonly NativeBuffer _memory = new();
@@ -15,14 +15,15 @@ internal sealed unsafe class PackedLinear : IDisposable
     /// <param name="scale">Factor per output [outputs], or null.</param>
     /// <param name="rows">Rows of a tile.</param>
     /// <param name="type">Not <see cref="ComputeType.Auto"/>.</param>
-    public PackedLinear(Tensor weight, Tensor? bias, Tensor? scale, int rows, ComputeType type = ComputeType.Float32)
+    /// <param name="library">In bfloat16: for <see cref="MatrixLibrary"/>.</param>
+    public PackedLinear(Tensor weight, Tensor? bias, Tensor? scale, int rows, ComputeType type = ComputeType.Float32, bool library = false)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
         Tensor w = weight.to(ScalarType.Float32).flatten(1).contiguous(); // [outputs, inputs]
         Tensor b = bias is null ? zeros(w.shape[0]) : bias.to(ScalarType.Float32); // [outputs]
         if (scale is not null) b = b * scale;
-        (Outputs, Inputs, Rows, Type) = ((int)w.shape[0], (int)w.shape[1], rows, type);
+        (Outputs, Inputs, Rows, Type, IsForLibrary) = ((int)w.shape[0], (int)w.shape[1], rows, type, library && type == ComputeType.BFloat16);
         long padded = (long)Groups * rows;
         Bias = _memory.Get(padded * (Steps + 3), zeroed: padded * 3); // the weights are all written below
         Scales = Bias + padded;
@@ -42,6 +43,17 @@ internal sealed unsafe class PackedLinear : IDisposable
         }
 
         if (scale is not null) w = w * scale.unsqueeze(-1); // [outputs, inputs]
+        if (IsForLibrary)
+        {
+            for (int r = 0; r < Outputs; r++)
+            {
+                using Tensor row = w[r].to(ScalarType.BFloat16); // [inputs]
+                row.bytes.CopyTo(new Span<byte>((ushort*)Weights + ((long)r * Inputs), Inputs * sizeof(ushort)));
+            }
+
+            return;
+        }
+
         w = nn.functional.pad(w, [0, ((long)Steps * InputsOfStep(type)) - Inputs, 0, padded - Outputs]); // [groups · rows, steps · inputs of a step]
         if (type == ComputeType.BFloat16) w = w.to(ScalarType.BFloat16);
         if (type == ComputeType.Int8)
@@ -84,6 +96,9 @@ internal sealed unsafe class PackedLinear : IDisposable
     }
 
     public ComputeType Type { get; }
+
+    /// <summary>Whether <see cref="MatrixLibrary"/> multiplies: the weights are [outputs, inputs].</summary>
+    public bool IsForLibrary { get; }
 
     public int Outputs { get; }
 

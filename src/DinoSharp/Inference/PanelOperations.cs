@@ -30,18 +30,27 @@ internal static unsafe class PanelOperations<L, V>
 
     private const int NearBytes = 512 << 10; // half of a second-level cache; the weights take the rest
 
+    private const int OutputsAtOnce = 64; // of a result of the library
+
     private const int MostTile = 8 * 48; // rows times a row of a panel, on 512 bits
 
     /// <summary>A linear layer over all tokens.</summary>
     /// <param name="workers">All of them.</param>
     /// <param name="w">The weights; their type is the precision of the product.</param>
     /// <param name="x">Tokens in.</param>
-    /// <param name="room">Where tokens are packed; see <see cref="Operand{L,V}.FloatsFor"/>. Unused in float32.</param>
+    /// <param name="room">Where tokens are packed; see <see cref="FloatsFor"/>. Unused in float32.</param>
     /// <param name="y">Tokens out.</param>
     /// <param name="epilogue">What becomes of the result.</param>
     public static void Linear(Workers workers, PackedLinear w, Panels x, float* room, Panels y, Epilogue epilogue)
     {
         long start = Stopwatch.GetTimestamp();
+        if (w.IsForLibrary)
+        {
+            LibraryLinear(workers, w, x, room, y, epilogue);
+            workers.Linear.Add(start, w, (long)x.Vectors * L.Count);
+            return;
+        }
+
         Operand<L, V> operand = Operand<L, V>.Pack(workers, x, w.Type, room);
         int threads = workers.Count, most = Math.Clamp(NearBytes / (w.Steps * w.Rows * sizeof(float)), 8, GroupsAtOnce), tasks = Share(w.Groups, threads, most, int.MaxValue).Task;
         bool isFar = Panels.FloatsFor(w.Steps, x.Vectors, L.Count) * sizeof(float) > NearBytes;
@@ -70,7 +79,7 @@ internal static unsafe class PanelOperations<L, V>
                         products.Pause();
                         int row = (first + g) * w.Rows, rows = Math.Min(w.Rows, w.Outputs - row);
                         if (w.Type == ComputeType.Int8) Rescale(tile, rows, vectors, w, row, operand, 3 * panel);
-                        Finish(tile, rows, vectors, w.Bias + row, y.Panel(panel) + ((long)row * y.Width), y.Width, epilogue);
+                        Finish(tile, 3 * L.Count, rows, vectors, w.Bias + row, y.Panel(panel) + ((long)row * y.Width), y.Width, epilogue);
                         products.Resume();
                     }
 
@@ -82,6 +91,36 @@ internal static unsafe class PanelOperations<L, V>
             products.Stop();
         });
         workers.Linear.Add(start, w, (long)x.Vectors * L.Count);
+    }
+
+    /// <summary>Floats of room that <see cref="Linear"/> needs besides its tokens.</summary>
+    public static long FloatsFor(PackedLinear w, int vectors) =>
+        w.IsForLibrary ? ((w.Inputs + 1L) / 2 * vectors * L.Count) + ((long)w.Outputs * vectors * L.Count) : Operand<L, V>.FloatsFor(w.Inputs, vectors, w.Type);
+
+    // The library wants all tokens of a feature side by side, and gives its result so.
+    private static void LibraryLinear(Workers workers, PackedLinear w, Panels x, float* room, Panels y, Epilogue epilogue)
+    {
+        int tokens = x.Vectors * L.Count, chunks = (w.Outputs + OutputsAtOnce - 1) / OutputsAtOnce;
+        ushort* narrow = (ushort*)room;
+        float* wide = room + ((w.Inputs + 1L) / 2 * tokens);
+        workers.Phase(x.Count, [MethodImpl(Kernels.Hot)] (panel) =>
+        {
+            float* from = x.Panel(panel);
+            ushort* to = narrow + (panel * x.Width);
+            int vectors = x.VectorsOf(panel);
+            for (int f = 0; f < w.Inputs; f++)
+            {
+                for (int j = 0; j < vectors; j++) L.StoreNarrow(to + (j * L.Count), L.Load(from + (j * L.Count)));
+                from += x.Width;
+                to += tokens;
+            }
+        });
+        MatrixLibrary.Multiply(w.Outputs, tokens, w.Inputs, (ushort*)w.Weights, narrow, wide);
+        workers.Phase(x.Count * chunks, task =>
+        {
+            int panel = task / chunks, first = task % chunks * OutputsAtOnce, rows = Math.Min(OutputsAtOnce, w.Outputs - first);
+            Finish(wide + ((long)first * tokens) + (panel * x.Width), tokens, rows, x.VectorsOf(panel), w.Bias + first, y.Panel(panel) + ((long)first * y.Width), y.Width, epilogue);
+        });
     }
 
     // Large tasks read each panel once for many groups of weights; they become smaller towards the end, so that no worker waits long for another.
@@ -175,14 +214,14 @@ internal static unsafe class PanelOperations<L, V>
     }
 
     [MethodImpl(Kernels.Hot)]
-    private static void Finish(float* tile, int rows, int vectors, float* bias, float* y, int step, Epilogue epilogue)
+    private static void Finish(float* result, int resultStep, int rows, int vectors, float* bias, float* y, int step, Epilogue epilogue)
     {
         for (int r = 0; r < rows; r++)
         {
             V b = L.All(bias[r]);
             for (int j = 0; j < vectors; j++)
             {
-                V value = L.Add(L.Load(tile + (r * step) + (j * L.Count)), b);
+                V value = L.Add(L.Load(result + ((long)r * resultStep) + (j * L.Count)), b);
                 float* target = y + ((long)r * step) + (j * L.Count);
                 if (epilogue == Epilogue.Gelu) value = Functions<L, V>.Gelu(value);
                 if (epilogue == Epilogue.Add) value = L.Add(value, L.Load(target));

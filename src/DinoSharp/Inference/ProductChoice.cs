@@ -21,11 +21,11 @@ internal static class ProductChoice
     {
         if (!Kernels.Has(ComputeType.Float32, out string words)) return false;
         string key = $"{RouteMemory.Machine()}, linear layers in training";
-        if (memory?.Find(key) is { } known) return !known.Libtorch;
+        if (memory?.Find(key) is { } known) return known.Products == Products.Own;
         double gain = Gain();
         bool tiles = gain >= LeastGain;
         string speed = gain.ToString("F1", CultureInfo.InvariantCulture);
-        memory?.Keep(new Choice(key, "linear layers in training", ComputeType.Float32, !tiles, tiles ? $"{words}, {speed} times as fast as libtorch" : $"libtorch in float32; {words} would be {speed} times as fast"));
+        memory?.Keep(new Choice(key, "linear layers in training", ComputeType.Float32, tiles ? Products.Own : Products.Libtorch, tiles ? $"{words}, {speed} times as fast as libtorch" : $"libtorch in float32; {words} would be {speed} times as fast"));
         return tiles;
     }
 

@@ -85,7 +85,7 @@ internal sealed class RouteMemory(string path)
     {
         try
         {
-            return JsonSerializer.Deserialize<Choice[]>(File.ReadAllText(Path), Format)?.Where(c => c is { Key: not null, Network: not null, Words: not null, Compute: ComputeType.Float32 or ComputeType.BFloat16 or ComputeType.Int8, ExactBlocks: >= 0 }).ToArray() ?? [];
+            return JsonSerializer.Deserialize<Choice[]>(File.ReadAllText(Path), Format)?.Where(c => c is { Key: not null, Network: not null, Words: not null, Compute: ComputeType.Float32 or ComputeType.BFloat16 or ComputeType.Int8, Products: Products.Own or Products.Mkl or Products.Libtorch, ExactBlocks: >= 0 }).ToArray() ?? [];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {

@@ -16,14 +16,15 @@ internal static class VisionTransformerEngine
     /// <param name="type">Precision of the large products; not <see cref="ComputeType.Auto"/>.</param>
     /// <param name="reason">The kernels in words, or why there are none.</param>
     /// <param name="exactBlocks">See <see cref="Kernels.OfBlocks"/>.</param>
-    public static InferenceEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason, int exactBlocks = 0)
+    /// <param name="library">In bfloat16: linear layers by <see cref="MatrixLibrary"/>.</param>
+    public static InferenceEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
     {
         var config = (VisionTransformerConfig)network.Config;
-        if (!Kernels.Has(type, out reason)) return null;
+        if (!Kernels.Has(type, library, out reason)) return null;
         if (config.Rotary.Precision != RotaryPrecision.Float32) reason = "rotary tables in bfloat16";
         else if (config.HeadWidth % 8 != 0) reason = $"a head of {config.HeadWidth} channels is no multiple of 8";
         else if (network.parameters().Any(p => p.dtype != ScalarType.Float32 || p.device_type != DeviceType.CPU)) reason = "weights that are not float32 on the CPU";
-        else return Kernels.AreWide(type) ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type, exactBlocks) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type, exactBlocks);
+        else return Kernels.AreWide(type, library) ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type, exactBlocks, library) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type, exactBlocks, library);
         return null;
     }
 }
@@ -44,11 +45,11 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     private readonly PackedBlock[] _blocks;
     private readonly float[] _prefix; // class token and registers [1 + R, D]
     private readonly NativeBuffer _x = new(), _narrow = new(), _wide = new(), _values = new(), _packed = new(), _tables = new();
-    private readonly ComputeType _type, _widest;
+    private readonly ComputeType _type;
     private (int Rows, int Columns) _tabulated; // patches of the images that the rotary tables are for
     private bool _disposed;
 
-    public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32, int exactBlocks = 0)
+    public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32, int exactBlocks = 0, bool library = false)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
@@ -56,8 +57,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         // Pixels go in with all their bits: two to four per cent of the arithmetic, and every later number depends on it.
         _patchEmbedding = new PackedLinear(network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
         ComputeType[] feedForward = Kernels.OfBlocks(type, Kernels.Better<L, V>(type), network.Blocks.Count, exactBlocks);
-        _blocks = [.. network.Blocks.Select((block, i) => new PackedBlock(block, L.Rows, type, feedForward[i]))];
-        _widest = feedForward.Contains(ComputeType.BFloat16) ? ComputeType.BFloat16 : type; // of the types in use, that whose operands take the most room
+        _blocks = [.. network.Blocks.Select((block, i) => new PackedBlock(block, L.Rows, type, feedForward[i], library))];
         _prefix = network.PrefixTokens().contiguous().data<float>().ToArray();
     }
 
@@ -158,7 +158,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
             Features(_blocks[0].Gated ? Math.Max(d, down) : d),
             Features(Math.Max(Math.Max(3 * d, up), _patchEmbedding.Inputs)),
             AttendsInHalves ? HalfAttention<L, V>.FloatsFor(shape) : PanelAttention<L, V>.FloatsFor(shape),
-            Operand<L, V>.FloatsFor(Math.Max(d, down), vectors, _widest),
+            _blocks.Max(block => block.Layers.Max(layer => PanelOperations<L, V>.FloatsFor(layer, vectors))),
             (long)_config.HeadWidth * shape.Vectors * L.Count,
         ];
 
@@ -243,24 +243,24 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 /// <summary>The weights of one block, packed.</summary>
 internal sealed unsafe class PackedBlock : IDisposable
 {
-    public PackedBlock(Block block, int rows, ComputeType type, ComputeType feedForward)
+    public PackedBlock(Block block, int rows, ComputeType type, ComputeType feedForward, bool library)
     {
         using var scope = NewDisposeScope();
         Norm1 = new PackedNorm(block.Norm1);
         Norm2 = new PackedNorm(block.Norm2);
-        Qkv = new PackedLinear(block.Attention.Qkv.Weight, block.Attention.Qkv.EffectiveBias(), null, rows, type);
-        Projection = new PackedLinear(block.Attention.Projection.Weight, block.Attention.Projection.Bias, block.Scale1?.Gamma, rows, type);
+        Qkv = new PackedLinear(block.Attention.Qkv.Weight, block.Attention.Qkv.EffectiveBias(), null, rows, type, library);
+        Projection = new PackedLinear(block.Attention.Projection.Weight, block.Attention.Projection.Bias, block.Scale1?.Gamma, rows, type, library);
         switch (block.FeedForward)
         {
             case Mlp mlp:
-                Up = new PackedLinear(mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows, feedForward);
-                Down = new PackedLinear(mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows, feedForward);
+                Up = new PackedLinear(mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows, feedForward, library);
+                Down = new PackedLinear(mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows, feedForward, library);
                 break;
             case SwiGlu gated:
                 Gated = true;
                 Tensor? bias = gated.W1.Bias is null ? null : cat([gated.W1.Bias, gated.W2.Bias!]); // [2 hidden]
-                Up = new PackedLinear(cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows, feedForward);
-                Down = new PackedLinear(gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows, feedForward);
+                Up = new PackedLinear(cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows, feedForward, library);
+                Down = new PackedLinear(gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows, feedForward, library);
                 break;
             default:
                 throw new InvalidOperationException($"no packed form of {block.FeedForward.GetType().Name}");
@@ -278,6 +278,8 @@ internal sealed unsafe class PackedBlock : IDisposable
     public PackedLinear Up { get; }
 
     public PackedLinear Down { get; }
+
+    public IReadOnlyList<PackedLinear> Layers => [Qkv, Projection, Up, Down];
 
     public bool Gated { get; }
 

@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using DinoSharp.Backbones;
+using DinoSharp.Diagnostics;
 using DinoSharp.Inference;
 using DinoSharp.Layers;
 using TorchSharp.Modules;
@@ -37,7 +38,36 @@ public sealed class ComputeTypeTests : IDisposable
         return data;
     }
 
+    public static IEnumerable<TheoryDataRow<string, bool>> LibraryKinds() => Configs.Keys.Append("ConvNeXt").SelectMany(name => new TheoryDataRow<string, bool>[] { new(name, true), new(name, false) });
+
     public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [MemberData(nameof(LibraryKinds))]
+    public void TheLibraryStaysNearFloat32(string kind, bool wide)
+    {
+        Libtorch.Require();
+        Assert.SkipUnless(MatrixLibrary.IsThere, "this libtorch has no bfloat16 product of MKL");
+        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no vectors of {(wide ? 512 : 256)} bits");
+        using var random = new Generator(12);
+        BackboneConfig config = kind == "ConvNeXt" ? new ConvNeXtConfig { Depths = (1, 1, 2, 1), Dims = (8, 24, 40, 48), LayerScale = 0.5 } : Configs[kind];
+        using Backbone network = config is ConvNeXtConfig convolutions ? new ConvNeXt(convolutions) : new VisionTransformer((VisionTransformerConfig)config);
+        network.Initialize(random);
+        using InferenceEngine engine = (network, wide) switch
+        {
+            (VisionTransformer vit, true) => new VisionTransformerEngine<Lanes512, Vector512<float>>(vit, ComputeType.BFloat16, library: true),
+            (VisionTransformer vit, false) => new VisionTransformerEngine<Lanes256, Vector256<float>>(vit, ComputeType.BFloat16, library: true),
+            (_, true) => new ConvNeXtEngine<Lanes512, Vector512<float>>((ConvNeXt)network, ComputeType.BFloat16, library: true),
+            _ => new ConvNeXtEngine<Lanes256, Vector256<float>>((ConvNeXt)network, ComputeType.BFloat16, library: true),
+        };
+        int patch = config is VisionTransformerConfig { PatchSize: var size } ? size : 32, channels = config is VisionTransformerConfig { InputChannels: var count } ? count : 3;
+        foreach ((int batch, int rows, int columns) in new[] { (1, 1, 1), (3, 3, 7), (1, 17, 19) })
+        {
+            using Tensor images = randn([batch, channels, rows * patch, columns * patch], generator: random);
+            FeatureError error = FeatureError.Measure(network, engine, images);
+            Assert.True(error.Relative > 0 && error.IsWithinLimits, $"{batch} x {rows} x {columns}: {error}");
+        }
+    }
 
     [Theory]
     [MemberData(nameof(Kinds))]
@@ -167,20 +197,20 @@ public sealed class ComputeTypeTests : IDisposable
         Assert.Equal(route.Compute, kept.Compute);
 
         // What is remembered is what is taken, whatever a measurement would say now.
-        memory.Keep(kept with { Compute = ComputeType.Float32, Libtorch = true });
+        memory.Keep(kept with { Compute = ComputeType.Float32, Products = Products.Libtorch });
         (InferenceEngine? again, InferenceRoute remembered) = EngineChoice.For(network, ComputeType.Auto, memory);
         Assert.Null(again);
         Assert.Equal(ComputeType.Float32, remembered.Compute);
         Assert.Contains("on an earlier load", remembered.Description);
 
         // A damaged choice is none.
-        foreach (Choice damaged in new[] { kept with { Compute = (ComputeType)99 }, kept with { Compute = (ComputeType)(-1) }, kept with { ExactBlocks = -1 }, kept with { Words = null! } })
+        foreach (Choice damaged in new[] { kept with { Compute = (ComputeType)99 }, kept with { Compute = (ComputeType)(-1) }, kept with { ExactBlocks = -1 }, kept with { Products = (Products)7 }, kept with { Words = null! } })
         {
             memory.Keep(damaged);
             Assert.Null(memory.Find(kept.Key));
         }
 
-        memory.Keep(kept with { Compute = ComputeType.Int8, Libtorch = true });
+        memory.Keep(kept with { Compute = ComputeType.Int8, Products = Products.Libtorch });
         (InferenceEngine? measured, InferenceRoute anew) = EngineChoice.For(network, ComputeType.Auto, memory);
         measured?.Dispose();
         Assert.DoesNotContain("on an earlier load", anew.Description);

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using DinoSharp.Diagnostics;
 using DinoSharp.Inference;
 using Xunit;
 using static TorchSharp.torch;
@@ -8,26 +9,27 @@ namespace DinoSharp.Tests.Inference;
 /// <summary>A linear layer in every precision against plain loops over the numbers as they are rounded: odd inputs, outputs and tokens, every epilogue.</summary>
 public sealed unsafe class LinearTests
 {
-    public static TheoryData<ComputeType, bool> Kinds() => new()
+    public static TheoryData<ComputeType, bool, bool> Kinds() => new()
     {
-        { ComputeType.Float32, true }, { ComputeType.Float32, false }, { ComputeType.BFloat16, true }, { ComputeType.Int8, true }, { ComputeType.Int8, false },
+        { ComputeType.Float32, true, false }, { ComputeType.Float32, false, false }, { ComputeType.BFloat16, true, false }, { ComputeType.BFloat16, true, true }, { ComputeType.BFloat16, false, true },
+        { ComputeType.Int8, true, false }, { ComputeType.Int8, false, false },
     };
 
     [Theory]
     [MemberData(nameof(Kinds))]
-    public void EqualsPlainLoops(ComputeType type, bool wide)
+    public void EqualsPlainLoops(ComputeType type, bool wide, bool library)
     {
-        if (wide) Check<Lanes512, Vector512<float>>(type);
-        else Check<Lanes256, Vector256<float>>(type);
+        if (wide) Check<Lanes512, Vector512<float>>(type, library);
+        else Check<Lanes256, Vector256<float>>(type, library);
     }
 
-    private static void Check<L, V>(ComputeType type)
+    private static void Check<L, V>(ComputeType type, bool library)
         where L : struct, ILanes<V>
         where V : struct
     {
         bool supported = (L.Count == 16 ? Lanes512.IsSupported : Lanes256.IsSupported)
-            && type switch { ComputeType.Int8 => DotTile<L, V>.SupportsBytes, ComputeType.BFloat16 => DotTile<L, V>.SupportsHalves, _ => true };
-        Assert.SkipUnless(supported, $"this processor or system has no {type} kernels on {32 * L.Count} bits");
+            && type switch { ComputeType.Int8 => DotTile<L, V>.SupportsBytes, ComputeType.BFloat16 => library ? LibraryIsThere() : DotTile<L, V>.SupportsHalves, _ => true };
+        Assert.SkipUnless(supported, $"this processor or system has no {type} {(library ? "product in its libtorch" : $"kernels on {32 * L.Count} bits")}");
         var random = new Random(4);
         var workers = new Workers(() => 2);
         foreach ((int inputs, int outputs, int vectors) in new[] { (1, 1, 1), (3, 5, 2), (17, 9, 3), (48, 33, 4), (130, 64, 5), (300, 197, 4), (384, 24, 7) })
@@ -38,7 +40,7 @@ public sealed unsafe class LinearTests
                 float[,] x = Fill(inputs, tokens, 1), before = Fill(outputs, tokens, 1), weights = Fill(outputs, inputs, 0.5);
                 float[] bias = [.. Enumerable.Range(0, outputs).Select(_ => random.NextSingle() - 0.5f)];
                 using var scope = NewDisposeScope();
-                using var w = new PackedLinear(tensor(weights), tensor(bias), null, L.Rows, type);
+                using var w = new PackedLinear(tensor(weights), tensor(bias), null, L.Rows, type, library);
                 using NativeBuffer xMemory = new(), yMemory = new(), room = new();
                 var xPanels = new Panels(xMemory.Get(Panels.FloatsFor(inputs, vectors, L.Count)), inputs, vectors, L.Count);
                 var yPanels = new Panels(yMemory.Get(Panels.FloatsFor(outputs, vectors, L.Count)), outputs, vectors, L.Count);
@@ -48,7 +50,7 @@ public sealed unsafe class LinearTests
                     for (int o = 0; o < outputs; o++) yPanels.Vector(t / L.Count, o)[t % L.Count] = before[o, t];
                 }
 
-                PanelOperations<L, V>.Linear(workers, w, xPanels, room.Get(Operand<L, V>.FloatsFor(inputs, vectors, type) + 1), yPanels, epilogue);
+                PanelOperations<L, V>.Linear(workers, w, xPanels, room.Get(PanelOperations<L, V>.FloatsFor(w, vectors) + 1), yPanels, epilogue);
                 Round(weights, x, type, DotTile<L, V>.MostByte);
                 for (int o = 0; o < outputs; o++)
                 {
@@ -65,6 +67,12 @@ public sealed unsafe class LinearTests
                     }
                 }
             }
+        }
+
+        static bool LibraryIsThere()
+        {
+            Libtorch.Require();
+            return MatrixLibrary.IsThere;
         }
 
         float[,] Fill(int rows, int columns, double size)

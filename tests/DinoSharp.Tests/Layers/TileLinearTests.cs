@@ -68,8 +68,8 @@ public sealed class TileLinearTests : IDisposable
         var memory = new RouteMemory(Path.Combine(folder.Path, "routes.json"));
         bool chosen = ProductChoice.Choose(memory);
         Choice kept = Assert.Single(memory.OfThisMachine());
-        Assert.Equal(chosen, !kept.Libtorch);
-        memory.Keep(kept with { Libtorch = chosen });
+        Assert.Equal(chosen, kept.Products == Products.Own);
+        memory.Keep(kept with { Products = chosen ? Products.Libtorch : Products.Own });
         Assert.Equal(!chosen, ProductChoice.Choose(memory));
     }
 
