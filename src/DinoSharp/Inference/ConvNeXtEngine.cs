@@ -31,6 +31,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 {
     private const int Kernel = 7, Border = 3, Rows = 8, Band = 16; // rows of a channel computed together, and copied together
 
+    private readonly WeightMemory _weights = new();
     private readonly PackedStage[] _stages;
     private readonly int _channels;
     private readonly ComputeType _type;
@@ -44,7 +45,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
         ComputeType better = Kernels.Better<L, V>(type);
         ComputeType[] ofBlocks = Kernels.OfBlocks(type, better, network.BlockCount, exactBlocks);
         int before = 0;
-        _stages = [.. Enumerable.Range(0, 4).Select(s => new PackedStage(network.Downsample(s), network.Blocks(s), L.Rows, better, () => ofBlocks[before++], library))];
+        _stages = [.. Enumerable.Range(0, 4).Select(s => new PackedStage(_weights, network.Downsample(s), network.Blocks(s), L.Rows, better, () => ofBlocks[before++], library))];
     }
 
     private static Workers Workers => Workers.Shared;
@@ -112,7 +113,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
         lock (Workers.Turn) // a running call keeps its weights
         {
             _disposed = true;
-            foreach (PackedStage stage in _stages) stage.Dispose();
+            _weights.Dispose();
             foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
         }
     }
@@ -280,15 +281,15 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 }
 
 /// <summary>The weights of a stage, packed.</summary>
-internal sealed unsafe class PackedStage : IDisposable
+internal sealed class PackedStage
 {
-    public PackedStage((Convolution Convolution, Norm Norm) downsample, IEnumerable<ConvNeXtBlock> blocks, int rows, ComputeType ofReduction, Func<ComputeType> ofNextBlock, bool library)
+    public PackedStage(WeightMemory memory, (Convolution Convolution, Norm Norm) downsample, IEnumerable<ConvNeXtBlock> blocks, int rows, ComputeType ofReduction, Func<ComputeType> ofNextBlock, bool library)
     {
         // Pixels go in with all their bits, as in the transformer. The later reductions are all that the next stage gets, no residual beside them: in bytes these three
         // layers alone more than double the error of a network.
-        Reduce = new PackedLinear(downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : ofReduction, library);
-        Norm = new PackedNorm(downsample.Norm);
-        Blocks = [.. blocks.Select(block => new PackedConvNeXtBlock(block, rows, ofNextBlock(), library))];
+        Reduce = new PackedLinear(memory, downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : ofReduction, library);
+        Norm = new PackedNorm(memory, downsample.Norm);
+        Blocks = [.. blocks.Select(block => new PackedConvNeXtBlock(memory, block, rows, ofNextBlock(), library))];
     }
 
     public PackedLinear Reduce { get; }
@@ -300,32 +301,23 @@ internal sealed unsafe class PackedStage : IDisposable
     public int Width => Reduce.Outputs;
 
     public IEnumerable<PackedLinear> Layers => Blocks.SelectMany(block => new[] { block.Expand, block.Contract }).Prepend(Reduce);
-
-    public void Dispose()
-    {
-        Reduce.Dispose();
-        Norm.Dispose();
-        foreach (PackedConvNeXtBlock block in Blocks) block.Dispose();
-    }
 }
 
 /// <summary>The weights of a block, packed.</summary>
-internal sealed unsafe class PackedConvNeXtBlock : IDisposable
+internal sealed unsafe class PackedConvNeXtBlock
 {
-    private readonly NativeBuffer _memory = new();
-
-    public PackedConvNeXtBlock(ConvNeXtBlock block, int rows, ComputeType type, bool library)
+    public PackedConvNeXtBlock(WeightMemory memory, ConvNeXtBlock block, int rows, ComputeType type, bool library)
     {
         using var scope = NewDisposeScope();
         Tensor kernel = block.Depthwise.Weight.flatten().contiguous(); // [C · 49]
         int count = (int)kernel.shape[0], width = (int)block.Depthwise.Weight.shape[0];
-        Depthwise = _memory.Get(count + width);
+        Depthwise = memory.Take(count + width);
         DepthwiseBias = Depthwise + count;
         kernel.data<float>().CopyTo(new Span<float>(Depthwise, count));
         block.Depthwise.Bias!.data<float>().CopyTo(new Span<float>(DepthwiseBias, width));
-        Norm = new PackedNorm(block.Norm);
-        Expand = new PackedLinear(block.Expand.Weight, block.Expand.Bias, null, rows, type, library);
-        Contract = new PackedLinear(block.Contract.Weight, block.Contract.Bias, block.Gamma, rows, type, library);
+        Norm = new PackedNorm(memory, block.Norm);
+        Expand = new PackedLinear(memory, block.Expand.Weight, block.Expand.Bias, null, rows, type, library);
+        Contract = new PackedLinear(memory, block.Contract.Weight, block.Contract.Bias, block.Gamma, rows, type, library);
     }
 
     /// <summary>[C, 7, 7]</summary>
@@ -338,10 +330,4 @@ internal sealed unsafe class PackedConvNeXtBlock : IDisposable
     public PackedLinear Expand { get; }
 
     public PackedLinear Contract { get; }
-
-    public void Dispose()
-    {
-        _memory.Dispose();
-        foreach (IDisposable part in new IDisposable[] { Norm, Expand, Contract }) part.Dispose();
-    }
 }

@@ -64,7 +64,7 @@ internal sealed unsafe class NativeBuffer : IDisposable
         {
             Release();
             nuint bytes = checked((nuint)floats * sizeof(float));
-            _memory = NativeMemory.AlignedAlloc(bytes, 64);
+            _memory = NativeMemory.AlignedAlloc(bytes, bytes < 2 * LargePages.PageBytes ? 64 : LargePages.PageBytes);
             LargePages.Ask(_memory, bytes);
             NativeMemory.Clear(_memory, (nuint)Math.Min(floats, zeroed) * sizeof(float));
             Floats = floats;

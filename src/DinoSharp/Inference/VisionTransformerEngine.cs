@@ -41,6 +41,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 
     private readonly VisionTransformerConfig _config;
     private readonly VisionTransformer _network;
+    private readonly WeightMemory _weights = new();
     private readonly PackedLinear _patchEmbedding;
     private readonly PackedBlock[] _blocks;
     private readonly float[] _prefix; // class token and registers [1 + R, D]
@@ -55,9 +56,9 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         using var quiet = no_grad();
         (_network, _config, _type) = (network, (VisionTransformerConfig)network.Config, type);
         // Pixels go in with all their bits: two to four per cent of the arithmetic, and every later number depends on it.
-        _patchEmbedding = new PackedLinear(network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
+        _patchEmbedding = new PackedLinear(_weights, network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
         ComputeType[] feedForward = Kernels.OfBlocks(type, Kernels.Better<L, V>(type), network.Blocks.Count, exactBlocks);
-        _blocks = [.. network.Blocks.Select((block, i) => new PackedBlock(block, L.Rows, type, feedForward[i], library))];
+        _blocks = [.. network.Blocks.Select((block, i) => new PackedBlock(_weights, block, L.Rows, type, feedForward[i], library))];
         _prefix = network.PrefixTokens().contiguous().data<float>().ToArray();
     }
 
@@ -136,8 +137,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         lock (Workers.Turn) // a running call keeps its weights
         {
             _disposed = true;
-            _patchEmbedding.Dispose();
-            foreach (PackedBlock block in _blocks) block.Dispose();
+            _weights.Dispose();
             foreach (NativeBuffer buffer in Buffers) buffer.Dispose();
         }
     }
@@ -241,26 +241,26 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 }
 
 /// <summary>The weights of one block, packed.</summary>
-internal sealed unsafe class PackedBlock : IDisposable
+internal sealed class PackedBlock
 {
-    public PackedBlock(Block block, int rows, ComputeType type, ComputeType feedForward, bool library)
+    public PackedBlock(WeightMemory memory, Block block, int rows, ComputeType type, ComputeType feedForward, bool library)
     {
         using var scope = NewDisposeScope();
-        Norm1 = new PackedNorm(block.Norm1);
-        Norm2 = new PackedNorm(block.Norm2);
-        Qkv = new PackedLinear(block.Attention.Qkv.Weight, block.Attention.Qkv.EffectiveBias(), null, rows, type, library);
-        Projection = new PackedLinear(block.Attention.Projection.Weight, block.Attention.Projection.Bias, block.Scale1?.Gamma, rows, type, library);
+        Norm1 = new PackedNorm(memory, block.Norm1);
+        Norm2 = new PackedNorm(memory, block.Norm2);
+        Qkv = new PackedLinear(memory, block.Attention.Qkv.Weight, block.Attention.Qkv.EffectiveBias(), null, rows, type, library);
+        Projection = new PackedLinear(memory, block.Attention.Projection.Weight, block.Attention.Projection.Bias, block.Scale1?.Gamma, rows, type, library);
         switch (block.FeedForward)
         {
             case Mlp mlp:
-                Up = new PackedLinear(mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows, feedForward, library);
-                Down = new PackedLinear(mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows, feedForward, library);
+                Up = new PackedLinear(memory, mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows, feedForward, library);
+                Down = new PackedLinear(memory, mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows, feedForward, library);
                 break;
             case SwiGlu gated:
                 Gated = true;
                 Tensor? bias = gated.W1.Bias is null ? null : cat([gated.W1.Bias, gated.W2.Bias!]); // [2 hidden]
-                Up = new PackedLinear(cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows, feedForward, library);
-                Down = new PackedLinear(gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows, feedForward, library);
+                Up = new PackedLinear(memory, cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows, feedForward, library);
+                Down = new PackedLinear(memory, gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows, feedForward, library);
                 break;
             default:
                 throw new InvalidOperationException($"no packed form of {block.FeedForward.GetType().Name}");
@@ -282,22 +282,15 @@ internal sealed unsafe class PackedBlock : IDisposable
     public IReadOnlyList<PackedLinear> Layers => [Qkv, Projection, Up, Down];
 
     public bool Gated { get; }
-
-    public void Dispose()
-    {
-        foreach (IDisposable part in new IDisposable[] { Norm1, Norm2, Qkv, Projection, Up, Down }) part.Dispose();
-    }
 }
 
 /// <summary>The weights of a norm in native memory.</summary>
-internal sealed unsafe class PackedNorm : IDisposable
+internal sealed unsafe class PackedNorm
 {
-    private readonly NativeBuffer _memory = new();
-
-    public PackedNorm(Norm norm)
+    public PackedNorm(WeightMemory memory, Norm norm)
     {
         int width = (int)norm.Weight.shape[0];
-        Weight = _memory.Get(2 * width);
+        Weight = memory.Take(2 * width);
         norm.Weight.data<float>().CopyTo(new Span<float>(Weight, width));
         if (norm.Bias is null) return;
         Bias = Weight + width;
@@ -308,6 +301,4 @@ internal sealed unsafe class PackedNorm : IDisposable
 
     /// <summary>Null for a root-mean-square norm.</summary>
     public float* Bias { get; }
-
-    public void Dispose() => _memory.Dispose();
 }

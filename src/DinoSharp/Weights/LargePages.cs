@@ -6,15 +6,19 @@ namespace DinoSharp.Weights;
 /// pages of 4 KiB, which takes longer than reading it (docs/performance.md, "Loading"). Linux only; elsewhere, and where the system refuses, nothing changes.</summary>
 internal static unsafe class LargePages
 {
-    private const nuint PageBytes = 2 << 20;
+    /// <summary>Size of a large page.</summary>
+    public const nuint PageBytes = 2 << 20;
+
+    private const nuint LeastBytes = 128 << 10; // what glibc takes from the system as a piece of its own
     private const int HugePage = 14; // MADV_HUGEPAGE
 
-    /// <summary>Asks for the whole large pages inside a piece of memory.</summary>
+    /// <summary>Asks for the large pages that a piece of memory touches, those of its two ends included: weights of a network lie side by side, and what one of them
+    /// leaves of a page belongs to the next. It changes no contents, and nothing where a page would not lie in one mapping as a whole.</summary>
     public static void Ask(void* memory, nuint bytes)
     {
-        if (!OperatingSystem.IsLinux() || bytes < 2 * PageBytes) return;
-        nuint first = ((nuint)memory + PageBytes - 1) & ~(PageBytes - 1), end = ((nuint)memory + bytes) & ~(PageBytes - 1);
-        if (end > first) _ = Advise(first, end - first, HugePage);
+        if (!OperatingSystem.IsLinux() || bytes < LeastBytes) return;
+        nuint first = (nuint)memory & ~(PageBytes - 1), end = ((nuint)memory + bytes + PageBytes - 1) & ~(PageBytes - 1);
+        _ = Advise(first, end - first, HugePage);
     }
 
     [DllImport("libc", EntryPoint = "madvise")]
