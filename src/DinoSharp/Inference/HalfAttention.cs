@@ -49,11 +49,12 @@ internal static unsafe class HalfAttention<L, V>
         });
     }
 
-    [MethodImpl(Kernels.Hot)]
+    [MethodImpl(Kernels.Hot), SkipLocalsInit]
     private static void Prepare(Panels qkv, AttentionShape shape, int image, int head, float* cos, float* sin, Panels packed, float* values)
     {
         int e = shape.HeadWidth, half = e / 2, channels = shape.Heads * e, width = qkv.Width;
         V exponentOfTwo = L.All(1.44269504f / MathF.Sqrt(e));
+        ushort* narrow = stackalloc ushort[e * L.Count];
         for (int v = 0; v < shape.Vectors; v++)
         {
             int vector = (image * shape.Vectors) + v;
@@ -62,8 +63,9 @@ internal static unsafe class HalfAttention<L, V>
                 float* row = qkv.Vector(vector, (part * channels) + (head * e)), target = packed.Vector(vector, ((part * channels) + (head * e)) / 2);
                 for (int i = 0; i < half; i += 2)
                 {
-                    (V a, V b) = Rotate(row + (i * width), i, part == 0 ? exponentOfTwo : L.All(1));
-                    (V c, V d) = Rotate(row + ((i + 1) * width), i + 1, part == 0 ? exponentOfTwo : L.All(1));
+                    long table = ((long)i * shape.Vectors * L.Count) + (v * L.Count), next = table + (shape.Vectors * L.Count);
+                    (V a, V b) = Rotate(row + (i * width), half * width, L.Load(cos + table), L.Load(sin + table), part == 0 ? exponentOfTwo : L.All(1));
+                    (V c, V d) = Rotate(row + ((i + 1) * width), half * width, L.Load(cos + next), L.Load(sin + next), part == 0 ? exponentOfTwo : L.All(1));
                     L.Store(target + (i / 2 * width), L.PackHalves(a, c));
                     L.Store(target + ((half + i) / 2 * width), L.PackHalves(b, d));
                 }
@@ -71,21 +73,26 @@ internal static unsafe class HalfAttention<L, V>
 
             float* value = qkv.Vector(vector, (2 * channels) + (head * e));
             int first = v * L.Count, count = Math.Min(L.Count, shape.Tokens - first);
-            ushort* to = (ushort*)(values + (first / 2 * e));
             for (int i = 0; i < e; i++)
             {
-                for (int t = 0; t < count; t++) to[(t / 2 * 2 * e) + (2 * i) + (t % 2)] = float.IsNaN(value[t]) ? (ushort)0x7FC0 : (ushort)((BitConverter.SingleToUInt32Bits(value[t]) + 0x8000) >> 16);
-                if (count % 2 != 0) to[(count / 2 * 2 * e) + (2 * i) + 1] = 0;
+                L.StoreNarrow(narrow + (i * L.Count), L.Load(value));
+                if (count % 2 != 0) narrow[(i * L.Count) + count] = 0;
                 value += width;
             }
 
-            (V First, V Second) Rotate(float* at, int i, V scale)
+            float* pairs = (float*)narrow, to = values + (first / 2 * e);
+            for (int pair = 0; pair < (count + 1) / 2; pair += Transposition.Side)
             {
-                long table = ((long)i * shape.Vectors * L.Count) + (v * L.Count);
-                V c = L.Multiply(L.Load(cos + table), scale), s = L.Multiply(L.Load(sin + table), scale), a = L.Load(at), b = L.Load(at + ((long)half * width));
-                return (L.Subtract(L.Multiply(a, c), L.Multiply(b, s)), L.Fma(b, c, L.Multiply(a, s)));
+                for (int i = 0; i < e; i += Transposition.Side) Transposition.Copy(pairs + (i * (L.Count / 2)) + pair, L.Count / 2, to + (pair * e) + i, e, Math.Min(Transposition.Side, ((count + 1) / 2) - pair));
             }
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (V First, V Second) Rotate(float* at, int toPartner, V cos, V sin, V scale)
+    {
+        V c = L.Multiply(cos, scale), s = L.Multiply(sin, scale), a = L.Load(at), b = L.Load(at + toPartner);
+        return (L.Subtract(L.Multiply(a, c), L.Multiply(b, s)), L.Fma(b, c, L.Multiply(a, s)));
     }
 
     [MethodImpl(Kernels.Hot), SkipLocalsInit]

@@ -73,7 +73,8 @@ internal static unsafe class PanelAttention<L, V>
             for (int row = 0; row < e; row += rows)
             {
                 float* target = values + ((long)row * tokens) + (v * L.Count * rows);
-                for (int t = 0; t < L.Count; t++)
+                for (int t = 0; t < L.Count && rows == Transposition.Side; t += rows) Transposition.Copy(value + t, width, target + (t * rows), rows, rows);
+                for (int t = 0; t < L.Count && rows < Transposition.Side; t++)
                 {
                     for (int i = 0; i < rows; i += 4)
                     {

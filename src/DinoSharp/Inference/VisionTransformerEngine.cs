@@ -203,17 +203,11 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     [MethodImpl(Kernels.Hot)]
     private void Collect(Panels x, int vector, AttentionShape shape, float* target)
     {
-        const int features = 16; // a cache line of each token
         int d = _config.Width, first = vector % shape.Vectors * L.Count, count = Math.Min(L.Count, shape.Tokens - first);
         float* tokens = target + ((((long)vector / shape.Vectors * shape.Tokens) + first) * d);
-        for (int start = 0; start < d; start += features)
+        for (int feature = 0; feature < d; feature += Transposition.Side)
         {
-            float* from = x.Vector(vector, start);
-            for (int t = 0; t < count; t++)
-            {
-                float* to = tokens + ((long)t * d) + start;
-                for (int f = 0; f < Math.Min(features, d - start); f++) to[f] = from[(f * x.Width) + t];
-            }
+            for (int t = 0; t < count; t += Transposition.Side) Transposition.Copy(x.Vector(vector, feature) + t, x.Width, tokens + ((long)t * d) + feature, d, Math.Min(Transposition.Side, count - t));
         }
     }
 
