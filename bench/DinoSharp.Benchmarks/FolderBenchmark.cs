@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using DinoSharp.Features;
 using DinoSharp.Images;
 
@@ -7,27 +6,22 @@ namespace DinoSharp.Benchmarks;
 /// <summary><c>dino embed FOLDER</c>: what the pipeline of decoding and computing reaches, beside each of the two alone.</summary>
 internal static class FolderBenchmark
 {
-    private const int Batch = 8, Rounds = 3;
+    private const int Batch = 8;
+
+    private static readonly (int Width, int Height, int Count)[] Sizes = [(640, 480, 64), (4000, 3000, 32)];
 
     public static void Run(Report report)
     {
         string folder = Directory.CreateTempSubdirectory("dinosharp-bench-").FullName;
         try
         {
-            report.Section("Folders of pictures", $"Best of {Rounds} rounds in turn, images per second, batches of {Batch}, float32. Decoding includes resizing and normalising and has half of the processors, as in the pipeline; "
-                + "the model has all of them, and gives some up in the pipeline. A pipeline that reaches the smaller of the two numbers is as fast as it can be.");
-            var rows = new List<string[]>();
-            foreach ((int width, int height, int count) in new[] { (640, 480, 64), (4000, 3000, 16) })
-            {
-                ImageSource[] pictures = [.. Write(folder, width, height, count)];
-                foreach (string name in new[] { "dino-tiny", "random:vits16" })
-                {
-                    using DinoModel model = DinoModel.Load(name);
-                    rows.Add([$"{count} JPEGs of {width}×{height}", name, .. Measured(model, pictures)]);
-                }
-            }
-
-            report.Table(["pictures", "network", "decoding alone", "model alone", "pipeline", "of the slower one", "bound by"], rows);
+            report.Section("Folders of pictures", $"Drawn pictures, best / median in images per second, batches of {Batch}, float32. Decoding (resizing and normalising included) is the pipeline with a network that does nothing; the model alone "
+                + "gets pictures that are decoded already and has all processors, of which it gives some up in the pipeline. "
+                + $"A pipeline that reaches the smaller of the two numbers is as fast as it can be; the first batch is decoded before anything can be computed, though. All of one network in turn. {Measure.Words}");
+            ImageSource[][] pictures = [.. Sizes.Select(size => Write(folder, size.Width, size.Height, size.Count).ToArray())];
+            report.Table(
+                ["pictures", "network", "decoding alone", "model alone", "pipeline", "repetitions", "of the slower one, by the medians", "bound by"],
+                new[] { "dino-tiny", "random:vits16" }.SelectMany(name => Rows(name, pictures)).ToArray());
         }
         finally
         {
@@ -35,34 +29,39 @@ internal static class FolderBenchmark
         }
     }
 
-    private static string[] Measured(DinoModel model, ImageSource[] pictures)
+    private static IEnumerable<string[]> Rows(string name, ImageSource[][] pictures)
     {
+        using DinoModel model = DinoModel.Load(name);
         var options = new EmbedOptions { BatchSize = Batch };
-        var half = new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, Environment.ProcessorCount / 2) };
-        ImageTensor[] inputs = [.. pictures[..Batch].Select(picture => model.Preprocessing.Load(picture))];
-        double decoding = 0, computing = 0, both = 0;
-        model.Embed(inputs, options);
-        for (int round = 0; round < Rounds; round++)
+        ImageTensor[] inputs = [.. pictures[0][..Batch].Select(picture => model.Preprocessing.Load(picture))];
+        int passes = pictures[0].Length / Batch;
+        var subjects = new List<Subject> { new("model", () => Enumerable.Range(0, passes).Select(_ => model.Embed(inputs, options)).Count(vectors => vectors.Length > 0)) };
+        foreach (ImageSource[] some in pictures)
         {
-            decoding = Math.Max(decoding, Rate(() => Parallel.ForEach(pictures, half, picture => model.Preprocessing.Load(picture).Dispose())));
-            computing = Math.Max(computing, Rate(() =>
-            {
-                for (int i = 0; i < pictures.Length; i += Batch) model.Embed(inputs, options);
-            }));
-            both = Math.Max(both, Rate(() => model.EmbedBatches(pictures.Chunk(Batch), options, default).Count()));
+            subjects.Add(new("decoding", () => Decoding(model).Run(some.Chunk(Batch), default).Count(batch => batch.Count > 0)));
+            subjects.Add(new("pipeline", () => model.EmbedBatches(some.Chunk(Batch), options, default).Count(batch => batch.Count > 0)));
         }
 
+        IReadOnlyList<Timing> times = Measure.Interleaved(0, subjects);
         foreach (ImageTensor input in inputs) input.Dispose();
-        double slower = Math.Min(decoding, computing);
-        return [Report.Number(decoding), Report.Number(computing), Report.Number(both), Report.Number(both / slower), decoding < computing ? "decoding" : "the model"];
-
-        double Rate(Action run)
+        for (int i = 0; i < pictures.Length; i++)
         {
-            long start = Stopwatch.GetTimestamp();
-            run();
-            return pictures.Length / Stopwatch.GetElapsedTime(start).TotalSeconds;
+            (Timing decoding, Timing both) = (times[1 + (2 * i)], times[2 + (2 * i)]);
+            int count = pictures[i].Length, computed = passes * Batch;
+            double slower = Math.Min(count / decoding.Median, computed / times[0].Median);
+            yield return
+            [
+                $"{count} JPEGs of {Sizes[i].Width}×{Sizes[i].Height}", name, Rate(count, decoding), Rate(computed, times[0]), Rate(count, both), $"{both.Count}",
+                Report.Number(count / both.Median / slower), count / decoding.Median < computed / times[0].Median ? "decoding" : "the model",
+            ];
         }
+
+        static string Rate(int images, Timing time) => $"{Report.Number(1000 * images / time.Best)} / {Report.Number(1000 * images / time.Median)}";
     }
+
+    // As DinoModel.EmbedBatches decodes.
+    private static EmbeddingPipeline<ImageSource> Decoding(DinoModel model) =>
+        new(picture => picture.Name, picture => model.Preprocessing.Apply(ImageFile.Read(picture)), inputs => [.. inputs.Select(_ => Array.Empty<float>())]);
 
     // Pictures that differ, so that nothing can be remembered from one to the next.
     private static IEnumerable<ImageSource> Write(string folder, int width, int height, int count)

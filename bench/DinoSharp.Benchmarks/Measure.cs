@@ -11,15 +11,22 @@ internal sealed record Subject(string Name, Action Run);
 /// <param name="Best">Fastest repetition, milliseconds.</param>
 /// <param name="Median">Middle repetition, milliseconds.</param>
 /// <param name="Cpu">Mean processor time of the whole process for each repetition, all threads added, milliseconds.</param>
-internal sealed record Timing(double Best, double Median, double Cpu);
+/// <param name="Count">Repetitions.</param>
+internal sealed record Timing(double Best, double Median, double Cpu, int Count);
 
 /// <summary>
-/// Interleaved timing: every round runs each subject once, in turn, so that drift of the machine meets all alike.
+/// Interleaved timing: every round runs each subject once, so that drift of the machine meets all alike.
 /// </summary>
 internal static class Measure
 {
-    /// <summary>Milliseconds before each repetition, in which the threads of the one before go to sleep.</summary>
-    private const int Rest = 10;
+    /// <summary>How repetitions are arranged, for the text of a report.</summary>
+    public const string Words = "Every round runs each of them once, in an order drawn anew, so that none always follows the same other; at least seven repetitions, five of what takes over a second. "
+        + "Each is preceded by a rest of 10 ms, and ONNX Runtime's threads are told to stop waiting awake when a pass ends (`session.force_spinning_stop`; its peers' threads sleep by themselves): "
+        + "otherwise the threads of one still hold a core while the next is timed.";
+
+    private const int Rest = 10, Fewest = 7, FewestOfLong = 5;
+
+    private const double Long = 1000;
 
     /// <summary>Times each subject for about so many seconds, after a warm-up.</summary>
     public static IReadOnlyList<Timing> Interleaved(double secondsEach, params IReadOnlyList<Subject> subjects)
@@ -28,29 +35,38 @@ internal static class Measure
         {
             // Long enough for the tiered compiler to be done.
             var warmUp = Stopwatch.StartNew();
-            for (int i = 0; i < 1 || (i < 3 && warmUp.Elapsed.TotalSeconds < 2) || (warmUp.Elapsed.TotalSeconds < 0.3 && i < 200); i++) subject.Run();
+            for (int i = 0; i < 1 || (warmUp.Elapsed.TotalSeconds < 0.3 && i < 200); i++) subject.Run();
         }
 
         List<double>[] times = [.. subjects.Select(_ => new List<double>())];
         double[] cpu = new double[subjects.Count];
-        using var process = Process.GetCurrentProcess();
         double total = secondsEach * subjects.Count;
         var clock = Stopwatch.StartNew();
-        for (int round = 0; round < 3 || (round < 5 && clock.Elapsed.TotalSeconds < 4 * total) || clock.Elapsed.TotalSeconds < total; round++)
+        for (int round = 0; clock.Elapsed.TotalSeconds < total || times.Any(IsShort); round++)
         {
-            for (int s = 0; s < subjects.Count; s++)
+            int[] order = [.. Enumerable.Range(0, subjects.Count)];
+            new Random(round).Shuffle(order);
+            foreach (int s in order)
             {
-                process.Refresh();
+                if (clock.Elapsed.TotalSeconds >= total && !IsShort(times[s])) continue;
                 Thread.Sleep(Rest);
-                TimeSpan before = process.TotalProcessorTime;
+                TimeSpan before = Environment.CpuUsage.TotalTime;
                 long start = Stopwatch.GetTimestamp();
                 subjects[s].Run();
                 times[s].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
-                process.Refresh();
-                cpu[s] += (process.TotalProcessorTime - before).TotalMilliseconds;
+                cpu[s] += (Environment.CpuUsage.TotalTime - before).TotalMilliseconds;
             }
         }
 
-        return [.. times.Select((t, s) => new Timing(t.Min(), t.Order().ElementAt(t.Count / 2), cpu[s] / t.Count))];
+        return [.. times.Select((t, s) => new Timing(t.Min(), Median(t), cpu[s] / t.Count, t.Count))];
     }
+
+    /// <summary>The middle value, the mean of the two middle ones of an even number.</summary>
+    public static double Median(IEnumerable<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
+    }
+
+    private static bool IsShort(List<double> times) => times.Count < FewestOfLong || (times.Count < Fewest && times[0] < Long);
 }

@@ -18,28 +18,32 @@ internal sealed unsafe class Peaks
     /// <summary>Precisions that have kernels here.</summary>
     public IReadOnlyCollection<ComputeType> Types => _best.Keys;
 
-    /// <summary>Billions of operations a second, the most so far.</summary>
-    public double this[ComputeType type] => _best[type];
+    /// <summary>Billions of operations a second, the most so far; null without kernels.</summary>
+    public double? this[ComputeType type] => _best.TryGetValue(type, out double best) ? best : null;
 
     /// <summary>All of them in words.</summary>
-    public override string ToString() => string.Join(", ", _best.Select(p => FormattableString.Invariant($"{p.Key} {p.Value:F0} Gop/s")));
+    public override string ToString() => _best.Count == 0 ? "no kernels of ours here" : string.Join(", ", _best.Select(p => FormattableString.Invariant($"{p.Key} {p.Value:F0} Gop/s")));
 
     /// <summary>Measures once more.</summary>
     public void Measure()
     {
-        if (Lanes512.IsSupported) Of<Lanes512, Vector512<float>>();
-        else if (Lanes256.IsSupported) Of<Lanes256, Vector256<float>>();
+        foreach (ComputeType type in new[] { ComputeType.Float32, ComputeType.BFloat16, ComputeType.Int8 })
+        {
+            if (!Kernels.Has(type, out _)) continue;
+            if (Kernels.AreWide(type)) Of<Lanes512, Vector512<float>>(type);
+            else Of<Lanes256, Vector256<float>>(type);
+        }
     }
 
-    private void Of<L, V>()
+    private void Of<L, V>(ComputeType type)
         where L : struct, ILanes<V>
         where V : struct
     {
-        Best(ComputeType.Float32, 1, (a, b, c) => Tile<L, V>.Multiply(3, Depth, (float*)a, (float*)a, (float*)b, (float*)b, (float*)c, accumulate: false));
-        if (DotTile<L, V>.SupportsHalves) Best(ComputeType.BFloat16, 2, (a, b, c) => DotTile<L, V>.Halves(3, Depth, (float*)a, L.Rows, (float*)b, (float*)c, accumulate: false));
-        if (DotTile<L, V>.SupportsBytes) Best(ComputeType.Int8, 4, (a, b, c) => DotTile<L, V>.Bytes(3, Depth, (float*)a, L.Rows, (float*)b, (float*)c));
+        if (type == ComputeType.Float32) Best(1, (a, b, c) => Tile<L, V>.Multiply(3, Depth, (float*)a, (float*)a, (float*)b, (float*)b, (float*)c, accumulate: false));
+        if (type == ComputeType.BFloat16) Best(2, (a, b, c) => DotTile<L, V>.Halves(3, Depth, (float*)a, L.Rows, (float*)b, (float*)c, accumulate: false));
+        if (type == ComputeType.Int8) Best(4, (a, b, c) => DotTile<L, V>.Bytes(3, Depth, (float*)a, L.Rows, (float*)b, (float*)c));
 
-        void Best(ComputeType type, int inputsOfStep, Action<nint, nint, nint> tile)
+        void Best(int inputsOfStep, Action<nint, nint, nint> tile)
         {
             for (int round = 0; round < 10; round++)
             {

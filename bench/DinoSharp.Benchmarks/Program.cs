@@ -1,25 +1,24 @@
 using DinoSharp.Benchmarks;
 using static TorchSharp.torch;
 
-// What a program that only needs libtorch takes to start; see StartBenchmark.
-if (args is [StartBenchmark.OnlyLibtorch])
+// What is measured in a process of its own; see OwnProcess.
+switch (args)
 {
-    zeros(1).Dispose();
-    return 0;
-}
-
-// What one network takes of memory.
-if (args is [StartBenchmark.OnlyMemory, var file])
-{
-    StartBenchmark.EmbedOnce(file);
-    return 0;
-}
-
-// What one way of training takes of memory; see StepBenchmark.
-if (args is [StepBenchmark.OnlySteps, var way])
-{
-    StepBenchmark.TakeSteps(way);
-    return 0;
+    case [StartBenchmark.OnlyLibtorch]:
+        zeros(1).Dispose();
+        return 0;
+    case [StartBenchmark.OnlyMemory, var file]:
+        StartBenchmark.EmbedOnce(file);
+        return 0;
+    case [StepBenchmark.OnlySteps, var way]:
+        StepBenchmark.TakeSteps(way);
+        return 0;
+    case [TrainBenchmark.OnlyLine, var line]:
+        TrainBenchmark.PrintLine(line);
+        return 0;
+    case [BatchBenchmark.OnlyBatch, var preset, var type, var batch, var routes]:
+        BatchBenchmark.ComputeOnce(preset, type, batch, routes);
+        return 0;
 }
 
 if (args.Length > 0 && args[0] == "lab") { if (Environment.GetEnvironmentVariable("LABT") is { } t) set_num_threads(int.Parse(t)); Lab.Run(args[1..]); return 0; }

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics.X86;
 using System.Text;
 using DinoSharp.Images;
 using TorchSharp;
@@ -21,7 +20,7 @@ internal sealed class Report
         Table(["", ""],
         [
             ["date", DateTime.UtcNow.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture)],
-            ["processor", $"{Processor()}, {Environment.ProcessorCount} logical, {InstructionSets()}"],
+            ["processor", $"{Machine.Processor}, {Environment.ProcessorCount} logical, {Machine.Words}"],
             ["load", $"{LoadAverage()} runnable threads on average before the start (the fewer, the more trustworthy)"],
             ["system", $"{RuntimeInformation.OSDescription}, {RuntimeInformation.OSArchitecture}"],
             ["versions", $".NET {Environment.Version}, TorchSharp {typeof(torch).Assembly.GetName().Version}, {ImageFile.NativeLibrary}"],
@@ -35,6 +34,15 @@ internal sealed class Report
         Write($"| {string.Join(" | ", header)} |");
         Write($"|{string.Concat(Enumerable.Repeat("---|", header.Length))}");
         foreach (string[] row in rows) Write($"| {string.Join(" | ", row)} |");
+    }
+
+    /// <summary>The goals that this page decides, each judged by the numbers of this run.</summary>
+    /// <param name="text">What is to be said of the rows.</param>
+    /// <param name="goals">All of them, those of other machines included.</param>
+    public void Goals(string text, params IEnumerable<Goal> goals)
+    {
+        Section("Goals", $"This machine is of the class {Machine.Class}. A goal counts as met if every row reaches it by the medians; how the best times stand is given beside. {text}".TrimEnd() + "\n");
+        Table(Goal.Header, goals.Select(goal => goal.Cells(Machine.Class)));
     }
 
     public static string Number(double value) => value.ToString(value >= 100 ? "F0" : value >= 10 ? "F1" : value >= 0.1 ? "F2" : "F4", CultureInfo.InvariantCulture);
@@ -65,15 +73,7 @@ internal sealed class Report
         Console.WriteLine(line);
     }
 
-    private static string Slug() => string.Join('-', $"{Processor()} {InstructionSets()}".ToLowerInvariant().Split([' ', '(', ')', '@', '.', ',', '/'], StringSplitOptions.RemoveEmptyEntries));
-
-    private static string Processor() => FromFile("/proc/cpuinfo", "model name", ':') ?? RuntimeInformation.ProcessArchitecture.ToString();
-
-    private static string InstructionSets() => Avx512F.IsSupported ? "AVX-512" : Avx2.IsSupported ? "AVX2" : "no AVX2";
+    private static string Slug() => string.Join('-', $"{Machine.Processor} {Machine.Words}".ToLowerInvariant().Split([' ', '(', ')', '@', '.', ',', '/'], StringSplitOptions.RemoveEmptyEntries));
 
     private static string LoadAverage() => File.Exists("/proc/loadavg") ? File.ReadAllText("/proc/loadavg").Split(' ')[0] : "unknown";
-
-    private static string? FromFile(string file, string key, char separator) => File.Exists(file)
-        ? File.ReadLines(file).Where(l => l.StartsWith(key, StringComparison.Ordinal)).Select(l => l[(l.IndexOf(separator) + 1)..].Trim()).FirstOrDefault()
-        : null;
 }

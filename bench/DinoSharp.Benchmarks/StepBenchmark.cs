@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using DinoSharp.Backbones;
 using DinoSharp.Inference;
@@ -10,56 +9,53 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Benchmarks;
 
-/// <summary>One training step of ViT-S in four ways, in turn on the same batches: as one writes it at first, ours with libtorch's products, ours as the library chooses them, ours in bfloat16.</summary>
+/// <summary>One training step of ViT-S in three ways, in turn on the same batches: as one writes it at first, ours in float32, ours in bfloat16.</summary>
 internal static class StepBenchmark
 {
     /// <summary>Argument that makes this program take two steps in one way, named by the next argument, and print its highest memory in MiB.</summary>
     public const string OnlySteps = "--only-steps";
 
-    private const int Images = 4, MostRounds = 6;
+    private const int Images = 4, Count = 8;
 
-    private const double Seconds = 60;
+    private const string Plain = "plain", Exact = "ours, Float32", Half = "ours, BFloat16";
 
-    private static readonly string[] Ways = ["plain", "ours, products by libtorch", "ours, Float32", "ours, BFloat16"];
+    private static readonly string[] Ways = [Plain, Exact, Half];
 
-    public static void Run(Report report, ImageDataset data)
+    /// <summary>The goals that the numbers decide.</summary>
+    public static IReadOnlyList<Goal> Run(Report report, ImageDataset data)
     {
-        PretrainBatch[] batches = Batches(data, MostRounds + 1);
+        PretrainBatch[] batches = Batches(data, Count);
         Stepper[] steppers = [.. Ways.Select(Create)];
-        var wall = Ways.Select(_ => new List<double>()).ToArray();
-        var work = Ways.Select(_ => new List<double>()).ToArray();
-        double[][] losses = [.. Ways.Select(_ => new double[batches.Length])];
-        var clock = Stopwatch.StartNew();
-        int rounds = 0;
-        for (; rounds <= 3 || (rounds <= MostRounds && clock.Elapsed.TotalSeconds < Seconds); rounds++)
-        {
-            for (int way = 0; way < Ways.Length; way++)
-            {
-                (double before, long start) = (Processor(), Stopwatch.GetTimestamp());
-                losses[way][rounds] = steppers[way].Step(batches[rounds], rounds);
-                if (rounds == 0) continue; // cold code
-                wall[way].Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
-                work[way].Add(Processor() - before);
-            }
-        }
-
+        List<double>[] losses = [.. Ways.Select(_ => new List<double>())];
+        IReadOnlyList<Timing> times = Measure.Interleaved(0, [.. Ways.Select((way, w) => new Subject(way, () => losses[w].Add(steppers[w].Step(batches[losses[w].Count % Count], losses[w].Count))))]);
         foreach (Stepper stepper in steppers) stepper.Dispose();
         foreach (PretrainBatch batch in batches) batch.Dispose();
         report.Section(
             "One step, in turn",
-            $"ViT-S, 2×224 + 8×96, {Images} images, heads of 1024 prototypes, {get_num_threads()} threads, {rounds - 1} rounds after a first, every way on the same batches; no loading. \"Plain\": all products by libtorch, the patch head over all patches and the hidden "
-            + "ones chosen afterwards, AdamW of TorchSharp and the moving average tensor by tensor. Ratios: plain to this, by the medians of the clock and of the processor time of all threads (which other work on the machine disturbs less). "
-            + "Loss: relative difference to plain at the first step, and the largest in all steps. MiB: highest memory of a process of its own that takes two steps.");
+            $"ViT-S, 2×224 + 8×96, {Images} images, heads of 1024 prototypes, {get_num_threads()} threads, after a first step, every way on the same batches; no loading. {Measure.Words} \"Plain\": all products by libtorch, the patch head over all patches and the hidden "
+            + "ones chosen afterwards, AdamW of TorchSharp and the moving average tensor by tensor. Ratios: plain to this, best to best / median to median by the clock, and by the mean processor time of all threads (which other work on the machine disturbs less). "
+            + "Loss: relative difference to plain at the first step, and the largest in all steps that both took. MiB: highest memory of a process of its own that takes two steps.");
         report.Table(
-            ["way", "seconds, best / median", "processor seconds, best / median", "ratio by the clock", "ratio by processor time", "loss, first / largest difference", "MiB"],
+            ["way", "ms, best / median", "repetitions", "processor ms", "ratio by the clock", "ratio by processor time", "loss, first / largest difference", "MiB"],
             Ways.Select((name, way) => new[]
             {
-                name, $"{Number(wall[way].Min())} / {Number(Median(wall[way]))}", $"{Number(work[way].Min())} / {Number(Median(work[way]))}",
-                Number(Median(wall[0]) / Median(wall[way])), Number(Median(work[0]) / Median(work[way])),
-                $"{Difference(way, 0):E1} / {Enumerable.Range(0, rounds).Max(step => Difference(way, step)):E1}", Memory(name),
+                name, $"{Report.Number(times[way].Best)} / {Report.Number(times[way].Median)}", $"{times[way].Count}", Report.Number(times[way].Cpu),
+                $"{Report.Number(times[0].Best / times[way].Best)} / {Report.Number(times[0].Median / times[way].Median)}", Report.Number(times[0].Cpu / times[way].Cpu),
+                $"{Difference(way, 0):E1} / {Enumerable.Range(0, Math.Min(losses[0].Count, losses[way].Count)).Max(step => Difference(way, step)):E1}", OwnProcess.Again(OnlySteps, name),
             }));
+        return
+        [
+            new("bf16 step, ViT-S multi-crop", "times the plain float32 step", 2, [To(Half)]) { Classes = [Machine.Amx] },
+            new("float32 step, ViT-S multi-crop", "times the plain float32 step", 1.25, [To(Exact)]) { Classes = [Machine.Avx2, Machine.Avx512, Machine.Other] },
+        ];
 
         double Difference(int way, int step) => Math.Abs((losses[way][step] / losses[0][step]) - 1);
+
+        Reached To(string way)
+        {
+            Timing time = times[Array.IndexOf(Ways, way)];
+            return new(way, times[0].Best / time.Best, times[0].Median / time.Median);
+        }
     }
 
     /// <summary>What <see cref="OnlySteps"/> does.</summary>
@@ -68,8 +64,7 @@ internal static class StepBenchmark
         PretrainBatch[] batches = Batches(TrainBenchmark.Source().Data, 2);
         using Stepper stepper = Create(way);
         for (int step = 0; step < batches.Length; step++) stepper.Step(batches[step], step);
-        using var process = Process.GetCurrentProcess();
-        Console.WriteLine((process.PeakWorkingSet64 >> 20).ToString(CultureInfo.InvariantCulture));
+        Console.WriteLine(OwnProcess.PeakMebibytes().ToString(CultureInfo.InvariantCulture));
     }
 
     private static PretrainBatch[] Batches(ImageDataset data, int count)
@@ -87,10 +82,10 @@ internal static class StepBenchmark
             Heads = new HeadsConfig { Dino = head, Ibot = head },
             BatchImages = Images,
             Steps = 1000,
-            Compute = way == Ways[3] ? TrainingComputeType.BFloat16 : TrainingComputeType.Float32,
+            Compute = way == Half ? TrainingComputeType.BFloat16 : TrainingComputeType.Float32,
         };
         var learner = new StudentTeacher(config);
-        if (way == Ways[0])
+        if (way == Plain)
         {
             using (learner)
             {
@@ -99,23 +94,9 @@ internal static class StepBenchmark
             }
         }
 
-        foreach (PretrainNetwork network in new[] { learner.StudentNetwork, learner.TeacherNetwork }) TileLinear.Use(network, way != Ways[1] && ProductChoice.OnTiles);
+        foreach (PretrainNetwork network in new[] { learner.StudentNetwork, learner.TeacherNetwork }) TileLinear.Use(network, ProductChoice.OnTiles);
         return new Stepper((batch, step) => learner.Step(batch, step).Losses.Total, learner);
     }
-
-    private static string Memory(string way)
-    {
-        using Process process = Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "DinoSharp.Benchmarks.dll"), OnlySteps, way]) { RedirectStandardOutput = true }) ?? throw new DinoSharpException("dotnet does not start");
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return process.ExitCode == 0 ? output.Trim() : throw new DinoSharpException($"a process with one {way} step ended with {process.ExitCode}");
-    }
-
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
-
-    private static double Processor() => Environment.CpuUsage.TotalTime.TotalSeconds;
-
-    private static string Number(double value) => value.ToString("F2", CultureInfo.InvariantCulture);
 
     private sealed record Stepper(Func<PretrainBatch, long, double> Step, IDisposable Owner) : IDisposable
     {

@@ -20,7 +20,8 @@ internal static class ViewsBenchmark
     {
         (string Name, ImageDataset Data)[] sources = [.. Sources()];
         report.Section("Loader", "`PretrainLoader.Next` as fast as it goes, after a first batch. The processor time of all threads is counted: images for each CPU second is what one core does "
-            + "when nothing else runs. \"waited\" is the share of the time in which the caller waited; here it does nothing else.");
+            + "when nothing else runs. \"waited\" is the share of the time in which the caller waited; here it does nothing else."
+            + (sources.Length < 3 ? " The pool of JPEGs or the photographs of the shared folder (../shared/data) are not there and left out." : ""));
         var rows = new List<string[]>();
         foreach ((string name, ImageDataset data) in sources)
         {
