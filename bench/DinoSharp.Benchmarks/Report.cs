@@ -41,7 +41,7 @@ internal sealed class Report
     /// <param name="goals">All of them, those of other machines included.</param>
     public void Goals(string text, params IEnumerable<Goal> goals)
     {
-        Section("Goals", $"This machine is of the class {Machine.Class}. A goal counts as met if every row reaches it by the medians; how the best times stand is given beside. {text}".TrimEnd() + "\n");
+        Section("Goals", $"This machine is of the class {Machine.Class}. A goal counts as met if every row reaches it by the medians; how the best times stand is given beside. {text}".TrimEnd());
         Table(Goal.Header, goals.Select(goal => goal.Cells(Machine.Class)));
     }
 
