@@ -67,7 +67,8 @@ internal static class ForwardBenchmark
         report.Section(
             title,
             $"Untrained weights (scales drawn between 0.1 and 0.5, so that every block counts), {get_num_threads()} threads, ONNX Runtime {OnnxPeer.Version} on the same weights in its fused operators. All end with the normalised tokens. "
-            + $"Times are in ms, best / median. {Measure.Words} "
+            + $"Times are in ms, best / median. {Measure.Words} In the rest the threads of the one before go to sleep; those of ONNX Runtime are told to when a pass ends (`session.force_spinning_stop`), because they would otherwise "
+            + "hold a core while the next is timed. "
             + "Ratios, best to best / median to median: to libtorch in float32 with the graph written the obvious way, and to ONNX Runtime (float32 to its float32; the others to the faster of its two, even where its int8 is less exact than ours may be). "
             + "The error is that of the normalised tokens against libtorch in float32; the cosine is that of the worst token. Images/s are of the median. "
             + $"\"Of peak\": the arithmetic of the whole pass (2 operations a multiply-add) at the best time, as a share of what a loop of that precision reaches here in the first-level cache on all threads, the most of several measurements between the rows: {peaks}. "

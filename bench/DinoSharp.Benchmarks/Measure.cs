@@ -20,9 +20,7 @@ internal sealed record Timing(double Best, double Median, double Cpu, int Count)
 internal static class Measure
 {
     /// <summary>How repetitions are arranged, for the text of a report.</summary>
-    public const string Words = "Every round runs each of them once, in an order drawn anew, so that none always follows the same other; at least seven repetitions, five of what takes over a second. "
-        + "Each is preceded by a rest of 10 ms, and ONNX Runtime's threads are told to stop waiting awake when a pass ends (`session.force_spinning_stop`; its peers' threads sleep by themselves): "
-        + "otherwise the threads of one still hold a core while the next is timed.";
+    public const string Words = "Every round runs each of them once, in an order drawn anew, so that none always follows the same other; at least seven repetitions, five of what takes over a second, each after a rest of 10 ms.";
 
     private const int Rest = 10, Fewest = 7, FewestOfLong = 5;
 
