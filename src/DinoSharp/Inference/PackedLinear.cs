@@ -38,7 +38,7 @@ internal sealed unsafe class PackedLinear
             fixed (byte* raw = w.bytes)
             {
                 float* from = (float*)raw;
-                Workers.Shared.Phase(Groups, group => PackGroup(from, group, factors));
+                lock (Workers.Shared.Turn) Workers.Shared.Phase(Groups, group => PackGroup(from, group, factors)); // a model may load while another computes
             }
 
             return;

@@ -51,7 +51,7 @@ public sealed unsafe class LinearTests
                     for (int o = 0; o < outputs; o++) yPanels.Vector(t / L.Count, o)[t % L.Count] = before[o, t];
                 }
 
-                PanelOperations<L, V>.Linear(workers, w, xPanels, room.Get(PanelOperations<L, V>.FloatsFor(w, vectors) + 1), yPanels, epilogue);
+                lock (workers.Turn) PanelOperations<L, V>.Linear(workers, w, xPanels, room.Get(PanelOperations<L, V>.FloatsFor(w, vectors) + 1), yPanels, epilogue);
                 Round(weights, x, type, DotTile<L, V>.MostByte);
                 for (int o = 0; o < outputs; o++)
                 {

@@ -67,7 +67,10 @@ public sealed unsafe class MatrixProductTests
         result[^1] = 42; // nothing may be written beyond the end
         fixed (float* l = left, r = right, b = bias, y = result)
         {
-            lock (Workers.Shared.Turn) MatrixProduct<L, V>.Multiply(workers, new Side(l, m, k, leftAlong), new Side(r, n, k, rightAlong), b, y);
+            lock (Workers.Shared.Turn)
+            {
+                lock (workers.Turn) MatrixProduct<L, V>.Multiply(workers, new Side(l, m, k, leftAlong), new Side(r, n, k, rightAlong), b, y);
+            }
         }
 
         Assert.Equal(42, result[^1]);

@@ -1,5 +1,7 @@
+using DinoSharp.Backbones;
 using DinoSharp.Inference;
 using Xunit;
+using static TorchSharp.torch;
 
 namespace DinoSharp.Tests.Inference;
 
@@ -14,6 +16,7 @@ public sealed class WorkersTests
         {
             count = wanted;
             using var together = new Barrier(wanted);
+            using Lock.Scope turn = workers.Turn.EnterScope();
             workers.Phase(wanted, _ => Assert.True(together.SignalAndWait(TimeSpan.FromSeconds(60)), "a thread is missing")); // ends only if all are there
             var threads = new HashSet<int>();
             workers.Phase(500, _ =>
@@ -29,6 +32,7 @@ public sealed class WorkersTests
     public void EveryTaskIsDoneOnceHoweverPhasesFollow()
     {
         var workers = new Workers(() => 3);
+        using Lock.Scope turn = workers.Turn.EnterScope();
         int[] done = new int[7];
         for (int phase = 0; phase < 3000; phase++)
         {
@@ -37,5 +41,46 @@ public sealed class WorkersTests
         }
 
         Assert.All(done, times => Assert.Equal(3000, times));
+    }
+
+    /// <summary>Two computations at once would start helpers twice and each wait for the other's tasks; packing weights takes its turn as computing does.</summary>
+    [Fact]
+    public void APhaseWithoutTheTurnIsRefused()
+    {
+        var workers = new Workers(() => 2);
+        Assert.Throws<InvalidOperationException>(() => workers.Phase(2, _ => { }));
+    }
+
+    [Fact]
+    public async Task AModelLoadsWhileAnotherComputes()
+    {
+        using var random = new Generator(4);
+        using var scope = NewDisposeScope();
+        using var network = new VisionTransformer(TinyModel.Config);
+        network.Initialize(random);
+        using InferenceEngine? engine = VisionTransformerEngine.TryCreate(network, ComputeType.Float32, out string reason);
+        Assert.SkipWhen(engine is null, reason);
+        Tensor images = randn([2, 3, 96, 96], generator: random), expected = engine!.Forward(images, [2])[0];
+        Task<int> loads = Task.Run(() =>
+        {
+            int differ = 0;
+            for (int i = 0; i < 20; i++)
+            {
+                using InferenceEngine another = VisionTransformerEngine.TryCreate(network, ComputeType.Float32, out _)!;
+                using Tensor tokens = another.Forward(images, [2])[0];
+                using Tensor equal = tokens.eq(expected).all();
+                if (!equal.item<bool>()) differ++;
+            }
+
+            return differ;
+        }, TestContext.Current.CancellationToken);
+        do
+        {
+            Tensor tokens = engine.Forward(images, [2])[0];
+            Assert.True(tokens.eq(expected).all().item<bool>());
+            tokens.Dispose();
+        }
+        while (!loads.IsCompleted);
+        Assert.Equal(0, await loads);
     }
 }
