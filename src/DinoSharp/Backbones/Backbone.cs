@@ -23,8 +23,8 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <summary>What computes when nothing is trained; null: the modules.</summary>
     private protected InferenceEngine? Engine { get; private set; }
 
-    /// <summary>Bytes of the buffers of our own kernels for one image; null if libtorch computes.</summary>
-    internal long? KernelBuffers(int height, int width) => Engine?.BufferBytes(height, width);
+    /// <summary>Bytes of the buffers of our own kernels for so many images; null if libtorch computes.</summary>
+    internal long? KernelBuffers(int height, int width, int batch = 1) => Engine?.BufferBytes(height, width, batch);
 
     /// <summary>Builds the network that a configuration describes, with unset weights.</summary>
     /// <param name="config">A <see cref="VisionTransformerConfig"/> or a <see cref="ConvNeXtConfig"/>.</param>
@@ -46,11 +46,17 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <param name="compute">The precision of the large matrix products.</param>
     /// <returns>The route that inference takes from now on.</returns>
     /// <exception cref="DinoSharpException">There are no kernels of that precision for this processor or network; <see cref="ComputeType.Auto"/> never fails.</exception>
-    public InferenceRoute PrepareForInference(ComputeType compute = ComputeType.Float32)
+    public InferenceRoute PrepareForInference(ComputeType compute = ComputeType.Float32) => PrepareForInference(compute, RouteMemory.OfUser(), long.MaxValue);
+
+    /// <summary>The same with the memory in sight.</summary>
+    /// <param name="compute">The precision of the large matrix products.</param>
+    /// <param name="memory">Where choices are kept; null: nowhere.</param>
+    /// <param name="room">Bytes that copies of the weights may take.</param>
+    internal InferenceRoute PrepareForInference(ComputeType compute, RouteMemory? memory, long room)
     {
         Engine?.Dispose();
         Engine = null;
-        (Engine, InferenceRoute route) = EngineChoice.For(this, compute, RouteMemory.OfUser());
+        (Engine, InferenceRoute route) = EngineChoice.For(this, compute, memory, room);
         return route;
     }
 

@@ -31,6 +31,8 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 {
     private const int Kernel = 7, Border = 3, Rows = 8, Band = 16; // rows of a channel computed together, and copied together
 
+    [ThreadStatic] private static NativeBuffer? _lines;
+
     private readonly WeightMemory _weights = new();
     private readonly PackedStage[] _stages;
     private readonly int _channels;
@@ -54,7 +56,11 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
 
     public override ComputeType Type => _type;
 
-    public override long? BufferBytes(int height, int width) => sizeof(float) * Rooms(GridsOf(1, height, width)).Sum();
+    public override long? BufferBytes(int height, int width, int batch = 1)
+    {
+        long[] Of(int images) => Rooms(GridsOf(images, height, width));
+        return sizeof(float) * Of(AtOnce(batch, Of(batch).Max() * sizeof(float))).Sum();
+    }
 
     public override Tensor[] Forward(Tensor images, IReadOnlyList<int> layers)
     {
@@ -63,6 +69,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
         int batch = (int)images.shape[0], height = (int)images.shape[2], width = (int)images.shape[3];
         Grid[] grids = GridsOf(batch, height, width);
         long[] rooms = Rooms(grids);
+        if (InParts(source, layers, rooms.Max() * sizeof(float)) is { } parts) return [.. parts.Select(map => map.MoveToOuterDisposeScope())]; // each [B, C, h, w]
         Tensor[] results = [.. layers.Select(s => empty(batch, _stages[s].Width, grids[s].Height, grids[s].Width))]; // each [B, C, h, w]
         lock (Workers.Turn)
         {
@@ -138,6 +145,9 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
         static int WidestOf(PackedStage stage) => Math.Max(4 * stage.Width, stage.Reduce.Inputs);
     }
 
+    // Rows of pixels for a task: of a wide picture more than a stack holds.
+    private static float* Lines(int floats) => (_lines ??= new NativeBuffer()).Get(floats);
+
     // One row of 4×4 patches of an image; inputs in the order of the convolution's weights: channel, row, column.
     [MethodImpl(Kernels.Hot)]
     private void UnfoldPixels(float* pixels, int height, int width, int image, int row, Grid grid, Panels target)
@@ -158,10 +168,10 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
     }
 
     // One channel of one image; the four pixels of a 2×2 patch become four inputs.
-    [MethodImpl(Kernels.Hot), SkipLocalsInit]
+    [MethodImpl(Kernels.Hot)]
     private static void UnfoldMap(Panels source, Grid from, int image, int channel, Grid to, Panels target)
     {
-        float* row = stackalloc float[from.Width], even = stackalloc float[to.Width], odd = stackalloc float[to.Width];
+        float* row = Lines(from.Width + (2 * to.Width)), even = row + from.Width, odd = even + to.Width;
         for (int y = 0; y < 2 * to.Height; y++)
         {
             Copy(source, from, image, channel, y * from.Width, from.Width, row, toMap: false);
@@ -177,8 +187,7 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
     private static void Depthwise(Panels source, Grid grid, int image, int channel, PackedConvNeXtBlock block, Panels target)
     {
         int padded = (grid.Width + L.Count - 1) / L.Count * L.Count, stride = padded + L.Count; // 2 · Border fits into a vector
-        float* memory = stackalloc float[((Band + (2 * Border)) * stride) + (Rows * padded) + 16];
-        float* plane = PanelOperations<L, V>.Aligned(memory), rows = plane + ((Band + (2 * Border)) * stride);
+        float* plane = Lines(((Band + (2 * Border)) * stride) + (Rows * padded)), rows = plane + ((Band + (2 * Border)) * stride);
         float* weights = block.Depthwise + ((long)channel * Kernel * Kernel);
         V bias = L.All(block.DepthwiseBias[channel]);
         new Span<float>(plane, (Band + (2 * Border)) * stride).Clear();

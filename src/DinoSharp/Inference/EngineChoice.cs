@@ -19,12 +19,24 @@ internal static class EngineChoice
     /// <summary>The engine for a precision; null where libtorch computes in float32.</summary>
     /// <param name="network">With its weights.</param>
     /// <param name="compute">What was asked for.</param>
-    /// <param name="memory">Where choices of <see cref="ComputeType.Auto"/> are kept; null: nowhere.</param>
+    /// <param name="memory">Where choices that were measured are kept; null: nowhere.</param>
+    /// <param name="room">Bytes that copies of the weights may take. Our own kernels keep a packed one; where it does not fit, libtorch computes, unless a smaller one was asked for by name.
+    /// <see cref="ComputeType.Auto"/> holds several while it compares; where only one fits, it takes that of float32.</param>
     /// <exception cref="DinoSharpException">This processor or this network has no such kernels.</exception>
-    public static (InferenceEngine? Engine, InferenceRoute Route) For(Backbone network, ComputeType compute, RouteMemory? memory)
+    public static (InferenceEngine? Engine, InferenceRoute Route) For(Backbone network, ComputeType compute, RouteMemory? memory, long room = long.MaxValue)
     {
-        if (compute == ComputeType.Auto) return Automatic(network, memory);
-        if (compute == ComputeType.Int8 && Bytes(network) is { } bytes) return bytes;
+        long copy = network.parameters().Sum(parameter => parameter.numel() * parameter.element_size());
+        if (copy >= room && compute is ComputeType.Float32 or ComputeType.Auto) return (null, new(ComputeType.Float32, "libtorch (too little memory for a packed copy of the weights)"));
+        if (compute == ComputeType.Auto)
+        {
+            string key = RouteMemory.KeyOf(network);
+            if (memory?.Find(key) is { } known && Create(network, known.Compute, known.Products, known.ExactBlocks, out InferenceEngine? remembered)) return (remembered, known.ToRoute(" on an earlier load"));
+            if (copy < room / 2) return Automatic(network, key, memory);
+            (InferenceEngine? single, InferenceRoute route) = For(network, ComputeType.Float32, memory);
+            return (single, route with { Description = route.Description + ", taken by auto because there is too little memory to compare" });
+        }
+
+        if (compute == ComputeType.Int8 && Bytes(network, memory) is { } bytes) return bytes;
         if (network.TryCreateEngine(compute, out string words) is { } engine) return (engine, new(compute, words));
         return compute switch
         {
@@ -35,15 +47,19 @@ internal static class EngineChoice
     }
 
     // With as few blocks in more than eight bits as the limits ask for; all in bytes if nothing helps, because bytes were asked for.
-    private static (InferenceEngine? Engine, InferenceRoute Route)? Bytes(Backbone network)
+    private static (InferenceEngine? Engine, InferenceRoute Route)? Bytes(Backbone network, RouteMemory? memory)
     {
+        string key = $"{RouteMemory.KeyOf(network)}, {ComputeType.Int8}";
+        if (memory?.Find(key) is { } known && Create(network, ComputeType.Int8, Products.Own, known.ExactBlocks, out InferenceEngine? remembered)) return (remembered, known.ToRoute(" on an earlier load"));
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
         Tensor probe = ProbeImage.Draw(network).to(network.parameters().First().device); // [1, C, H, W]
         if (TryBytes(network, probe, FeatureError.Expected(network, probe)) is not { } trial) return null;
         InferenceEngine engine = trial.Engine ?? network.TryCreateEngine(ComputeType.Int8, out _)!;
-        string words = $"{Kernels.Words(ComputeType.Int8)}{(trial.Engine is null ? "" : InWords(trial.ExactBlocks, network))}, relative error {Number(trial.Error.Relative, "E1")} on a probe picture{(trial.Engine is null ? ", over the limits" : "")}";
-        return (engine, new(ComputeType.Int8, words));
+        string words = $"{Kernels.Words(ComputeType.Int8)}{(trial.Engine is null ? "" : InWords(trial.ExactBlocks, network))}, relative error {Number(trial.Error.Relative, "E1")} found on a probe picture{(trial.Engine is null ? ", over the limits" : "")}";
+        var choice = new Choice(key, Describe(network), ComputeType.Int8, Products.Own, words, trial.ExactBlocks);
+        memory?.Keep(choice);
+        return (engine, choice.ToRoute(""));
     }
 
     private static Trial? TryBytes(Backbone network, Tensor probe, Tensor expected)
@@ -63,10 +79,8 @@ internal static class EngineChoice
         return new(ComputeType.Int8, Products.Own, null, error, 0) { Milliseconds = double.PositiveInfinity };
     }
 
-    private static (InferenceEngine? Engine, InferenceRoute Route) Automatic(Backbone network, RouteMemory? memory)
+    private static (InferenceEngine? Engine, InferenceRoute Route) Automatic(Backbone network, string key, RouteMemory? memory)
     {
-        string key = RouteMemory.KeyOf(network);
-        if (memory?.Find(key) is { } known && Create(network, known.Compute, known.Products, known.ExactBlocks, out InferenceEngine? remembered)) return (remembered, known.ToRoute(" on an earlier load"));
         var tried = new List<Trial>();
         try
         {
@@ -203,7 +217,7 @@ internal enum Products
     Libtorch,
 }
 
-/// <summary>A choice of <see cref="ComputeType.Auto"/>.</summary>
+/// <summary>A choice that a measurement made.</summary>
 /// <param name="Key">Machine, version and weights that it holds for.</param>
 /// <param name="Network">The network in words.</param>
 /// <param name="Compute">The precision.</param>
@@ -212,5 +226,5 @@ internal enum Products
 /// <param name="ExactBlocks">In <see cref="ComputeType.Int8"/>: blocks whose feed-forward layers are more exact.</param>
 internal sealed record Choice(string Key, string Network, ComputeType Compute, Products Products, string Words, int ExactBlocks = 0)
 {
-    public InferenceRoute ToRoute(string when) => new(Compute, Words.Replace("chosen by auto", "chosen by auto" + when, StringComparison.Ordinal));
+    public InferenceRoute ToRoute(string when) => new(Compute, Words.Replace("chosen by auto", "chosen by auto" + when, StringComparison.Ordinal).Replace("found on a probe picture", "found" + when + " on a probe picture", StringComparison.Ordinal));
 }

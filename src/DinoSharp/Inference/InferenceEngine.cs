@@ -9,13 +9,26 @@ internal abstract class InferenceEngine : IDisposable
     /// <summary>Precision of the large products.</summary>
     public virtual ComputeType Type => ComputeType.Float32;
 
+    // Images of a batch are computed a few at a time: a layer reads all tokens once for each of its tasks, from the last-level cache if they fit.
+    private const long MostBytesAtOnce = 16 << 20;
+
+    /// <summary>How many images of a batch are computed at once.</summary>
+    /// <param name="batch">Images of the batch.</param>
+    /// <param name="bytes">What the largest buffer would take for all of them.</param>
+    public static int AtOnce(long batch, long bytes)
+    {
+        long parts = Math.Clamp((bytes + MostBytesAtOnce - 1) / MostBytesAtOnce, 1, batch);
+        return (int)((batch + parts - 1) / parts);
+    }
+
     /// <summary>Whether images are what this engine computes.</summary>
     public virtual bool Takes(Tensor images) => images.dtype == ScalarType.Float32 && images.device_type == DeviceType.CPU;
 
-    /// <summary>Bytes of the buffers that one image takes; null if libtorch computes and holds what it needs.</summary>
+    /// <summary>Bytes of the buffers that images take; null if libtorch computes and holds what it needs.</summary>
     /// <param name="height">Height in pixels.</param>
     /// <param name="width">Width in pixels.</param>
-    public virtual long? BufferBytes(int height, int width) => null;
+    /// <param name="batch">Images of a call.</param>
+    public virtual long? BufferBytes(int height, int width, int batch = 1) => null;
 
     /// <summary>What chosen layers give, before the final norm.</summary>
     /// <param name="images">Images that it takes [B, C, H, W].</param>
@@ -25,6 +38,18 @@ internal abstract class InferenceEngine : IDisposable
 
     /// <inheritdoc/>
     public abstract void Dispose();
+
+    /// <summary>What <see cref="Forward"/> gives, computed a few images after the other; null if all fit at once. An image gives the same bits in every batch.</summary>
+    /// <param name="images">Images [B, C, H, W].</param>
+    /// <param name="layers">Indices, ascending.</param>
+    /// <param name="bytes">What the largest buffer would take for all of them.</param>
+    protected Tensor[]? InParts(Tensor images, IReadOnlyList<int> layers, long bytes)
+    {
+        int batch = (int)images.shape[0], atOnce = AtOnce(batch, bytes);
+        if (atOnce == batch) return null;
+        Tensor[][] parts = [.. images.split(atOnce).Select(part => Forward(part, layers))]; // each [b, …] of fewer images
+        return [.. layers.Select((_, i) => cat([.. parts.Select(part => part[i])]))]; // each [B, …]
+    }
 
     /// <summary>The first number of a contiguous tensor. A span over all of a tensor ends at 2 GiB.</summary>
     internal static unsafe float* Start(Tensor tensor)

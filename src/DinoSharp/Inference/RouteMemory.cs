@@ -11,10 +11,14 @@ using static TorchSharp.torch;
 
 namespace DinoSharp.Inference;
 
-/// <summary>Choices of <see cref="ComputeType.Auto"/>, kept in a file for the next load. A file that cannot be read or written costs a measurement, nothing else.</summary>
+/// <summary>Choices that were measured, kept in a file for the next load. A file that cannot be read or written costs a measurement, nothing else; nor does what one of two programs
+/// writes at the same moment and the other replaces.</summary>
 /// <param name="path">The file.</param>
 internal sealed class RouteMemory(string path)
 {
+    /// <summary>Choices that are kept.</summary>
+    public const int Most = 100;
+
     private static readonly JsonSerializerOptions Format = new() { WriteIndented = true, Converters = { new JsonStringEnumConverter() } };
 
     /// <summary>The file in DinoSharp's cache folder.</summary>
@@ -60,19 +64,26 @@ internal sealed class RouteMemory(string path)
         return sum;
     }
 
-    /// <summary>The choice for a key; null if there is none.</summary>
-    public Choice? Find(string key) => Read().FirstOrDefault(choice => choice.Key == key);
+    /// <summary>The choice for a key; null if there is none. One that is in use outlives newer ones that are not.</summary>
+    public Choice? Find(string key)
+    {
+        Choice[] choices = Read();
+        int at = Array.FindIndex(choices, choice => choice.Key == key);
+        if (at < 0) return null;
+        if (at < choices.Length - (Most / 2)) Keep(choices[at]);
+        return choices[at];
+    }
 
     /// <summary>The choices of this machine and version.</summary>
     public IReadOnlyList<Choice> OfThisMachine() => [.. Read().Where(choice => choice.Key.StartsWith(Machine() + ",", StringComparison.Ordinal))];
 
-    /// <summary>Adds a choice or replaces it; the last 100 are kept.</summary>
+    /// <summary>Adds a choice or replaces it; the last <see cref="Most"/> are kept.</summary>
     public void Keep(Choice choice)
     {
         try
         {
             Directory.CreateDirectory(System.IO.Path.GetDirectoryName(Path)!);
-            byte[] json = JsonSerializer.SerializeToUtf8Bytes(Read().Where(c => c.Key != choice.Key).Append(choice).TakeLast(100), Format);
+            byte[] json = JsonSerializer.SerializeToUtf8Bytes(Read().Where(c => c.Key != choice.Key).Append(choice).TakeLast(Most), Format);
             SafetensorsWriter.WriteBeside(Path, json.Length, stream => stream.Write(json));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or TensorFileException)
@@ -81,7 +92,7 @@ internal sealed class RouteMemory(string path)
         }
     }
 
-    private IReadOnlyList<Choice> Read()
+    private Choice[] Read()
     {
         try
         {

@@ -36,9 +36,6 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     where L : struct, ILanes<V>
     where V : struct
 {
-    // Images of a batch are computed a few at a time: a layer reads all tokens once for each of its tasks, from the last-level cache if they fit.
-    private const long MostBytesAtOnce = 16 << 20;
-
     private readonly VisionTransformerConfig _config;
     private readonly VisionTransformer _network;
     private readonly WeightMemory _weights = new();
@@ -70,7 +67,11 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 
     private bool AttendsInHalves => _type != ComputeType.Float32 && DotTile<L, V>.SupportsHalves;
 
-    public override long? BufferBytes(int height, int width) => sizeof(float) * Rooms(ShapeOf(1, height / _config.PatchSize, width / _config.PatchSize)).Sum();
+    public override long? BufferBytes(int height, int width, int batch = 1)
+    {
+        long[] Of(int images) => Rooms(ShapeOf(images, height / _config.PatchSize, width / _config.PatchSize));
+        return sizeof(float) * Of(AtOnce(batch, Of(batch).Max() * sizeof(float))).Sum();
+    }
 
     public override Tensor[] Forward(Tensor images, IReadOnlyList<int> blocks)
     {
@@ -82,17 +83,13 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         int vectors = batch * shape.Vectors, up = _blocks[0].Up.Outputs, down = _blocks[0].Down.Inputs;
         bool halves = AttendsInHalves;
         long[] rooms = Rooms(shape);
-        long parts = Math.Min(batch, ((rooms.Max() * sizeof(float)) + MostBytesAtOnce - 1) / MostBytesAtOnce);
-        if (parts > 1)
-        {
-            Tensor[][] layers = [.. source.chunk(parts).Select(part => Forward(part, blocks))]; // each [B, N, D] of fewer images
-            return [.. blocks.Select((_, i) => cat([.. layers.Select(layer => layer[i])]).MoveToOuterDisposeScope())]; // each [B, N, D]
-        }
+        if (InParts(source, blocks, rooms.Max() * sizeof(float)) is { } parts) return [.. parts.Select(tokens => tokens.MoveToOuterDisposeScope())]; // each [B, N, D]
 
         Tensor[] results = [.. blocks.Select(_ => empty(batch, tokens, d))]; // each [B, N, D]
         lock (Workers.Turn)
         {
             ObjectDisposedException.ThrowIf(_disposed, typeof(VisionTransformer)); // while this call waited for its turn
+            if (_tabulated != (h, w)) _tabulated = default; // what follows may fail half way, and its tables must not serve a later call
             // Three buffers serve all steps: what a step reads is never in the buffer that it writes.
             float* narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), values = _values.Get(rooms[3]), room = _packed.Get(rooms[4]), cos = _tables.Get(rooms[5]), sin = cos + (rooms[5] / 2);
             Panels x = Over(_x.Get(rooms[0]), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);

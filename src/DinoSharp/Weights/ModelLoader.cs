@@ -5,6 +5,7 @@ using System.Text;
 using DinoSharp.Backbones;
 using DinoSharp.Diagnostics;
 using DinoSharp.Images;
+using DinoSharp.Inference;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -105,11 +106,7 @@ internal static class ModelLoader
     private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, ComputeType compute)
     {
         string fingerprint = Fingerprint(backbone, preprocessing);
-
-        // Our own kernels keep a second, packed copy of the weights; where that does not fit, libtorch computes. Auto holds several while it compares.
-        long bytes = backbone.parameters().Sum(parameter => parameter.numel() * parameter.element_size()) * (compute == ComputeType.Auto ? 2 : 1);
-        bool fits = bytes < Memory.Inspect().AvailableBytes / 2 || compute is ComputeType.BFloat16 or ComputeType.Int8;
-        InferenceRoute route = fits ? backbone.PrepareForInference(compute) : new(ComputeType.Float32, "libtorch (too little memory for a packed copy of the weights)");
+        InferenceRoute route = backbone.PrepareForInference(compute, RouteMemory.OfUser(), Memory.Inspect().AvailableBytes / 2);
         return new Loaded(backbone, preprocessing, route, fingerprint);
     }
 

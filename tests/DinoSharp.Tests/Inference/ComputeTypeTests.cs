@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using System.Text.Json;
 using DinoSharp.Backbones;
 using DinoSharp.Diagnostics;
 using DinoSharp.Inference;
@@ -224,6 +225,110 @@ public sealed class ComputeTypeTests : IDisposable
         Assert.Empty(memory.OfThisMachine());
         memory.Keep(kept);
         Assert.Single(memory.OfThisMachine());
+    }
+
+    /// <summary>Room for one copy of the weights and not for the several that are compared: never another route than float32 gets.</summary>
+    [Fact]
+    public void AutoTakesTheKernelsOfFloat32WhereItCannotCompare()
+    {
+        RequireKernels(ComputeType.Int8, wide: false);
+        using var random = new Generator(9);
+        using VisionTransformer network = Network(Tiny, random);
+        long copy = network.parameters().Sum(parameter => parameter.numel() * sizeof(float));
+        var memory = new RouteMemory(_folder.File("routes.json"));
+        foreach ((long room, bool kernels) in new[] { (copy, false), (copy + 1, true), (2 * copy, true) })
+        {
+            foreach (ComputeType compute in new[] { ComputeType.Float32, ComputeType.Auto })
+            {
+                (InferenceEngine? engine, InferenceRoute route) = EngineChoice.For(network, compute, memory, room);
+                using (engine) Assert.Equal((kernels, ComputeType.Float32), (engine is not null, route.Compute));
+                Assert.DoesNotContain("chosen", route.Description);
+            }
+        }
+
+        Assert.Empty(memory.OfThisMachine());
+        EngineChoice.For(network, ComputeType.Auto, memory, (2 * copy) + 2).Engine?.Dispose();
+        Choice kept = Assert.Single(memory.OfThisMachine());
+
+        // What was chosen before needs no room to compare.
+        memory.Keep(kept with { Compute = ComputeType.Int8, Products = Products.Own });
+        (InferenceEngine? known, InferenceRoute again) = EngineChoice.For(network, ComputeType.Auto, memory, copy + 1);
+        using (known) Assert.Equal((ComputeType.Int8, ComputeType.Int8), (known!.Type, again.Compute));
+    }
+
+    [Fact]
+    public void BytesRememberWhichBlocksAreMoreExact()
+    {
+        RequireKernels(ComputeType.Int8, wide: false);
+        using var random = new Generator(9);
+        using VisionTransformer network = Network(Tiny, random);
+        var memory = new RouteMemory(_folder.File("routes.json"));
+        (InferenceEngine? first, InferenceRoute measured) = EngineChoice.For(network, ComputeType.Int8, memory);
+        first?.Dispose();
+        Choice kept = Assert.Single(memory.OfThisMachine());
+        Assert.Equal((ComputeType.Int8, Products.Own), (kept.Compute, kept.Products));
+        Assert.DoesNotContain("on an earlier load", measured.Description);
+
+        // What is remembered is what is taken, whatever a measurement would say now.
+        using InferenceEngine three = network.TryCreateEngine(ComputeType.Int8, out _, 3)!, none = network.TryCreateEngine(ComputeType.Int8, out _)!;
+        using Tensor images = randn([1, 3, 48, 64], generator: random);
+        foreach ((int exact, InferenceEngine expected, InferenceEngine other) in new[] { (3, three, none), (0, none, three) })
+        {
+            memory.Keep(kept with { ExactBlocks = exact });
+            (InferenceEngine? engine, InferenceRoute route) = EngineChoice.For(network, ComputeType.Int8, memory);
+            using (engine)
+            using (NewDisposeScope())
+            {
+                Tensor actual = engine!.Forward(images, [2])[0];
+                Assert.True(actual.equal(expected.Forward(images, [2])[0]).all().item<bool>());
+                Assert.False(actual.equal(other.Forward(images, [2])[0]).all().item<bool>());
+            }
+
+            Assert.Equal(ComputeType.Int8, route.Compute);
+            Assert.Contains("on an earlier load", route.Description);
+        }
+
+        // Auto has a choice of its own.
+        (InferenceEngine? auto, InferenceRoute anew) = EngineChoice.For(network, ComputeType.Auto, memory);
+        auto?.Dispose();
+        Assert.DoesNotContain("on an earlier load", anew.Description);
+        Assert.Equal(2, memory.OfThisMachine().Count);
+    }
+
+    [Fact]
+    public void AChoiceInUseOutlivesNewerOnes()
+    {
+        var memory = new RouteMemory(_folder.File("routes.json"));
+        Choice Numbered(string key) => new($"{RouteMemory.Machine()}, {key}", "a network", ComputeType.Float32, Products.Own, "words");
+        memory.Keep(Numbered("used"));
+        memory.Keep(Numbered("forgotten"));
+        for (int i = 0; i < RouteMemory.Most; i++)
+        {
+            memory.Keep(Numbered($"{i}"));
+            Assert.NotNull(memory.Find(Numbered("used").Key));
+        }
+
+        Assert.Null(memory.Find(Numbered("forgotten").Key));
+        Assert.Equal(RouteMemory.Most, memory.OfThisMachine().Count);
+    }
+
+    /// <summary>Of two that write at the same moment one may be lost; the file is whole at every moment.</summary>
+    [Fact]
+    public async Task TwoProgramsDoNotDamageTheFile()
+    {
+        RouteMemory[] memories = [new(_folder.File("routes.json")), new(_folder.File("routes.json"))];
+        Choice Numbered(int i) => new($"{RouteMemory.Machine()}, {i}", "a network", ComputeType.Float32, Products.Own, "words");
+        memories[0].Keep(Numbered(0));
+        await Task.WhenAll(memories.Select((memory, m) => Task.Run(() =>
+        {
+            for (int i = 0; i < 25; i++)
+            {
+                memory.Keep(Numbered((2 * i) + m));
+                using JsonDocument whole = JsonDocument.Parse(File.ReadAllBytes(memory.Path));
+                Assert.NotEqual(0, whole.RootElement.GetArrayLength());
+            }
+        })));
+        Assert.Equal("routes.json", Path.GetFileName(Assert.Single(Directory.GetFiles(_folder.Path))));
     }
 
     [Fact]

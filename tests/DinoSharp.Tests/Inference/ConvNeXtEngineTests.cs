@@ -66,4 +66,74 @@ public sealed class ConvNeXtEngineTests
         Assert.InRange((network.ForwardFeatures(images).Patches - before).abs().max().item<float>(), 0, 2e-5);
         Assert.InRange((network.GetLayers(images, [1])[0].Patches - layer.Patches).abs().max().item<float>(), 0, 2e-5);
     }
+
+    /// <summary>Parts of a batch begin at other places of a panel; an image gives the same bits alone, at any place of a batch and in any part.</summary>
+    [Theory]
+    [InlineData(ComputeType.Float32, true)]
+    [InlineData(ComputeType.Float32, false)]
+    [InlineData(ComputeType.Int8, true)]
+    public void ALargeBatchIsComputedInPartsWithTheSameBits(ComputeType type, bool wide)
+    {
+        Assert.SkipUnless(wide ? Lanes512.IsSupported && Kernels.AreWide(type) : Lanes256.IsSupported, $"this processor has no such kernels on {(wide ? 512 : 256)} bits");
+        using var random = new Generator(9);
+        using var network = new ConvNeXt(new ConvNeXtConfig { Depths = (1, 1, 2, 1), Dims = (8, 16, 24, 32), LayerScale = 0.5 });
+        network.Initialize(random);
+        using InferenceEngine engine = wide ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network, type) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network, type);
+        using var scope = NewDisposeScope();
+        const int batch = 303;
+        Tensor images = randn([batch, 3, 96, 96], generator: random);
+        long largest = 4L * 24 * 24 * 48 * batch; // unfolded pixels of the first stage
+        Assert.InRange(InferenceEngine.AtOnce(batch, largest), 2, batch - 1);
+        Tensor[] together = engine.Forward(images, [0, 3]);
+        for (int i = 0; i < batch; i += 43)
+        {
+            Tensor[] alone = engine.Forward(images.narrow(0, i, 1), [0, 3]);
+            for (int layer = 0; layer < 2; layer++) Assert.True(alone[layer].equal(together[layer].narrow(0, i, 1)).all().item<bool>(), $"image {i}");
+        }
+    }
+
+    /// <summary>A batch in parts keeps its buffers below what is given back after each call.</summary>
+    [Fact]
+    public void ALargeBatchTakesTheBuffersOfAFewImages()
+    {
+        using var network = new ConvNeXt((ConvNeXtConfig)Presets.Find("convnext-tiny").Config);
+        using var random = new Generator(9);
+        network.Initialize(random);
+        using InferenceEngine? engine = ConvNeXtEngine.TryCreate(network, ComputeType.Float32, out string reason);
+        Assert.SkipWhen(engine is null, reason);
+        Assert.True(32 * engine!.BufferBytes(256, 256) > NativeBuffer.MostKeptBytes);
+        Assert.InRange(engine.BufferBytes(256, 256, 32)!.Value, 1, NativeBuffer.MostKeptBytes);
+    }
+
+    /// <summary>The rows of a very wide picture are larger than the stack of a thread; smaller here, so that it need not be as wide.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void AVeryWidePictureNeedsNoStack(bool wide)
+    {
+        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
+        using var random = new Generator(10);
+        using var network = new ConvNeXt(new ConvNeXtConfig { Depths = (1, 1, 1, 1), Dims = (4, 4, 4, 4), LayerScale = 0.5 });
+        network.Initialize(random);
+        using InferenceEngine engine = wide ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network);
+        Exception? failure = null;
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                using var scope = NewDisposeScope();
+                using var quiet = no_grad();
+                Tensor images = randn([1, 3, 32, 65536], generator: random);
+                Tensor[] expected = network.RunLayers(images, [0, 3]), actual = engine.Forward(images, [0, 3]);
+                for (int i = 0; i < 2; i++) Assert.InRange(((actual[i] - expected[i]).norm() / expected[i].norm()).item<float>(), 0, 3e-6);
+            }
+            catch (Exception e)
+            {
+                failure = e;
+            }
+        }, maxStackSize: 1 << 20);
+        thread.Start();
+        thread.Join();
+        Assert.Null(failure);
+    }
 }

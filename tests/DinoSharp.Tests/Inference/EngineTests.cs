@@ -180,6 +180,27 @@ public sealed class EngineTests
         }
     }
 
+    /// <summary>A call that fails half way leaves buffers of which nobody knows what is in them; the next must not take them for tables of its own size.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void ACallThatFailsLeavesNoTablesForTheNext(bool wide)
+    {
+        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
+        var network = new VisionTransformer(Tiny);
+        using var random = new Generator(5);
+        network.Initialize(random);
+        using InferenceEngine engine = EngineOf(network, wide);
+        using var scope = NewDisposeScope();
+        Tensor small = randn([1, 3, 48, 64], generator: random), large = randn([1, 3, 80, 112], generator: random), expected = engine.Forward(small, [2])[0];
+        Assert.True(engine.Forward(small, [2])[0].equal(expected).all().item<bool>());
+        network.Dispose(); // nothing to compute the tables of another size from
+        Assert.ThrowsAny<Exception>(() => engine.Forward(large, [2]));
+        Tensor[] actual = [];
+        Exception? failure = Record.Exception(() => actual = engine.Forward(small, [2]));
+        Assert.True(failure is not null || actual[0].equal(expected).all().item<bool>(), "features with tables of another picture");
+    }
+
     /// <summary>Lanes do not meet: an image gives the same bits alone and at any place of a batch.</summary>
     [Theory]
     [InlineData(true)]
