@@ -34,10 +34,10 @@ internal sealed class Workers
     public Lock Turn { get; } = new();
 
     /// <summary>Runs tasks 0 … <paramref name="tasks"/> - 1 and returns when all are done.</summary>
-    /// <exception cref="InvalidOperationException">A task failed; the first failure is the inner exception. Or the caller does not hold <see cref="Turn"/>.</exception>
+    /// <exception cref="InvalidOperationException">A task failed; the first failure is the inner exception. Or the caller does not hold <see cref="Turn"/> of those that all engines share.</exception>
     public void Phase(int tasks, Action<int> task)
     {
-        if (!Turn.IsHeldByCurrentThread) throw new InvalidOperationException("a phase without the turn: two computations would share the threads"); // slow at best, and seldom seen
+        if (this == Shared && !Turn.IsHeldByCurrentThread) throw new InvalidOperationException("a phase without the turn: two computations would share the threads"); // slow at best, and seldom seen
         int helpers = tasks > 1 ? Count - 1 : 0;
         var work = new Work(tasks, task, helpers);
         if (helpers > 0)

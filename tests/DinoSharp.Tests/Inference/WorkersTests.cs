@@ -45,11 +45,7 @@ public sealed class WorkersTests
 
     /// <summary>Two computations at once would start helpers twice and each wait for the other's tasks; packing weights takes its turn as computing does.</summary>
     [Fact]
-    public void APhaseWithoutTheTurnIsRefused()
-    {
-        var workers = new Workers(() => 2);
-        Assert.Throws<InvalidOperationException>(() => workers.Phase(2, _ => { }));
-    }
+    public void APhaseWithoutTheTurnIsRefused() => Assert.Throws<InvalidOperationException>(() => Workers.Shared.Phase(2, _ => { }));
 
     [Fact]
     public async Task AModelLoadsWhileAnotherComputes()
