@@ -96,7 +96,7 @@ internal static class ForwardBenchmark
 
         (InferenceEngine? chosen, InferenceRoute why) = EngineChoice.For(network, ComputeType.Auto, memory: null);
         choices.Add([preset, why.Description]);
-        int same = engines.FindIndex(engine => engine.Type == why.Compute && engine.Own?.GetType() == chosen?.GetType());
+        int same = why.Description.StartsWith(Kernels.Words(why.Compute), StringComparison.Ordinal) ? engines.FindIndex(engine => engine.Own is not null && engine.Type == why.Compute) : -1; // ours, and not MKL or libtorch in the same precision
         if (same < 0) engines.Add(new(chosen, why.Compute, $"Auto ({why.Compute})", IsAuto: true));
         else
         {

@@ -21,10 +21,6 @@ switch (args)
         return 0;
 }
 
-if (args.Length > 0 && args[0] == "lab") { if (Environment.GetEnvironmentVariable("LABT") is { } t) set_num_threads(int.Parse(t)); Lab.Run(args[1..]); return 0; }
-
-if (args is ["step"]) { var r = new Report("lab"); StepBenchmark.Run(r, TrainBenchmark.Source().Data); Console.WriteLine(r.Save()); return 0; }
-
 // Each benchmark is a name here and a file beside this one; it writes its results to bench/results/<processor>/<name>.md.
 var benchmarks = new Dictionary<string, Action<Report>>
 {
