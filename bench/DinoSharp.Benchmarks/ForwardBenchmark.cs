@@ -70,7 +70,7 @@ internal static class ForwardBenchmark
             + $"Times are in ms, best / median. {Measure.Words} In the rest the threads of the one before go to sleep; those of ONNX Runtime are told to when a pass ends (`session.force_spinning_stop`), because they would otherwise "
             + "hold a core while the next is timed. "
             + "Ratios, best to best / median to median: to libtorch in float32 with the graph written the obvious way, and to ONNX Runtime (float32 to its float32; the others to the faster of its two, even where its int8 is less exact than ours may be). "
-            + "The error is that of the normalised tokens against libtorch in float32; the cosine is that of the worst token. Images/s are of the median. "
+            + "Where auto takes kernels that are measured anyway, their row bears its name. The error is that of the normalised tokens against libtorch in float32; the cosine is that of the worst token. Images/s are of the median. "
             + $"\"Of peak\": the arithmetic of the whole pass (2 operations a multiply-add) at the best time, as a share of what a loop of that precision reaches here in the first-level cache on all threads, the most of several measurements between the rows: {peaks}. "
             + "\"Linear layers\": the same for the linear layers alone, in the best time spent in them (bias, GELU, residual and rounding included), and their share of the pass. "
             + "\"Products\": their matrix products alone, by the time of each thread within the tiles (waiting for weights and tokens included; bias, GELU, residual, rounding and waiting for other threads not), best / median of repetitions of their own, because looking at the clock costs time.");
@@ -101,7 +101,7 @@ internal static class ForwardBenchmark
         else
         {
             chosen?.Dispose(); // one measurement is enough
-            engines[same] = engines[same] with { Name = $"{engines[same].Name} (chosen by auto)", IsAuto = true };
+            engines[same] = engines[same] with { Name = $"Auto ({engines[same].Name})", IsAuto = true };
         }
 
         foreach (Work work in works)

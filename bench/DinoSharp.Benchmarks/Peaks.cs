@@ -33,6 +33,26 @@ internal sealed unsafe class Peaks
             if (Kernels.AreWide(type)) Of<Lanes512, Vector512<float>>(type);
             else Of<Lanes256, Vector256<float>>(type);
         }
+
+        if (Machine.Class == Machine.Amx && MatrixLibrary.IsThere) Library();
+    }
+
+    // With AMX the peak of bfloat16 is that of MKL on a product that fits into the caches: our own tiles do not use it.
+    private void Library()
+    {
+        const int side = 1024;
+        using NativeBuffer a = new(), b = new(), c = new();
+        ushort* left = (ushort*)a.Get(side * side / 2), right = (ushort*)b.Get(side * side / 2);
+        float* product = c.Get(side * side);
+        new Span<ushort>(left, side * side).Clear();
+        new Span<ushort>(right, side * side).Clear();
+        for (int round = 0; round < 10; round++)
+        {
+            long start = Stopwatch.GetTimestamp();
+            MatrixLibrary.Multiply(side, side, side, left, right, product);
+            double speed = 2.0 * side * side * side / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9;
+            _best[ComputeType.BFloat16] = Math.Max(_best.GetValueOrDefault(ComputeType.BFloat16), speed);
+        }
     }
 
     private void Of<L, V>(ComputeType type)

@@ -59,10 +59,11 @@ internal sealed class LinearClock
         private long _ticks, _looks;
 
         /// <summary>What follows is no matrix product.</summary>
-        public void Pause()
+        /// <param name="threads">How many worked on it.</param>
+        public void Pause(int threads = 1)
         {
             if (clock is null) return;
-            _ticks += Stopwatch.GetTimestamp() - _since;
+            _ticks += threads * (Stopwatch.GetTimestamp() - _since);
             _looks++;
         }
 

@@ -115,7 +115,10 @@ internal static unsafe class PanelOperations<L, V>
                 to += tokens;
             }
         });
+        LinearClock.ProductTimer product = workers.Linear.Products();
         MatrixLibrary.Multiply(w.Outputs, tokens, w.Inputs, (ushort*)w.Weights, narrow, wide);
+        product.Pause(workers.Count);
+        product.Stop();
         workers.Phase(x.Count * chunks, task =>
         {
             int panel = task / chunks, first = task % chunks * OutputsAtOnce, rows = Math.Min(OutputsAtOnce, w.Outputs - first);
