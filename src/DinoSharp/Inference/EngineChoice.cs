@@ -56,7 +56,7 @@ internal static class EngineChoice
         Tensor probe = ProbeImage.Draw(network).to(network.parameters().First().device); // [1, C, H, W]
         if (TryBytes(network, probe, FeatureError.Expected(network, probe)) is not { } trial) return null;
         InferenceEngine engine = trial.Engine ?? network.TryCreateEngine(ComputeType.Int8, out _)!;
-        string words = $"{Kernels.Words(ComputeType.Int8)}{(trial.Engine is null ? "" : InWords(trial.ExactBlocks, network))}, relative error {Number(trial.Error.Relative, "E1")} found on a probe picture{(trial.Engine is null ? ", over the limits" : "")}";
+        string words = $"{KernelsOf(network, ComputeType.Int8)}{(trial.Engine is null ? "" : InWords(trial.ExactBlocks, network))}, relative error {Number(trial.Error.Relative, "E1")} found on a probe picture{(trial.Engine is null ? ", over the limits" : "")}";
         var choice = new Choice(key, Describe(network), ComputeType.Int8, Products.Own, words, trial.ExactBlocks);
         memory?.Keep(choice);
         return (engine, choice.ToRoute(""));
@@ -178,7 +178,7 @@ internal static class EngineChoice
     {
         string kernels = best.By == Products.Libtorch
             ? $"libtorch in {(best.Type == ComputeType.BFloat16 ? "bfloat16" : "float32")}"
-            : Kernels.Words(best.Type, best.By == Products.Mkl) + InWords(best.ExactBlocks, network);
+            : KernelsOf(network, best.Type, best.By == Products.Mkl) + InWords(best.ExactBlocks, network);
         string why = best.Type == ComputeType.Float32
             ? "chosen by auto"
             : $"chosen by auto ({Number(plain.Milliseconds / best.Milliseconds, "F1")} times as fast as float32 on a probe picture, relative error {Number(best.Error.Relative, "E1")}, worst cosine {Number(best.Error.WorstCosine, "F5")})";
@@ -187,6 +187,13 @@ internal static class EngineChoice
                 ? $"{t.Name}: {Number(plain.Milliseconds / t.Milliseconds, "F1")} times float32"
                 : $"{t.Name}: relative error {Number(t.Error.Relative, "E1")}, worst cosine {Number(t.Error.WorstCosine, "F5")}, over the limits");
         return string.Join("; ", [$"{kernels}, {why}", .. others]);
+    }
+
+    // What a transformer's attention takes is what the reductions of a ConvNeXt take, which attends to nothing.
+    private static string KernelsOf(Backbone network, ComputeType type, bool library = false)
+    {
+        string words = Kernels.Words(type, library);
+        return network is VisionTransformer ? words : words.Replace("attention", "reductions", StringComparison.Ordinal);
     }
 
     private static string Describe(Backbone network)
