@@ -90,6 +90,10 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <summary>Blocks of all stages.</summary>
     internal abstract int BlockCount { get; }
 
+    /// <summary>Lets the engine for float32 pack the weights of each block as soon as they are loaded; the next one that is created takes them over.</summary>
+    /// <returns>To be called with the index of a block that is complete, for different ones from any threads; null if there is nothing to pack.</returns>
+    internal virtual Action<int>? BeginPacking() => null;
+
     /// <summary>An engine of our own kernels, or null with the reason why there is none.</summary>
     /// <param name="type">Not <see cref="ComputeType.Auto"/>.</param>
     /// <param name="reason">The kernels in words, or why there are none.</param>

@@ -19,6 +19,7 @@ public sealed class VisionTransformer : Backbone
     [ComponentName(Name = "cls_norm")] private readonly Norm? _classNorm;
     [ComponentName(Name = "local_cls_norm")] private readonly Norm? _localClassNorm;
     private readonly VisionTransformerConfig _config;
+    private PackedBlocks? _packing; // until an engine owns them
 
     /// <summary>Builds the network with unset weights.</summary>
     /// <param name="config">Shape and options.</param>
@@ -148,7 +149,26 @@ public sealed class VisionTransformer : Backbone
 
     internal override int BlockCount => Blocks.Count;
 
-    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false) => VisionTransformerEngine.TryCreate(this, type, out reason, exactBlocks, library);
+    internal override Action<int>? BeginPacking()
+    {
+        _packing?.Dispose();
+        _packing = VisionTransformerEngine.TryBeginPacking(this);
+        return _packing is null ? null : _packing.Pack;
+    }
+
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
+    {
+        PackedBlocks? packed = type == ComputeType.Float32 ? _packing : null;
+        if (packed is not null) _packing = null; // weights that change later are packed anew
+        return VisionTransformerEngine.TryCreate(this, type, out reason, exactBlocks, library, packed);
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing) _packing?.Dispose();
+        base.Dispose(disposing);
+    }
 
     internal override Tensor[] RunLayers(Tensor images, int[] wanted) => RunLayers(images, wanted, null, null);
 

@@ -298,7 +298,11 @@ internal sealed class PackedStage
         // layers alone more than double the error of a network.
         Reduce = new PackedLinear(memory, downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : ofReduction, library);
         Norm = new PackedNorm(memory, downsample.Norm);
-        Blocks = [.. blocks.Select(block => new PackedConvNeXtBlock(memory, block, rows, ofNextBlock(), library))];
+        ConvNeXtBlock[] sources = [.. blocks];
+        ComputeType[] types = [.. sources.Select(_ => ofNextBlock())];
+        var packed = new PackedConvNeXtBlock[sources.Length];
+        PackedLinear.ForEach(packed.Length, types.Max(), i => packed[i] = new PackedConvNeXtBlock(memory, sources[i], rows, types[i], library));
+        Blocks = packed;
     }
 
     public PackedLinear Reduce { get; }

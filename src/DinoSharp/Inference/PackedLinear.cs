@@ -38,7 +38,7 @@ internal sealed unsafe class PackedLinear
             fixed (byte* raw = w.bytes)
             {
                 float* from = (float*)raw;
-                lock (Workers.Shared.Turn) Workers.Shared.Phase(Groups, group => PackGroup(from, group, factors)); // a model may load while another computes
+                for (int group = 0; group < Groups; group++) PackGroup(from, group, factors);
             }
 
             return;
@@ -111,6 +111,13 @@ internal sealed unsafe class PackedLinear
             Sse.MoveHighToLow(high2, high).Store(to + (3 * Rows));
             to += 4 * Rows;
         }
+    }
+
+    /// <summary>Packs the layers of blocks 0 … <paramref name="blocks"/> - 1: a block a thread in float32; else one after the other, because libtorch converts with threads of its own.</summary>
+    public static void ForEach(int blocks, ComputeType type, Action<int> pack)
+    {
+        if (type == ComputeType.Float32) Parallel.For(0, blocks, pack);
+        else for (int block = 0; block < blocks; block++) pack(block);
     }
 
     public ComputeType Type { get; }

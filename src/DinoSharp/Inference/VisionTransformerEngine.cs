@@ -17,15 +17,32 @@ internal static class VisionTransformerEngine
     /// <param name="reason">The kernels in words, or why there are none.</param>
     /// <param name="exactBlocks">See <see cref="Kernels.OfBlocks"/>.</param>
     /// <param name="library">In bfloat16: linear layers by <see cref="MatrixLibrary"/>.</param>
-    public static InferenceEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
+    /// <param name="packed">From <see cref="TryBeginPacking"/>, in float32; the engine owns it then.</param>
+    public static InferenceEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason, int exactBlocks = 0, bool library = false, PackedBlocks? packed = null)
+    {
+        if (!Takes(network, type, library, out reason)) return null;
+        return Kernels.AreWide(type, library)
+            ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type, exactBlocks, library, packed)
+            : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type, exactBlocks, library, packed);
+    }
+
+    /// <summary>For a network whose weights are about to be loaded, to run in float32: packs its blocks one by one; null if no engine takes it.</summary>
+    public static PackedBlocks? TryBeginPacking(VisionTransformer network)
+    {
+        const ComputeType type = ComputeType.Float32;
+        if (!Takes(network, type, false, out _)) return null;
+        return new PackedBlocks(network, Kernels.AreWide(type, false) ? Lanes512.Rows : Lanes256.Rows, type, Kernels.OfBlocks(type, type, network.Blocks.Count, 0), false);
+    }
+
+    private static bool Takes(VisionTransformer network, ComputeType type, bool library, out string reason)
     {
         var config = (VisionTransformerConfig)network.Config;
-        if (!Kernels.Has(type, library, out reason)) return null;
+        if (!Kernels.Has(type, library, out reason)) return false;
         if (config.Rotary.Precision != RotaryPrecision.Float32) reason = "rotary tables in bfloat16";
         else if (config.HeadWidth % 8 != 0) reason = $"a head of {config.HeadWidth} channels is no multiple of 8";
         else if (network.parameters().Any(p => p.dtype != ScalarType.Float32 || p.device_type != DeviceType.CPU)) reason = "weights that are not float32 on the CPU";
-        else return Kernels.AreWide(type, library) ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type, exactBlocks, library) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type, exactBlocks, library);
-        return null;
+        else return true;
+        return false;
     }
 }
 
@@ -38,7 +55,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 {
     private readonly VisionTransformerConfig _config;
     private readonly VisionTransformer _network;
-    private readonly WeightMemory _weights = new();
+    private readonly PackedBlocks _weights;
     private readonly PackedLinear _patchEmbedding;
     private readonly PackedBlock[] _blocks;
     private readonly float[] _prefix; // class token and registers [1 + R, D]
@@ -47,15 +64,15 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     private (int Rows, int Columns) _tabulated; // patches of the images that the rotary tables are for
     private bool _disposed;
 
-    public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32, int exactBlocks = 0, bool library = false)
+    public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32, int exactBlocks = 0, bool library = false, PackedBlocks? packed = null)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
         (_network, _config, _type) = (network, (VisionTransformerConfig)network.Config, type);
+        _weights = packed ?? new PackedBlocks(network, L.Rows, type, Kernels.OfBlocks(type, Kernels.Better<L, V>(type), network.Blocks.Count, exactBlocks), library);
         // Pixels go in with all their bits: two to four per cent of the arithmetic, and every later number depends on it.
-        _patchEmbedding = new PackedLinear(_weights, network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
-        ComputeType[] feedForward = Kernels.OfBlocks(type, Kernels.Better<L, V>(type), network.Blocks.Count, exactBlocks);
-        _blocks = [.. network.Blocks.Select((block, i) => new PackedBlock(_weights, block, L.Rows, type, feedForward[i], library))];
+        _patchEmbedding = new PackedLinear(_weights.Memory, network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
+        _blocks = _weights.Complete();
         _prefix = network.PrefixTokens().contiguous().data<float>().ToArray();
     }
 

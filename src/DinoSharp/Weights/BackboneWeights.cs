@@ -72,12 +72,21 @@ public sealed class BackboneWeights : IDisposable
     /// <exception cref="WeightLoadException">Something is missing, unexpected or of another shape; nothing was allocated then.</exception>
     public Backbone CreateBackbone(Device? device = null, CancellationToken cancel = default)
     {
+        return CreateBackbone(device, _ => null, cancel);
+    }
+
+    /// <summary>The same, with something to do for each block as soon as it is loaded.</summary>
+    /// <param name="device">Where the weights will live; null: CPU.</param>
+    /// <param name="begin">Gives, for the network without weights, what is called with the index of each block; it may be called on several threads.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    internal Backbone CreateBackbone(Device? device, Func<Backbone, Action<int>?> begin, CancellationToken cancel)
+    {
         Libtorch.Require();
         using (Backbone shapes = Backbone.Create(Config, META)) Plan(shapes).Require();
         Backbone backbone = Backbone.Create(Config, device);
         try
         {
-            LoadInto(backbone, cancel);
+            Plan(backbone).CopyInto(backbone.state_dict(), cancel, begin(backbone));
             return backbone;
         }
         catch

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using System.Runtime.ExceptionServices;
 using static TorchSharp.torch;
 
@@ -7,7 +8,7 @@ namespace DinoSharp.Weights;
 /// <summary>The decision, before anything is copied, where every parameter and buffer of a network gets its values from.</summary>
 internal sealed class LoadPlan
 {
-    // More threads do not read faster.
+    // More threads do not read faster. One more than there are processors: while it waits for the disk, the others convert and pack.
     private const int MostReaders = 4;
 
     private readonly string _path;
@@ -77,16 +78,28 @@ internal sealed class LoadPlan
         if (!Report.IsComplete) throw new WeightLoadException(_path, Report);
     }
 
-    /// <summary>Fills a network, one tensor at a time.</summary>
-    public LoadReport CopyInto(IReadOnlyDictionary<string, Tensor> state, CancellationToken cancel)
+    /// <summary>Fills a network, a few tensors at a time.</summary>
+    /// <param name="state">Its parameters and buffers.</param>
+    /// <param name="cancel">Stops the loading; the network is then partly filled.</param>
+    /// <param name="blockLoaded">Called with the index of each block (names that begin with <c>blocks.INDEX.</c>) when all of it is there, on any thread.</param>
+    public LoadReport CopyInto(IReadOnlyDictionary<string, Tensor> state, CancellationToken cancel, Action<int>? blockLoaded = null)
     {
         Require();
+        int[] left = new int[blockLoaded is null ? 0 : 1 + _sources.Keys.Max(BlockOf)];
+        foreach (string name in _sources.Keys)
+        {
+            if (left.Length > 0 && BlockOf(name) is >= 0 and int block) left[block]++;
+        }
+
         using var ahead = new ReadAhead(_path);
-        var options = new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Math.Min(Environment.ProcessorCount, MostReaders) };
+        var options = new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Math.Min(1 + Environment.ProcessorCount, MostReaders) };
         try
         {
-            // In the order of the file, as far as threads keep it: a disk likes to be read from start to end.
-            Parallel.ForEach(Partitioner.Create(_sources, EnumerablePartitionerOptions.NoBuffering), options, pair => pair.Value.CopyTo(state[pair.Key]));
+            Parallel.ForEach(Partitioner.Create(InOrderOfFile(), EnumerablePartitionerOptions.NoBuffering), options, pair =>
+            {
+                pair.Value.CopyTo(state[pair.Key]);
+                if (left.Length > 0 && BlockOf(pair.Key) is >= 0 and int block && Interlocked.Decrement(ref left[block]) == 0) blockLoaded!(block);
+            });
         }
         catch (AggregateException e)
         {
@@ -94,6 +107,23 @@ internal sealed class LoadPlan
         }
 
         return Report;
+    }
+
+    // As far as threads keep it: a disk likes to be read from start to end. Many files are sorted by name, block 10 before block 2.
+    private IEnumerable<KeyValuePair<string, TensorSource>> InOrderOfFile()
+    {
+        var places = new Dictionary<TensorEntry, int>(ReferenceEqualityComparer.Instance);
+        foreach (TensorEntry entry in _sources.Values.OfType<FileSource>().FirstOrDefault()?.File.Entries.Values ?? []) places.TryAdd(entry, places.Count);
+        return _sources.OrderBy(pair => pair.Value is FileSource source && source.Parts.FirstOrDefault(part => part is not null) is { } first ? places.GetValueOrDefault(first) : -1);
+    }
+
+    // -1 for what belongs to no block.
+    private static int BlockOf(string name)
+    {
+        const string start = "blocks.";
+        ReadOnlySpan<char> rest = name.StartsWith(start, StringComparison.Ordinal) ? name.AsSpan(start.Length) : default;
+        int end = rest.IndexOf('.');
+        return end > 0 && int.TryParse(rest[..end], NumberStyles.None, CultureInfo.InvariantCulture, out int block) ? block : -1;
     }
 
     private static string? Problem(string name, FileSource source, long[] shape)

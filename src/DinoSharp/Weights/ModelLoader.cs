@@ -54,10 +54,11 @@ internal static class ModelLoader
         Preprocessing preprocessing = PreprocessingOf(weights) with { Normalization = normalization, PatchSizePixels = weights.Config.PatchSizePixels };
         if (normalization.Channels != weights.Config.InputChannels)
             throw new DinoSharpException($"{file.FullName} takes pictures of {weights.Config.InputChannels} channels, but the normalisation has {normalization.Channels}");
-        Backbone backbone = weights.CreateBackbone(options.Device, cancel);
+        bool packs = false;
+        Backbone backbone = weights.CreateBackbone(options.Device, network => (packs = options.Compute == ComputeType.Float32 && HasRoomToPack(network)) ? network.BeginPacking() : null, cancel);
         try
         {
-            return Finish(backbone, preprocessing, options.Compute);
+            return Finish(backbone, preprocessing, options.Compute, packs);
         }
         catch
         {
@@ -103,12 +104,16 @@ internal static class ModelLoader
         return new Loaded(new PlainBackbone(config), preprocessing, new InferenceRoute(ComputeType.Float32, "libtorch (a baseline has no weights)"), name);
     }
 
-    private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, ComputeType compute)
+    private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, ComputeType compute, bool packed = false)
     {
         string fingerprint = Fingerprint(backbone, preprocessing);
-        InferenceRoute route = backbone.PrepareForInference(compute, RouteMemory.OfUser(), Memory.Inspect().AvailableBytes / 2);
+        InferenceRoute route = backbone.PrepareForInference(compute, RouteMemory.OfUser(), packed ? long.MaxValue : Memory.Inspect().AvailableBytes / 2);
         return new Loaded(backbone, preprocessing, route, fingerprint);
     }
+
+    // Asked before the weights take their own room: a copy may have half of what is left then.
+    private static bool HasRoomToPack(Backbone backbone) =>
+        3 * backbone.parameters().Sum(parameter => parameter.numel() * parameter.element_size()) < Memory.Inspect().AvailableBytes;
 
     // A few thousand numbers say which weights these are in a hundredth of the time that reading all would take.
     private static string Fingerprint(Backbone backbone, Preprocessing preprocessing)
