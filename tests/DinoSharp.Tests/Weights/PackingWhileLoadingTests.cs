@@ -89,9 +89,9 @@ public sealed class PackingWhileLoadingTests : IDisposable
                 Action<int>? pack = network.BeginPacking();
                 return block =>
                 {
+                    if (Interlocked.Increment(ref packed) == 1) stop.Cancel();
+                    else stop.Token.WaitHandle.WaitOne(); // so that however slow the first is, no thread begins a second block
                     pack?.Invoke(block);
-                    Interlocked.Increment(ref packed);
-                    stop.Cancel();
                 };
             }
         });
