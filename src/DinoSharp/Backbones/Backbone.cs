@@ -23,6 +23,9 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <summary>What computes when nothing is trained; null: the modules.</summary>
     private protected InferenceEngine? Engine { get; private set; }
 
+    /// <summary>Blocks that are packed while they are loaded, until an engine owns them.</summary>
+    private protected PackedBlocks? Packing { get; set; }
+
     /// <summary>Bytes of the buffers of our own kernels for so many images; null if libtorch computes.</summary>
     internal long? KernelBuffers(int height, int width, int batch = 1) => Engine?.BufferBytes(height, width, batch);
 
@@ -124,6 +127,8 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
             _disposed = true;
             Engine?.Dispose();
             Engine = null;
+            Packing?.Dispose();
+            Packing = null;
         }
 
         base.Dispose(disposing);

@@ -19,7 +19,6 @@ public sealed class VisionTransformer : Backbone
     [ComponentName(Name = "cls_norm")] private readonly Norm? _classNorm;
     [ComponentName(Name = "local_cls_norm")] private readonly Norm? _localClassNorm;
     private readonly VisionTransformerConfig _config;
-    private PackedBlocks? _packing; // until an engine owns them
 
     /// <summary>Builds the network with unset weights.</summary>
     /// <param name="config">Shape and options.</param>
@@ -151,23 +150,16 @@ public sealed class VisionTransformer : Backbone
 
     internal override Action<int>? BeginPacking()
     {
-        _packing?.Dispose();
-        _packing = VisionTransformerEngine.TryBeginPacking(this);
-        return _packing is null ? null : _packing.Pack;
+        Packing?.Dispose();
+        Packing = VisionTransformerEngine.TryBeginPacking(this);
+        return Packing is null ? null : Packing.Pack;
     }
 
     internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
     {
-        PackedBlocks? packed = type == ComputeType.Float32 ? _packing : null;
-        if (packed is not null) _packing = null; // weights that change later are packed anew
+        PackedBlocks? packed = type == ComputeType.Float32 ? Packing : null;
+        if (packed is not null) Packing = null; // weights that change later are packed anew
         return VisionTransformerEngine.TryCreate(this, type, out reason, exactBlocks, library, packed);
-    }
-
-    /// <inheritdoc/>
-    protected override void Dispose(bool disposing)
-    {
-        if (disposing) _packing?.Dispose();
-        base.Dispose(disposing);
     }
 
     internal override Tensor[] RunLayers(Tensor images, int[] wanted) => RunLayers(images, wanted, null, null);
