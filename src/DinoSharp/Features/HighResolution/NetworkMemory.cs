@@ -46,7 +46,7 @@ internal static class NetworkMemory
         const int Inputs = 3; // of the batch, put together, and of the next
         int last = network.Config.LayerCount - 1;
         long pixels = (long)input.Height * input.Width * network.Config.InputChannels * sizeof(float);
-        return Overhead + (Math.Min(batch, EmbeddingPipeline.Decoders) * (Reading(imageSamples, network.Config, input.Height, input.Width) - Overhead)) + (long)(Slack * ((batch * ((Inputs * pixels) + Results(network.Config, input.Height, input.Width, [last]))) + Pass(network, input.Height, input.Width, [last], batch)));
+        return Overhead + (Math.Min(batch, EmbeddingPipeline.Decoders) * (Reading(imageSamples, network.Config, input.Height, input.Width) - Overhead)) + (long)(Slack * batch * ((Inputs * pixels) + Pass(network, input.Height, input.Width, [last]) + Results(network.Config, input.Height, input.Width, [last])));
     }
 
     /// <summary>The same for the attention maps of a layer.</summary>
@@ -71,14 +71,12 @@ internal static class NetworkMemory
     /// <param name="height">Height of the input in pixels.</param>
     /// <param name="width">Width of the input in pixels.</param>
     /// <param name="layers">Layers that are kept.</param>
-    /// <param name="batch">Pictures that are computed together: our own kernels take a few of them at a time.</param>
-    public static long Pass(Backbone network, int height, int width, IReadOnlyList<int> layers, int batch = 1)
+    public static long Pass(Backbone network, int height, int width, IReadOnlyList<int> layers)
     {
-        long results = batch * Results(network.Config, height, width, layers);
-        if (network.KernelBuffers(height, width, batch) is not { } buffers) return (long)(batch * (network.Config is VisionTransformerConfig ? VisionTransformerActivations : ConvNeXtActivations) * Activation(network.Config, height, width)) + results;
-        long parts = network.KernelBuffers(height, width, batch) < batch * network.KernelBuffers(height, width) ? 2 : 1; // the tokens of a few pictures, and of all of them put together
-        if (network.Config is not VisionTransformerConfig vit) return buffers + (parts * results);
-        long tokens = Tokens(vit, height, width), kept = parts * batch * layers.Count * tokens * vit.Width * sizeof(float), angles = 8 * tokens * vit.HeadWidth * sizeof(float); // what the rotary tables are computed from
+        long results = Results(network.Config, height, width, layers);
+        if (network.KernelBuffers(height, width) is not { } buffers) return (long)((network.Config is VisionTransformerConfig ? VisionTransformerActivations : ConvNeXtActivations) * Activation(network.Config, height, width)) + results;
+        if (network.Config is not VisionTransformerConfig vit) return buffers + results;
+        long tokens = Tokens(vit, height, width), kept = layers.Count * tokens * vit.Width * sizeof(float), angles = 8 * tokens * vit.HeadWidth * sizeof(float); // what the rotary tables are computed from
         return Math.Max(buffers + angles + kept, 2 * kept); // before and after the final norm
     }
 
