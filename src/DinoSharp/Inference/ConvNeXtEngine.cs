@@ -67,50 +67,57 @@ internal sealed unsafe class ConvNeXtEngine<L, V> : InferenceEngine
         using var scope = NewDisposeScope();
         Tensor source = images.contiguous();
         int batch = (int)images.shape[0], height = (int)images.shape[2], width = (int)images.shape[3];
-        Grid[] grids = GridsOf(batch, height, width);
-        long[] rooms = Rooms(grids);
-        if (InParts(source, layers, rooms.Max() * sizeof(float)) is { } parts) return [.. parts.Select(map => map.MoveToOuterDisposeScope())]; // each [B, C, h, w]
-        Tensor[] results = [.. layers.Select(s => empty(batch, _stages[s].Width, grids[s].Height, grids[s].Width))]; // each [B, C, h, w]
+        Grid[] all = GridsOf(batch, height, width);
+        Tensor[] results = [.. layers.Select(s => empty(batch, _stages[s].Width, all[s].Height, all[s].Width))]; // each [B, C, h, w]
         lock (Workers.Turn)
         {
             ObjectDisposedException.ThrowIf(_disposed, typeof(ConvNeXt)); // while this call waited for its turn
-            float* x = _x.Get(rooms[0]), narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), packed = _packed.Get(rooms[3]);
-            int done = 0;
-            for (int s = 0; s <= layers[^1]; s++)
+            foreach ((int first, int count) in Parts(batch, Rooms(all).Max() * sizeof(float)))
             {
-                (PackedStage stage, Grid grid) = (_stages[s], grids[s]);
-                Panels map = Over(x, stage.Width, grid), unfolded = Over(wide, stage.Reduce.Inputs, grid), y = Over(narrow, stage.Width, grid), feed = Over(wide, 4 * stage.Width, grid);
-                if (s == 0)
-                {
-                    float* pixels = Start(source);
-                    Workers.Phase(batch * grid.Height, task => UnfoldPixels(pixels, height, width, task / grid.Height, task % grid.Height, grid, unfolded));
-                }
-                else
-                {
-                    (Panels before, Panels normed) = (Over(x, _stages[s - 1].Width, grids[s - 1]), Over(narrow, _stages[s - 1].Width, grids[s - 1]));
-                    PanelOperations<L, V>.Norm(Workers, stage.Norm.Weight, stage.Norm.Bias, ConvNeXtBlock.NormEpsilon, before, normed);
-                    Workers.Phase(batch * before.Features, task => UnfoldMap(normed, grids[s - 1], task / before.Features, task % before.Features, grid, unfolded));
-                }
-
-                PanelOperations<L, V>.Linear(Workers, stage.Reduce, unfolded, packed, map, Epilogue.Store);
-                if (s == 0) PanelOperations<L, V>.Norm(Workers, stage.Norm.Weight, stage.Norm.Bias, ConvNeXtBlock.NormEpsilon, map, map);
-                foreach (PackedConvNeXtBlock block in stage.Blocks)
-                {
-                    Workers.Phase(batch * stage.Width, task => Depthwise(map, grid, task / stage.Width, task % stage.Width, block, y));
-                    PanelOperations<L, V>.Norm(Workers, block.Norm.Weight, block.Norm.Bias, ConvNeXtBlock.NormEpsilon, y, y);
-                    PanelOperations<L, V>.Linear(Workers, block.Expand, y, packed, feed, Epilogue.Gelu);
-                    PanelOperations<L, V>.Linear(Workers, block.Contract, feed, packed, map, Epilogue.Add);
-                }
-
-                if (layers[done] != s) continue;
-                float* result = Start(results[done++]);
-                Workers.Phase(batch * stage.Width, task => Copy(map, grid, task / stage.Width, task % stage.Width, 0, grid.Pixels, result + ((long)task * grid.Pixels), toMap: false));
+                Compute(Start(source.narrow(0, first, count)), height, width, GridsOf(count, height, width), layers, [.. results.Select(map => (nint)Start(map.narrow(0, first, count)))]);
             }
 
             NativeBuffer.Trim(Buffers);
         }
 
         return [.. results.Select(r => r.MoveToOuterDisposeScope())];
+    }
+
+    // Images that fit into the buffers at once: pixels in, the map of each wanted stage out.
+    private void Compute(float* pixels, int height, int width, Grid[] grids, IReadOnlyList<int> layers, nint[] results)
+    {
+        int images = grids[0].Images, done = 0;
+        long[] rooms = Rooms(grids);
+        float* x = _x.Get(rooms[0]), narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), packed = _packed.Get(rooms[3]);
+        for (int s = 0; s <= layers[^1]; s++)
+        {
+            (PackedStage stage, Grid grid) = (_stages[s], grids[s]);
+            Panels map = Over(x, stage.Width, grid), unfolded = Over(wide, stage.Reduce.Inputs, grid), y = Over(narrow, stage.Width, grid), feed = Over(wide, 4 * stage.Width, grid);
+            if (s == 0)
+            {
+                Workers.Phase(images * grid.Height, task => UnfoldPixels(pixels, height, width, task / grid.Height, task % grid.Height, grid, unfolded));
+            }
+            else
+            {
+                (Panels before, Panels normed) = (Over(x, _stages[s - 1].Width, grids[s - 1]), Over(narrow, _stages[s - 1].Width, grids[s - 1]));
+                PanelOperations<L, V>.Norm(Workers, stage.Norm.Weight, stage.Norm.Bias, ConvNeXtBlock.NormEpsilon, before, normed);
+                Workers.Phase(images * before.Features, task => UnfoldMap(normed, grids[s - 1], task / before.Features, task % before.Features, grid, unfolded));
+            }
+
+            PanelOperations<L, V>.Linear(Workers, stage.Reduce, unfolded, packed, map, Epilogue.Store);
+            if (s == 0) PanelOperations<L, V>.Norm(Workers, stage.Norm.Weight, stage.Norm.Bias, ConvNeXtBlock.NormEpsilon, map, map);
+            foreach (PackedConvNeXtBlock block in stage.Blocks)
+            {
+                Workers.Phase(images * stage.Width, task => Depthwise(map, grid, task / stage.Width, task % stage.Width, block, y));
+                PanelOperations<L, V>.Norm(Workers, block.Norm.Weight, block.Norm.Bias, ConvNeXtBlock.NormEpsilon, y, y);
+                PanelOperations<L, V>.Linear(Workers, block.Expand, y, packed, feed, Epilogue.Gelu);
+                PanelOperations<L, V>.Linear(Workers, block.Contract, feed, packed, map, Epilogue.Add);
+            }
+
+            if (layers[done] != s) continue;
+            float* result = (float*)results[done++];
+            Workers.Phase(images * stage.Width, task => Copy(map, grid, task / stage.Width, task % stage.Width, 0, grid.Pixels, result + ((long)task * grid.Pixels), toMap: false));
+        }
 
         static Panels Over(float* memory, int features, Grid grid) => new(memory, features, grid.AllVectors, L.Count);
     }

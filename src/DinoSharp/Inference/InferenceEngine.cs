@@ -39,16 +39,13 @@ internal abstract class InferenceEngine : IDisposable
     /// <inheritdoc/>
     public abstract void Dispose();
 
-    /// <summary>What <see cref="Forward"/> gives, computed a few images after the other; null if all fit at once. An image gives the same bits in every batch.</summary>
-    /// <param name="images">Images [B, C, H, W].</param>
-    /// <param name="layers">Indices, ascending.</param>
+    /// <summary>The images of a batch that are computed together. An image gives the same bits in every batch.</summary>
+    /// <param name="batch">Images of the batch.</param>
     /// <param name="bytes">What the largest buffer would take for all of them.</param>
-    protected Tensor[]? InParts(Tensor images, IReadOnlyList<int> layers, long bytes)
+    protected static IEnumerable<(int First, int Count)> Parts(int batch, long bytes)
     {
-        int batch = (int)images.shape[0], atOnce = AtOnce(batch, bytes);
-        if (atOnce == batch) return null;
-        Tensor[][] parts = [.. images.split(atOnce).Select(part => Forward(part, layers))]; // each [b, …] of fewer images
-        return [.. layers.Select((_, i) => cat([.. parts.Select(part => part[i])]))]; // each [B, …]
+        int atOnce = AtOnce(batch, bytes);
+        for (int first = 0; first < batch; first += atOnce) yield return (first, Math.Min(atOnce, batch - first));
     }
 
     /// <summary>The first number of a contiguous tensor. A span over all of a tensor ends at 2 GiB.</summary>

@@ -95,46 +95,15 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         using var scope = NewDisposeScope();
         Tensor source = images.contiguous();
         int batch = (int)images.shape[0], h = (int)(images.shape[2] / _config.PatchSize), w = (int)(images.shape[3] / _config.PatchSize);
-        int prefix = 1 + _config.Registers, tokens = prefix + (h * w), d = _config.Width;
-        AttentionShape shape = ShapeOf(batch, h, w);
-        int vectors = batch * shape.Vectors, up = _blocks[0].Up.Outputs, down = _blocks[0].Down.Inputs;
-        bool halves = AttendsInHalves;
-        long[] rooms = Rooms(shape);
-        if (InParts(source, blocks, rooms.Max() * sizeof(float)) is { } parts) return [.. parts.Select(tokens => tokens.MoveToOuterDisposeScope())]; // each [B, N, D]
-
-        Tensor[] results = [.. blocks.Select(_ => empty(batch, tokens, d))]; // each [B, N, D]
+        AttentionShape all = ShapeOf(batch, h, w);
+        Tensor[] results = [.. blocks.Select(_ => empty(batch, all.Tokens, _config.Width))]; // each [B, N, D]
         lock (Workers.Turn)
         {
             ObjectDisposedException.ThrowIf(_disposed, typeof(VisionTransformer)); // while this call waited for its turn
             if (_tabulated != (h, w)) _tabulated = default; // what follows may fail half way, and its tables must not serve a later call
-            // Three buffers serve all steps: what a step reads is never in the buffer that it writes.
-            float* narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), values = _values.Get(rooms[3]), room = _packed.Get(rooms[4]), cos = _tables.Get(rooms[5]), sin = cos + (rooms[5] / 2);
-            Panels x = Over(_x.Get(rooms[0]), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
-            Panels patches = Over(wide, _patchEmbedding.Inputs), qkv = Over(wide, 3 * d), feed = Over(wide, up);
-            if (_tabulated != (h, w)) FillTables(cos, sin, h, w, shape);
-            _tabulated = (h, w);
-            float* pixels = Start(source);
-            long imageSize = images.shape[1] * images.shape[2] * images.shape[3];
-            (int height, int width) = ((int)images.shape[2], (int)images.shape[3]);
-            Workers.Phase(batch * h, task => Unfold(pixels + (task / h * imageSize), height, width, task % h, w, patches, task / h * shape.Vectors * L.Count + prefix + (task % h * w)));
-            PanelOperations<L, V>.Linear(Workers, _patchEmbedding, patches, room, x, Epilogue.Store);
-            Workers.Phase(batch, image => SetPrefix(x, image * shape.Vectors * L.Count));
-            int done = 0;
-            for (int i = 0; i <= blocks[^1]; i++)
+            foreach ((int first, int count) in Parts(batch, Rooms(all).Max() * sizeof(float)))
             {
-                PackedBlock block = _blocks[i];
-                PanelOperations<L, V>.Norm(Workers, block.Norm1.Weight, block.Norm1.Bias, _config.NormEpsilon, x, normed);
-                PanelOperations<L, V>.Linear(Workers, block.Qkv, normed, room, qkv, Epilogue.Store);
-                if (halves) HalfAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
-                else PanelAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
-                PanelOperations<L, V>.Linear(Workers, block.Projection, mixed, room, x, Epilogue.Add);
-                PanelOperations<L, V>.Norm(Workers, block.Norm2.Weight, block.Norm2.Bias, _config.NormEpsilon, x, normed);
-                PanelOperations<L, V>.Linear(Workers, block.Up, normed, room, feed, block.Gated ? Epilogue.Store : Epilogue.Gelu);
-                if (block.Gated) PanelOperations<L, V>.Gate(Workers, feed, gated);
-                PanelOperations<L, V>.Linear(Workers, block.Down, block.Gated ? gated : feed, room, x, Epilogue.Add);
-                if (blocks[done] != i) continue;
-                float* result = Start(results[done++]);
-                Workers.Phase(vectors, vector => Collect(x, vector, shape, result));
+                Compute(Start(source.narrow(0, first, count)), (int)images.shape[2], (int)images.shape[3], ShapeOf(count, h, w), blocks, [.. results.Select(tokens => (nint)Start(tokens.narrow(0, first, count)))]);
             }
 
             NativeBuffer.Trim(Buffers);
@@ -142,6 +111,42 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
         }
 
         return [.. results.Select(r => r.MoveToOuterDisposeScope())];
+    }
+
+    // Images that fit into the buffers at once: pixels in, tokens of each wanted block out.
+    private void Compute(float* pixels, int height, int width, AttentionShape shape, IReadOnlyList<int> blocks, nint[] results)
+    {
+        int h = height / _config.PatchSize, w = width / _config.PatchSize, prefix = 1 + _config.Registers, d = _config.Width;
+        int images = shape.Images, vectors = images * shape.Vectors, up = _blocks[0].Up.Outputs, down = _blocks[0].Down.Inputs;
+        bool halves = AttendsInHalves;
+        long imageSize = (long)_config.InputChannels * height * width;
+        long[] rooms = Rooms(shape);
+        // Three buffers serve all steps: what a step reads is never in the buffer that it writes.
+        float* narrow = _narrow.Get(rooms[1]), wide = _wide.Get(rooms[2]), values = _values.Get(rooms[3]), room = _packed.Get(rooms[4]), cos = _tables.Get(rooms[5]), sin = cos + (rooms[5] / 2);
+        Panels x = Over(_x.Get(rooms[0]), d), normed = Over(narrow, d), mixed = normed, gated = Over(narrow, down);
+        Panels patches = Over(wide, _patchEmbedding.Inputs), qkv = Over(wide, 3 * d), feed = Over(wide, up);
+        if (_tabulated != (h, w)) FillTables(cos, sin, h, w, shape);
+        _tabulated = (h, w);
+        Workers.Phase(images * h, task => Unfold(pixels + (task / h * imageSize), height, width, task % h, w, patches, task / h * shape.Vectors * L.Count + prefix + (task % h * w)));
+        PanelOperations<L, V>.Linear(Workers, _patchEmbedding, patches, room, x, Epilogue.Store);
+        Workers.Phase(images, image => SetPrefix(x, image * shape.Vectors * L.Count));
+        int done = 0;
+        for (int i = 0; i <= blocks[^1]; i++)
+        {
+            PackedBlock block = _blocks[i];
+            PanelOperations<L, V>.Norm(Workers, block.Norm1.Weight, block.Norm1.Bias, _config.NormEpsilon, x, normed);
+            PanelOperations<L, V>.Linear(Workers, block.Qkv, normed, room, qkv, Epilogue.Store);
+            if (halves) HalfAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
+            else PanelAttention<L, V>.Attend(Workers, qkv, shape, cos, sin, values, mixed);
+            PanelOperations<L, V>.Linear(Workers, block.Projection, mixed, room, x, Epilogue.Add);
+            PanelOperations<L, V>.Norm(Workers, block.Norm2.Weight, block.Norm2.Bias, _config.NormEpsilon, x, normed);
+            PanelOperations<L, V>.Linear(Workers, block.Up, normed, room, feed, block.Gated ? Epilogue.Store : Epilogue.Gelu);
+            if (block.Gated) PanelOperations<L, V>.Gate(Workers, feed, gated);
+            PanelOperations<L, V>.Linear(Workers, block.Down, block.Gated ? gated : feed, room, x, Epilogue.Add);
+            if (blocks[done] != i) continue;
+            float* result = (float*)results[done++];
+            Workers.Phase(vectors, vector => Collect(x, vector, shape, result));
+        }
 
         Panels Over(float* memory, int features) => new(memory, features, vectors, L.Count);
     }
