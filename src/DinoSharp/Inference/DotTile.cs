@@ -44,6 +44,16 @@ internal static unsafe class DotTile<L, V>
     /// <param name="accumulate">Add to what is in C.</param>
     public static void Halves(int vectors, int depth, float* a, int aStep, float* b, float* c, bool accumulate) => DotCode.Halves(vectors, depth, a, aStep, b, c, accumulate);
 
+    /// <summary>One vector against two groups of rows, each of which gives the same bits as alone; the second tile follows the first in C. On 512 bits.</summary>
+    /// <param name="bytes">Bytes; bfloat16 otherwise.</param>
+    /// <param name="depth">Steps, at least 1.</param>
+    /// <param name="a">A row of lanes for each step.</param>
+    /// <param name="aBelow">That of the second group.</param>
+    /// <param name="aStep">Lanes from one step of A to the next.</param>
+    /// <param name="b">Three vectors for each step, of which the first counts.</param>
+    /// <param name="c">Both tiles, three vectors to a row.</param>
+    public static void Pair(bool bytes, int depth, float* a, float* aBelow, int aStep, float* b, float* c) => DotCode.Pair(bytes, depth, a, aBelow, aStep, b, c);
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Rows4x3(int depth, int* a, int aStep, byte* b, int* c)
     {

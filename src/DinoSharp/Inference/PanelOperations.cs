@@ -54,6 +54,7 @@ internal static unsafe class PanelOperations<L, V>
         Operand<L, V> operand = Operand<L, V>.Pack(workers, x, w.Type, room);
         int threads = workers.Count, most = Math.Clamp(NearBytes / (w.Steps * w.Rows * sizeof(float)), 8, GroupsAtOnce), tasks = Share(w.Groups, threads, most, int.MaxValue).Task;
         bool isFar = Panels.FloatsFor(w.Steps, x.Vectors, L.Count) * sizeof(float) > NearBytes;
+        bool pairs = w.Type != ComputeType.Float32 && L.Count == 16; // two tiles of a panel's only vector at once
         int stepsAtOnce = w.Type == ComputeType.Float32 ? StepsAtOnce : w.Steps;
         workers.Phase(tasks, [MethodImpl(Kernels.Hot), SkipLocalsInit] (task) =>
         {
@@ -72,7 +73,11 @@ internal static unsafe class PanelOperations<L, V>
                     for (int g = 0; g < count; g++)
                     {
                         float* a = weights + (g * ofGroup) + (step * w.Rows), tile = tiles + (g * MostTile);
-                        if (w.Type == ComputeType.BFloat16) DotTile<L, V>.Halves(vectors, depth, a, w.Rows, tokens, tile, accumulate: false);
+                        if (pairs && vectors == 1 && (g | 1) < count)
+                        {
+                            if (g % 2 == 0) DotTile<L, V>.Pair(w.Type == ComputeType.Int8, depth, a, a + ofGroup, w.Rows, tokens, tile);
+                        }
+                        else if (w.Type == ComputeType.BFloat16) DotTile<L, V>.Halves(vectors, depth, a, w.Rows, tokens, tile, accumulate: false);
                         else if (w.Type == ComputeType.Int8) DotTile<L, V>.Bytes(vectors, depth, a, w.Rows, tokens, tile);
                         else Tile<L, V>.Multiply(vectors, depth, a, g + 1 < count ? a + ofGroup : weights + ((step + depth) * w.Rows), tokens, Soon(g), tile, accumulate: step > 0);
                         if (step + depth < w.Steps) continue;

@@ -28,12 +28,14 @@ internal static unsafe class Tile<L, V>
         if (L.Rows == 8)
         {
             if (vectors == 3) Rows8x3(depth, a, ahead, b, soon, c, accumulate);
-            else for (int j = 0; j < vectors; j++) Rows8x1(depth, a, ahead, b + (j * L.Count), soon, c + (j * L.Count), accumulate);
+            else if (vectors == 2) Rows8x2(depth, a, ahead, b, soon, c, accumulate);
+            else Rows8x1(depth, a, ahead, b, soon, c, accumulate);
         }
         else
         {
             if (vectors == 3) Rows4x3(depth, a, ahead, b, soon, c, accumulate);
-            else for (int j = 0; j < vectors; j++) Rows4x1(depth, a, ahead, b + (j * L.Count), soon, c + (j * L.Count), accumulate);
+            else if (vectors == 2) Rows4x2(depth, a, ahead, b, soon, c, accumulate);
+            else Rows4x1(depth, a, ahead, b, soon, c, accumulate);
         }
     }
 
@@ -78,6 +80,40 @@ internal static unsafe class Tile<L, V>
         Store3(c + (5 * row), c50, c51, c52, accumulate);
         Store3(c + (6 * row), c60, c61, c62, accumulate);
         Store3(c + (7 * row), c70, c71, c72, accumulate);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Rows8x2(int depth, float* a, float* ahead, float* b, float* soon, float* c, bool accumulate)
+    {
+        V c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default, c30 = default, c31 = default, c40 = default, c41 = default, c50 = default, c51 = default, c60 = default, c61 = default, c70 = default, c71 = default;
+        int n = L.Count, row = 3 * n;
+        for (int k = 0; k < depth; k++)
+        {
+            Sse.Prefetch0(ahead);
+            V b0 = L.Load(b), b1 = L.Load(b + n);
+            V x = L.All(a[0]), y = L.All(a[1]);
+            (c00, c01, c10, c11) = (L.Fma(x, b0, c00), L.Fma(x, b1, c01), L.Fma(y, b0, c10), L.Fma(y, b1, c11));
+            (x, y) = (L.All(a[2]), L.All(a[3]));
+            (c20, c21, c30, c31) = (L.Fma(x, b0, c20), L.Fma(x, b1, c21), L.Fma(y, b0, c30), L.Fma(y, b1, c31));
+            (x, y) = (L.All(a[4]), L.All(a[5]));
+            (c40, c41, c50, c51) = (L.Fma(x, b0, c40), L.Fma(x, b1, c41), L.Fma(y, b0, c50), L.Fma(y, b1, c51));
+            (x, y) = (L.All(a[6]), L.All(a[7]));
+            (c60, c61, c70, c71) = (L.Fma(x, b0, c60), L.Fma(x, b1, c61), L.Fma(y, b0, c70), L.Fma(y, b1, c71));
+            a += 8;
+            b += row;
+            float* fetched = ahead;
+            ahead = soon;
+            soon = fetched + 16;
+        }
+
+        Store2(c, c00, c01, accumulate);
+        Store2(c + row, c10, c11, accumulate);
+        Store2(c + (2 * row), c20, c21, accumulate);
+        Store2(c + (3 * row), c30, c31, accumulate);
+        Store2(c + (4 * row), c40, c41, accumulate);
+        Store2(c + (5 * row), c50, c51, accumulate);
+        Store2(c + (6 * row), c60, c61, accumulate);
+        Store2(c + (7 * row), c70, c71, accumulate);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
@@ -139,6 +175,32 @@ internal static unsafe class Tile<L, V>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Rows4x2(int depth, float* a, float* ahead, float* b, float* soon, float* c, bool accumulate)
+    {
+        V c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default, c30 = default, c31 = default;
+        int n = L.Count, row = 3 * n;
+        for (int k = 0; k < depth; k++)
+        {
+            Sse.Prefetch0(ahead);
+            V b0 = L.Load(b), b1 = L.Load(b + n);
+            V x = L.All(a[0]), y = L.All(a[1]);
+            (c00, c01, c10, c11) = (L.Fma(x, b0, c00), L.Fma(x, b1, c01), L.Fma(y, b0, c10), L.Fma(y, b1, c11));
+            (x, y) = (L.All(a[2]), L.All(a[3]));
+            (c20, c21, c30, c31) = (L.Fma(x, b0, c20), L.Fma(x, b1, c21), L.Fma(y, b0, c30), L.Fma(y, b1, c31));
+            a += 4;
+            b += row;
+            float* fetched = ahead;
+            ahead = soon;
+            soon = fetched + 8;
+        }
+
+        Store2(c, c00, c01, accumulate);
+        Store2(c + row, c10, c11, accumulate);
+        Store2(c + (2 * row), c20, c21, accumulate);
+        Store2(c + (3 * row), c30, c31, accumulate);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Rows4x1(int depth, float* a, float* ahead, float* b, float* soon, float* c, bool accumulate)
     {
         V c0 = default, c1 = default, c2 = default, c3 = default;
@@ -167,6 +229,13 @@ internal static unsafe class Tile<L, V>
         Store(c, x, accumulate);
         Store(c + L.Count, y, accumulate);
         Store(c + (2 * L.Count), z, accumulate);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store2(float* c, V x, V y, bool accumulate)
+    {
+        Store(c, x, accumulate);
+        Store(c + L.Count, y, accumulate);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -51,6 +51,37 @@ public sealed unsafe class DotTileTests
         static uint Half(Random random) => BitConverter.SingleToUInt32Bits((random.NextSingle() * 2) - 1) >> 16;
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public unsafe void PairsGiveTheBitsOfEachAlone(bool bytes)
+    {
+        Assert.SkipUnless(bytes ? DotTile<Lanes512, Vector512<float>>.SupportsBytes : DotTile<Lanes512, Vector512<float>>.SupportsHalves, "this processor has no dot products on 512 bits");
+        var random = new Random(4);
+        foreach ((int depth, int aStep, int between) in from d in new[] { 1, 2, 7, 96 } from s in new[] { 8, 48 } from gap in new[] { 0, 24 } select (d, s, gap))
+        {
+            float[] a = new float[(2 * depth * aStep) + between], b = new float[depth * 48], actual = new float[2 * 8 * 48], expected = new float[2 * 8 * 48];
+            foreach (float[] array in new[] { a, b })
+            {
+                for (int i = 0; i < array.Length; i++) array[i] = BitConverter.UInt32BitsToSingle(((uint)random.Next(0x3F00, 0x4100) << 16) | (uint)random.Next(0x3F00, 0x4100));
+            }
+
+            fixed (float* pa = a, pb = b, pc = actual, pe = expected)
+            {
+                float* below = pa + (depth * aStep) + between;
+                DotTile<Lanes512, Vector512<float>>.Pair(bytes, depth, pa, below, aStep, pb, pc);
+                for (int tile = 0; tile < 2; tile++)
+                {
+                    if (bytes) DotTile<Lanes512, Vector512<float>>.Bytes(1, depth, tile == 0 ? pa : below, aStep, pb, pe + (tile * 8 * 48));
+                    else DotTile<Lanes512, Vector512<float>>.Halves(1, depth, tile == 0 ? pa : below, aStep, pb, pe + (tile * 8 * 48), accumulate: false);
+                }
+            }
+
+            Assert.Contains(expected, value => value != 0);
+            Assert.Equal(expected, actual);
+        }
+    }
+
     private static void Bytes<L, V>(bool supported, string name)
         where L : struct, ILanes<V>
         where V : struct
