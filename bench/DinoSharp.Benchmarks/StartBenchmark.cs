@@ -105,7 +105,7 @@ internal static class StartBenchmark
 
     private static void Memory(Report report, string folder)
     {
-        report.Section("Memory", "Peak of the resident memory of a process that loads a network and embeds one picture in float32: the libraries (about 0.2 GB), the weights twice (for libtorch and packed for our kernels), and buffers.");
+        report.Section("Memory", "Peak of the resident memory of a process that loads a network and embeds one picture in float32: the libraries (about 0.2 GB), the packed weights, and buffers.");
         var rows = new List<string[]>();
         foreach ((string preset, ScalarType type) in new[] { ("dino-tiny", ScalarType.Float32), ("dinov3-vits16", ScalarType.Float32), ("dinov3-vitb16", ScalarType.Float32), ("dinov3-vitl16", ScalarType.BFloat16) })
         {

@@ -54,6 +54,8 @@ public sealed class DinoModel : IDisposable
     /// </param>
     /// <param name="options">Device and so on; null for the defaults.</param>
     /// <param name="cancel">Stops the loading.</param>
+    /// <remarks>The file may stay open until the model is disposed: parameters that no picture needs are read when <see cref="Backbone"/> is asked for them. Replace it by renaming another
+    /// onto it; what was written into it is refused then.</remarks>
     /// <exception cref="DinoSharpException">No such weights (the message says how to get them), or a file that does not hold exactly what the network needs.</exception>
     public static DinoModel Load(string model = Presets.DefaultModel, DinoModelOptions? options = null, CancellationToken cancel = default) =>
         new(model, ModelLoader.Load(model, options ?? new DinoModelOptions(), cancel), options?.Device);

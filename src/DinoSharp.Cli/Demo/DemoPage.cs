@@ -24,7 +24,7 @@ internal static class DemoPage
             .Append("td.near img{width:96px}figure{margin:0;display:inline-block}figcaption{color:#666;font-size:13px;overflow-wrap:anywhere;max-width:220px}")
             .Append("</style><h1>What ").Append(Text(model.Name)).Append(" sees</h1>\n<p>").Append(Text(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{model.Backbone.parameters().Sum(p => p.numel()) / 1e6:0.0} million weights, computed with {model.Engine} on {Environment.ProcessorCount} processors. Loading {loadingSeconds:0.00} s; one vector for a picture {Median(pictures, p => p.EmbedSeconds):0} ms, all patches {Median(pictures, p => p.ExtractSeconds):0} ms (medians)."))).Append("</p>\n")
+                $"{model.Backbone.Outline().Sum(p => p.Unfilled.numel()) / 1e6:0.0} million weights, computed with {model.Engine} on {Environment.ProcessorCount} processors. Loading {loadingSeconds:0.00} s; one vector for a picture {Median(pictures, p => p.EmbedSeconds):0} ms, all patches {Median(pictures, p => p.ExtractSeconds):0} ms (medians)."))).Append("</p>\n")
             .Append("<p><b>Components</b>: equal colours, equal things, in all pictures. <b>Like the middle</b>: cosine similarity of each patch with the ringed one, from 0 (blue) to 1 (yellow). ")
             .Append("<b>Attention</b>: where the class token looks, mean of the heads. <b>Kinds</b>: ").Append(Clusters).Append(" clusters of patches, found without labels. <b>Nearest</b>: the most similar of the other pictures.</p>\n")
             .Append("<table><tr><th>Picture<th>Components<th>Like the middle<th>Attention<th>Kinds<th>Nearest</tr>\n");

@@ -1,4 +1,5 @@
 using DinoSharp.Inference;
+using DinoSharp.Weights;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Backbones;
@@ -23,8 +24,11 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <summary>What computes when nothing is trained; null: the modules.</summary>
     private protected InferenceEngine? Engine { get; private set; }
 
-    /// <summary>Blocks that are packed while they are loaded, until an engine owns them.</summary>
-    private protected PackedBlocks? Packing { get; set; }
+    /// <summary>The file that weights are still in; null: none are.</summary>
+    internal DeferredWeights? Deferred { get; set; }
+
+    /// <summary>Bytes of all parameters.</summary>
+    internal long WeightBytes => Outline().Sum(parameter => parameter.Unfilled.numel() * parameter.Unfilled.element_size());
 
     /// <summary>Bytes of the buffers of our own kernels for so many images; null if libtorch computes.</summary>
     internal long? KernelBuffers(int height, int width, int batch = 1) => Engine?.BufferBytes(height, width, batch);
@@ -93,9 +97,11 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
     /// <summary>Blocks of all stages.</summary>
     internal abstract int BlockCount { get; }
 
-    /// <summary>Lets the engine for float32 pack the weights of each block as soon as they are loaded; the next one that is created takes them over.</summary>
-    /// <returns>To be called with the index of a block that is complete, for different ones from any threads; null if there is nothing to pack.</returns>
-    internal virtual Action<int>? BeginPacking() => null;
+    /// <summary>Names, shapes, types and devices of the parameters, and samples of their numbers, without reading weights that are still in the file.</summary>
+    internal IEnumerable<ParameterOutline> Outline() => ParameterOutline.Of(this);
+
+    /// <summary>Whether <see cref="TryCreateEngine"/> will give an engine, which depends on no weights.</summary>
+    internal abstract bool HasKernels(ComputeType type);
 
     /// <summary>An engine of our own kernels, or null with the reason why there is none.</summary>
     /// <param name="type">Not <see cref="ComputeType.Auto"/>.</param>
@@ -127,10 +133,9 @@ public abstract class Backbone : nn.Module<Tensor, Tensor>
             _disposed = true;
             Engine?.Dispose();
             Engine = null;
-            Packing?.Dispose();
-            Packing = null;
         }
 
         base.Dispose(disposing);
+        if (disposing) Deferred?.Dispose();
     }
 }

@@ -81,6 +81,8 @@ public sealed class ConvNeXt : Backbone
 
     internal override int BlockCount => _stages.Sum(stage => stage.Count);
 
+    internal override bool HasKernels(ComputeType type) => ConvNeXtEngine.Takes(this, type, false, out _);
+
     internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false) => ConvNeXtEngine.TryCreate(this, type, out reason, exactBlocks, library);
 
     internal override Tensor[] RunLayers(Tensor images, int[] wanted)

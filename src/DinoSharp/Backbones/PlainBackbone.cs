@@ -69,6 +69,8 @@ internal sealed class PlainBackbone : Backbone
 
     internal override int BlockCount => 0;
 
+    internal override bool HasKernels(ComputeType type) => false;
+
     internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
     {
         reason = "a baseline has no weights";

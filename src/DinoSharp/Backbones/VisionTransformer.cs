@@ -148,19 +148,10 @@ public sealed class VisionTransformer : Backbone
 
     internal override int BlockCount => Blocks.Count;
 
-    internal override Action<int>? BeginPacking()
-    {
-        Packing?.Dispose();
-        Packing = VisionTransformerEngine.TryBeginPacking(this);
-        return Packing is null ? null : Packing.Pack;
-    }
+    internal override bool HasKernels(ComputeType type) => VisionTransformerEngine.Takes(this, type, false, out _);
 
-    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
-    {
-        PackedBlocks? packed = type == ComputeType.Float32 ? Packing : null;
-        if (packed is not null) Packing = null; // weights that change later are packed anew
-        return VisionTransformerEngine.TryCreate(this, type, out reason, exactBlocks, library, packed);
-    }
+    internal override InferenceEngine? TryCreateEngine(ComputeType type, out string reason, int exactBlocks = 0, bool library = false) =>
+        VisionTransformerEngine.TryCreate(this, type, out reason, exactBlocks, library);
 
     internal override Tensor[] RunLayers(Tensor images, int[] wanted) => RunLayers(images, wanted, null, null);
 

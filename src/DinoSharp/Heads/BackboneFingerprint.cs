@@ -22,14 +22,12 @@ public sealed record BackboneFingerprint(string Name, string Architecture, IRead
     /// <param name="name">What to call it in messages.</param>
     public static BackboneFingerprint Of(Backbone backbone, string name)
     {
-        using var scope = NewDisposeScope();
-        using var quiet = no_grad();
-        (string Name, TorchSharp.Modules.Parameter Value)[] parameters = [.. backbone.named_parameters().OrderBy(p => p.name, StringComparer.Ordinal)];
+        ParameterOutline[] parameters = [.. backbone.Outline().OrderBy(p => p.Name, StringComparer.Ordinal)];
         var samples = new List<float>();
         for (int i = 0; i < Tensors; i++)
         {
-            Tensor values = parameters[(long)i * parameters.Length / Tensors].Value.flatten();
-            samples.AddRange(values.narrow(0, 0, Math.Min(PerTensor, values.shape[0])).to(ScalarType.Float32).cpu().contiguous().data<float>());
+            ParameterOutline parameter = parameters[(long)i * parameters.Length / Tensors];
+            samples.AddRange(parameter.Sample(1, Math.Min(PerTensor, parameter.Unfilled.numel())));
         }
 
         return new BackboneFingerprint(name, Describe(backbone.Config), samples);

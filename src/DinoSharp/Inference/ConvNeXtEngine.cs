@@ -14,11 +14,17 @@ internal static class ConvNeXtEngine
     /// <summary>Packs the weights of a network, or returns null with the reason why this processor must use the general path.</summary>
     public static InferenceEngine? TryCreate(ConvNeXt network, ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
     {
-        if (!Kernels.Has(type, library, out reason)) return null;
-        if (network.parameters().All(p => p.dtype == ScalarType.Float32 && p.device_type == DeviceType.CPU))
-            return Kernels.AreWide(type, library) ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network, type, exactBlocks, library) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network, type, exactBlocks, library);
+        if (!Takes(network, type, library, out reason)) return null;
+        return Kernels.AreWide(type, library) ? new ConvNeXtEngine<Lanes512, Vector512<float>>(network, type, exactBlocks, library) : new ConvNeXtEngine<Lanes256, Vector256<float>>(network, type, exactBlocks, library);
+    }
+
+    /// <summary>Whether this processor and this network have such kernels, with the reason if not.</summary>
+    public static bool Takes(ConvNeXt network, ComputeType type, bool library, out string reason)
+    {
+        if (!Kernels.Has(type, library, out reason)) return false;
+        if (network.Outline().All(p => p.Unfilled.dtype == ScalarType.Float32 && p.Unfilled.device_type == DeviceType.CPU)) return true;
         reason = "weights that are not float32 on the CPU";
-        return null;
+        return false;
     }
 }
 
@@ -303,7 +309,7 @@ internal sealed class PackedStage
     {
         // Pixels go in with all their bits, as in the transformer. The later reductions are all that the next stage gets, no residual beside them: in bytes these three
         // layers alone more than double the error of a network.
-        Reduce = new PackedLinear(memory, downsample.Convolution.Weight, downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : ofReduction, library);
+        Reduce = new PackedLinear(memory, new(downsample.Convolution.Weight), downsample.Convolution.Bias, null, rows, downsample.Convolution.Weight.shape[2] == 4 ? ComputeType.Float32 : ofReduction, library);
         Norm = new PackedNorm(memory, downsample.Norm);
         ConvNeXtBlock[] sources = [.. blocks];
         ComputeType[] types = [.. sources.Select(_ => ofNextBlock())];
@@ -329,6 +335,7 @@ internal sealed unsafe class PackedConvNeXtBlock
     public PackedConvNeXtBlock(WeightMemory memory, ConvNeXtBlock block, int rows, ComputeType type, bool library)
     {
         using var scope = NewDisposeScope();
+        using var quiet = no_grad();
         Tensor kernel = block.Depthwise.Weight.flatten().contiguous(); // [C · 49]
         int count = (int)kernel.shape[0], width = (int)block.Depthwise.Weight.shape[0];
         Depthwise = memory.Take(count + width);
@@ -336,8 +343,8 @@ internal sealed unsafe class PackedConvNeXtBlock
         kernel.data<float>().CopyTo(new Span<float>(Depthwise, count));
         block.Depthwise.Bias!.data<float>().CopyTo(new Span<float>(DepthwiseBias, width));
         Norm = new PackedNorm(memory, block.Norm);
-        Expand = new PackedLinear(memory, block.Expand.Weight, block.Expand.Bias, null, rows, type, library);
-        Contract = new PackedLinear(memory, block.Contract.Weight, block.Contract.Bias, block.Gamma, rows, type, library);
+        Expand = new PackedLinear(memory, new(block.Expand), block.Expand.Bias, null, rows, type, library);
+        Contract = new PackedLinear(memory, new(block.Contract), block.Contract.Bias, block.Gamma, rows, type, library);
     }
 
     /// <summary>[C, 7, 7]</summary>

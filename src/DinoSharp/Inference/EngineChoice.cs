@@ -25,7 +25,7 @@ internal static class EngineChoice
     /// <exception cref="DinoSharpException">This processor or this network has no such kernels.</exception>
     public static (InferenceEngine? Engine, InferenceRoute Route) For(Backbone network, ComputeType compute, RouteMemory? memory, long room = long.MaxValue)
     {
-        long copy = network.parameters().Sum(parameter => parameter.numel() * parameter.element_size());
+        long copy = network.WeightBytes;
         if (copy >= room && compute is ComputeType.Float32 or ComputeType.Auto) return (null, new(ComputeType.Float32, "libtorch (too little memory for a packed copy of the weights)"));
         if (compute == ComputeType.Auto)
         {

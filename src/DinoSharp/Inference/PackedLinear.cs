@@ -1,7 +1,11 @@
+using System.Buffers;
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using DinoSharp.Weights;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Inference;
@@ -10,21 +14,22 @@ namespace DinoSharp.Inference;
 /// input, two in bfloat16 or four in bytes. For <see cref="MatrixLibrary"/> they are plain rows of bfloat16.</summary>
 internal sealed unsafe class PackedLinear
 {
+    private const int StagedBytes = 512 << 10;
+
     /// <param name="memory">Holds the packed weights and must live as long.</param>
-    /// <param name="weight">[outputs, inputs]</param>
+    /// <param name="weight">The matrix. In float32 a few rows of it are in memory at a time.</param>
     /// <param name="bias">[outputs], or null for zero.</param>
     /// <param name="scale">Factor per output [outputs], or null.</param>
     /// <param name="rows">Rows of a tile.</param>
     /// <param name="type">Not <see cref="ComputeType.Auto"/>.</param>
     /// <param name="library">In bfloat16: for <see cref="MatrixLibrary"/>.</param>
-    public PackedLinear(WeightMemory memory, Tensor weight, Tensor? bias, Tensor? scale, int rows, ComputeType type = ComputeType.Float32, bool library = false)
+    public PackedLinear(WeightMemory memory, WeightRows weight, Tensor? bias, Tensor? scale, int rows, ComputeType type = ComputeType.Float32, bool library = false)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
-        Tensor w = weight.to(ScalarType.Float32).flatten(1).contiguous(); // [outputs, inputs]
-        Tensor b = bias is null ? zeros(w.shape[0]) : bias.to(ScalarType.Float32); // [outputs]
+        Tensor b = bias is null ? zeros(weight.Outputs) : bias.to(ScalarType.Float32); // [outputs]
         if (scale is not null) b = b * scale;
-        (Outputs, Inputs, Rows, Type, IsForLibrary) = ((int)w.shape[0], (int)w.shape[1], rows, type, library && type == ComputeType.BFloat16);
+        (Outputs, Inputs, Rows, Type, IsForLibrary) = (weight.Outputs, weight.Inputs, rows, type, library && type == ComputeType.BFloat16);
         long padded = (long)Groups * rows;
         Bias = memory.Take(padded * (Steps + 3));
         new Span<float>(Bias, (int)padded * 3).Clear(); // the weights are all written below
@@ -35,15 +40,11 @@ internal sealed unsafe class PackedLinear
         if (type == ComputeType.Float32)
         {
             float[] factors = scale is null ? [] : scale.to(ScalarType.Float32).data<float>().ToArray();
-            fixed (byte* raw = w.bytes)
-            {
-                float* from = (float*)raw;
-                for (int group = 0; group < Groups; group++) PackGroup(from, group, factors);
-            }
-
+            Pack(weight, factors);
             return;
         }
 
+        Tensor w = weight.ToTensor(); // [outputs, inputs]
         if (scale is not null) w = w * scale.unsqueeze(-1); // [outputs, inputs]
         if (IsForLibrary)
         {
@@ -75,6 +76,24 @@ internal sealed unsafe class PackedLinear
             using Tensor group = packed[g].view(-1);
             group.bytes.CopyTo(MemoryMarshal.AsBytes(new Span<float>(Weights + ((long)g * Steps * rows), Steps * rows)));
         }
+    }
+
+    // What is read stays in the second-level cache until it is packed.
+    private void Pack(WeightRows weight, float[] factors)
+    {
+        int groups = Math.Clamp(StagedBytes / sizeof(float) / (Rows * Inputs), 1, Groups); // at a time
+        float[] staged = ArrayPool<float>.Shared.Rent(groups * Rows * Inputs);
+        fixed (float* start = staged)
+        {
+            for (int first = 0; first < Groups; first += groups)
+            {
+                int row = first * Rows, last = Math.Min(first + groups, Groups);
+                weight.Read(row, new Span<float>(start, (Math.Min(last * Rows, Outputs) - row) * Inputs));
+                for (int group = first; group < last; group++) PackGroup(start - ((long)row * Inputs), group, factors);
+            }
+        }
+
+        ArrayPool<float>.Shared.Return(staged);
     }
 
     /// <summary>Rows of float32 become the columns that the tile reads; rows beyond the last output are zero.</summary>
@@ -116,8 +135,20 @@ internal sealed unsafe class PackedLinear
     /// <summary>Packs the layers of blocks 0 … <paramref name="blocks"/> - 1: a block a thread in float32; else one after the other, because libtorch converts with threads of its own.</summary>
     public static void ForEach(int blocks, ComputeType type, Action<int> pack)
     {
-        if (type == ComputeType.Float32) Parallel.For(0, blocks, pack);
-        else for (int block = 0; block < blocks; block++) pack(block);
+        if (type != ComputeType.Float32)
+        {
+            for (int block = 0; block < blocks; block++) pack(block);
+            return;
+        }
+
+        try
+        {
+            Parallel.ForEach(Partitioner.Create(Enumerable.Range(0, blocks), EnumerablePartitionerOptions.NoBuffering), new ParallelOptions { MaxDegreeOfParallelism = LoadPlan.Threads }, pack);
+        }
+        catch (AggregateException e)
+        {
+            ExceptionDispatchInfo.Throw(e.InnerExceptions[0]);
+        }
     }
 
     public ComputeType Type { get; }

@@ -17,30 +17,22 @@ internal static class VisionTransformerEngine
     /// <param name="reason">The kernels in words, or why there are none.</param>
     /// <param name="exactBlocks">See <see cref="Kernels.OfBlocks"/>.</param>
     /// <param name="library">In bfloat16: linear layers by <see cref="MatrixLibrary"/>.</param>
-    /// <param name="packed">From <see cref="TryBeginPacking"/>, in float32; the engine owns it then.</param>
-    public static InferenceEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason, int exactBlocks = 0, bool library = false, PackedBlocks? packed = null)
+    public static InferenceEngine? TryCreate(VisionTransformer network, ComputeType type, out string reason, int exactBlocks = 0, bool library = false)
     {
         if (!Takes(network, type, library, out reason)) return null;
         return Kernels.AreWide(type, library)
-            ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type, exactBlocks, library, packed)
-            : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type, exactBlocks, library, packed);
+            ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network, type, exactBlocks, library)
+            : new VisionTransformerEngine<Lanes256, Vector256<float>>(network, type, exactBlocks, library);
     }
 
-    /// <summary>For a network whose weights are about to be loaded, to run in float32: packs its blocks one by one; null if no engine takes it.</summary>
-    public static PackedBlocks? TryBeginPacking(VisionTransformer network)
-    {
-        const ComputeType type = ComputeType.Float32;
-        if (!Takes(network, type, false, out _)) return null;
-        return new PackedBlocks(network, Kernels.AreWide(type, false) ? Lanes512.Rows : Lanes256.Rows, type, Kernels.OfBlocks(type, type, network.Blocks.Count, 0), false);
-    }
-
-    private static bool Takes(VisionTransformer network, ComputeType type, bool library, out string reason)
+    /// <summary>Whether this processor and this network have such kernels, with the reason if not.</summary>
+    public static bool Takes(VisionTransformer network, ComputeType type, bool library, out string reason)
     {
         var config = (VisionTransformerConfig)network.Config;
         if (!Kernels.Has(type, library, out reason)) return false;
         if (config.Rotary.Precision != RotaryPrecision.Float32) reason = "rotary tables in bfloat16";
         else if (config.HeadWidth % 8 != 0) reason = $"a head of {config.HeadWidth} channels is no multiple of 8";
-        else if (network.parameters().Any(p => p.dtype != ScalarType.Float32 || p.device_type != DeviceType.CPU)) reason = "weights that are not float32 on the CPU";
+        else if (network.Outline().Any(p => p.Unfilled.dtype != ScalarType.Float32 || p.Unfilled.device_type != DeviceType.CPU)) reason = "weights that are not float32 on the CPU";
         else return true;
         return false;
     }
@@ -55,7 +47,7 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
 {
     private readonly VisionTransformerConfig _config;
     private readonly VisionTransformer _network;
-    private readonly PackedBlocks _weights;
+    private readonly WeightMemory _weights = new();
     private readonly PackedLinear _patchEmbedding;
     private readonly PackedBlock[] _blocks;
     private readonly float[] _prefix; // class token and registers [1 + R, D]
@@ -64,15 +56,16 @@ internal sealed unsafe class VisionTransformerEngine<L, V> : InferenceEngine
     private (int Rows, int Columns) _tabulated; // patches of the images that the rotary tables are for
     private bool _disposed;
 
-    public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32, int exactBlocks = 0, bool library = false, PackedBlocks? packed = null)
+    public VisionTransformerEngine(VisionTransformer network, ComputeType type = ComputeType.Float32, int exactBlocks = 0, bool library = false)
     {
         using var scope = NewDisposeScope();
         using var quiet = no_grad();
         (_network, _config, _type) = (network, (VisionTransformerConfig)network.Config, type);
-        _weights = packed ?? new PackedBlocks(network, L.Rows, type, Kernels.OfBlocks(type, Kernels.Better<L, V>(type), network.Blocks.Count, exactBlocks), library);
         // Pixels go in with all their bits: two to four per cent of the arithmetic, and every later number depends on it.
-        _patchEmbedding = new PackedLinear(_weights.Memory, network.PatchEmbedding.Projection.Weight, network.PatchEmbedding.Projection.Bias, null, L.Rows);
-        _blocks = _weights.Complete();
+        _patchEmbedding = new PackedLinear(_weights, new(network.PatchEmbedding.Projection.Weight), network.PatchEmbedding.Projection.Bias, null, L.Rows);
+        ComputeType[] feedForward = Kernels.OfBlocks(type, Kernels.Better<L, V>(type), network.Blocks.Count, exactBlocks);
+        _blocks = new PackedBlock[feedForward.Length];
+        PackedLinear.ForEach(_blocks.Length, type, i => _blocks[i] = new PackedBlock(_weights, network.Blocks[i], L.Rows, type, feedForward[i], library));
         _prefix = network.PrefixTokens().contiguous().data<float>().ToArray();
     }
 
@@ -259,21 +252,22 @@ internal sealed class PackedBlock
     public PackedBlock(WeightMemory memory, Block block, int rows, ComputeType type, ComputeType feedForward, bool library)
     {
         using var scope = NewDisposeScope();
+        using var quiet = no_grad();
         Norm1 = new PackedNorm(memory, block.Norm1);
         Norm2 = new PackedNorm(memory, block.Norm2);
-        Qkv = new PackedLinear(memory, block.Attention.Qkv.Weight, block.Attention.Qkv.EffectiveBias(), null, rows, type, library);
-        Projection = new PackedLinear(memory, block.Attention.Projection.Weight, block.Attention.Projection.Bias, block.Scale1?.Gamma, rows, type, library);
+        Qkv = new PackedLinear(memory, new(block.Attention.Qkv), block.Attention.Qkv.EffectiveBias(), null, rows, type, library);
+        Projection = new PackedLinear(memory, new(block.Attention.Projection), block.Attention.Projection.Bias, block.Scale1?.Gamma, rows, type, library);
         switch (block.FeedForward)
         {
             case Mlp mlp:
-                Up = new PackedLinear(memory, mlp.Fc1.Weight, mlp.Fc1.Bias, null, rows, feedForward, library);
-                Down = new PackedLinear(memory, mlp.Fc2.Weight, mlp.Fc2.Bias, block.Scale2?.Gamma, rows, feedForward, library);
+                Up = new PackedLinear(memory, new(mlp.Fc1), mlp.Fc1.Bias, null, rows, feedForward, library);
+                Down = new PackedLinear(memory, new(mlp.Fc2), mlp.Fc2.Bias, block.Scale2?.Gamma, rows, feedForward, library);
                 break;
             case SwiGlu gated:
                 Gated = true;
                 Tensor? bias = gated.W1.Bias is null ? null : cat([gated.W1.Bias, gated.W2.Bias!]); // [2 hidden]
-                Up = new PackedLinear(memory, cat([gated.W1.Weight, gated.W2.Weight]), bias, null, rows, feedForward, library);
-                Down = new PackedLinear(memory, gated.W3.Weight, gated.W3.Bias, block.Scale2?.Gamma, rows, feedForward, library);
+                Up = new PackedLinear(memory, new WeightRows(gated.W1, gated.W2), bias, null, rows, feedForward, library);
+                Down = new PackedLinear(memory, new(gated.W3), gated.W3.Bias, block.Scale2?.Gamma, rows, feedForward, library);
                 break;
             default:
                 throw new InvalidOperationException($"no packed form of {block.FeedForward.GetType().Name}");

@@ -1,21 +1,16 @@
-using TorchSharp.Modules;
 using TorchSharp.Utils;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Layers;
 
 /// <summary>One linear layer to queries, keys and values, rows [Q | K | V]; a stored mask multiplies its bias, so that keys can go without one.</summary>
-internal sealed class QkvProjection : nn.Module<Tensor, Tensor>
+internal sealed class QkvProjection : Linear
 {
-    [ComponentName(Name = "weight")] private readonly Parameter _weight;
-    [ComponentName(Name = "bias")] private readonly Parameter? _bias;
     [ComponentName(Name = "bias_mask")] private readonly Tensor? _biasMask;
 
     public QkvProjection(int width, bool bias, bool maskKeyBias, Device? device = null)
-        : base(nameof(QkvProjection))
+        : base(nameof(QkvProjection), width, 3 * width, bias, device)
     {
-        _weight = new Parameter(empty(3 * width, width, device: device));
-        _bias = bias ? new Parameter(empty(3 * width, device: device)) : null;
         if (bias && maskKeyBias)
         {
             using var scope = NewDisposeScope();
@@ -27,19 +22,12 @@ internal sealed class QkvProjection : nn.Module<Tensor, Tensor>
         RegisterComponents();
     }
 
-    public Parameter Weight => _weight;
-
-    public Parameter? Bias => _bias;
-
-    /// <summary>Whether float32 is computed on our own tiles; for networks that are trained.</summary>
-    public bool OnTiles { get; set; }
-
     /// <summary>The bias after its mask; null if there is none. Lives in the caller's dispose scope. [3D]</summary>
     public Tensor? EffectiveBias() => _biasMask is null ? _bias : _bias! * _biasMask.to(_bias!.dtype);
 
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return TileLinear.Run(x, _weight.As(x.dtype), EffectiveBias()?.As(x.dtype), OnTiles).MoveToOuterDisposeScope(); // [B, N, 3D]
+        return TileLinear.Run(x, Weight.As(x.dtype), EffectiveBias()?.As(x.dtype), OnTiles).MoveToOuterDisposeScope(); // [B, N, 3D]
     }
 }

@@ -35,7 +35,6 @@ internal sealed class TileLinear : autograd.SingleTensorFunction<TileLinear>
         foreach (nn.Module module in network.modules())
         {
             if (module is Linear linear) linear.OnTiles = onTiles;
-            if (module is QkvProjection projection) projection.OnTiles = onTiles;
         }
     }
 

@@ -13,6 +13,7 @@ namespace DinoSharp.Weights;
 public sealed class BackboneWeights : IDisposable
 {
     private readonly OfficialView _view;
+    private bool _givenAway;
 
     private BackboneWeights(TensorFile file, DetectedBackbone backbone)
     {
@@ -72,21 +73,30 @@ public sealed class BackboneWeights : IDisposable
     /// <exception cref="WeightLoadException">Something is missing, unexpected or of another shape; nothing was allocated then.</exception>
     public Backbone CreateBackbone(Device? device = null, CancellationToken cancel = default)
     {
-        return CreateBackbone(device, _ => null, cancel);
+        return CreateBackbone(device, _ => false, cancel);
     }
 
-    /// <summary>The same, with something to do for each block as soon as it is loaded.</summary>
+    /// <summary>The same for a network that may leave the weights of its linear layers in the file until they are asked for. It owns the file then.</summary>
     /// <param name="device">Where the weights will live; null: CPU.</param>
-    /// <param name="begin">Gives, for the network without weights, what is called with the index of each block; it may be called on several threads.</param>
+    /// <param name="defers">Whether a network, which has no weights yet, does.</param>
     /// <param name="cancel">Stops the loading.</param>
-    internal Backbone CreateBackbone(Device? device, Func<Backbone, Action<int>?> begin, CancellationToken cancel)
+    internal Backbone CreateBackbone(Device? device, Func<Backbone, bool> defers, CancellationToken cancel)
     {
         Libtorch.Require();
         using (Backbone shapes = Backbone.Create(Config, META)) Plan(shapes).Require();
         Backbone backbone = Backbone.Create(Config, device);
         try
         {
-            Plan(backbone).CopyInto(backbone.state_dict(), cancel, begin(backbone));
+            if (defers(backbone))
+            {
+                backbone.Deferred = Plan(backbone).CopyAllButWeightsInto(backbone, File, cancel);
+                _givenAway = true;
+            }
+            else
+            {
+                LoadInto(backbone, cancel);
+            }
+
             return backbone;
         }
         catch
@@ -108,7 +118,10 @@ public sealed class BackboneWeights : IDisposable
     public LoadReport Check(nn.Module network) => Plan(network).Report;
 
     /// <summary>Closes the file.</summary>
-    public void Dispose() => File.Dispose();
+    public void Dispose()
+    {
+        if (!_givenAway) File.Dispose();
+    }
 
     /// <summary>Recognises the backbone in an open file, which stays the caller's if there is none.</summary>
     internal static BackboneWeights? TryRecognize(TensorFile file) =>

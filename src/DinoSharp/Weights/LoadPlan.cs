@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 using System.Runtime.ExceptionServices;
+using DinoSharp.Layers;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Weights;
@@ -10,6 +10,9 @@ internal sealed class LoadPlan
 {
     // More threads do not read faster. One more than there are processors: while it waits for the disk, the others convert and pack.
     private const int MostReaders = 4;
+
+    /// <summary>Threads that read and convert at the same time.</summary>
+    internal static int Threads => Math.Min(1 + Environment.ProcessorCount, MostReaders);
 
     private readonly string _path;
     private readonly OrderedDictionary<string, TensorSource> _sources = new(StringComparer.Ordinal);
@@ -81,49 +84,64 @@ internal sealed class LoadPlan
     /// <summary>Fills a network, a few tensors at a time.</summary>
     /// <param name="state">Its parameters and buffers.</param>
     /// <param name="cancel">Stops the loading; the network is then partly filled.</param>
-    /// <param name="blockLoaded">Called with the index of each block (names that begin with <c>blocks.INDEX.</c>) when all of it is there, on any thread.</param>
-    public LoadReport CopyInto(IReadOnlyDictionary<string, Tensor> state, CancellationToken cancel, Action<int>? blockLoaded = null)
+    public LoadReport CopyInto(IReadOnlyDictionary<string, Tensor> state, CancellationToken cancel)
     {
         Require();
-        int[] left = new int[blockLoaded is null ? 0 : 1 + _sources.Keys.Max(BlockOf)];
-        foreach (string name in _sources.Keys)
+        using var ahead = new ReadAhead(_path);
+        CopyInto(state, cancel, _sources);
+        return Report;
+    }
+
+    /// <summary>Fills a network but for the weights of linear layers, which stay in the file until they are asked for.</summary>
+    /// <param name="network">Whose names these are.</param>
+    /// <param name="file">The file of the sources, which the result owns.</param>
+    /// <param name="cancel">Stops the loading.</param>
+    public DeferredWeights CopyAllButWeightsInto(nn.Module network, TensorFile file, CancellationToken cancel)
+    {
+        Require();
+        Dictionary<string, Tensor> state = network.state_dict();
+        var deferred = new DeferredWeights(file, cancel);
+        var now = new OrderedDictionary<string, TensorSource>(_sources, StringComparer.Ordinal);
+        foreach ((string name, nn.Module module) in network.named_modules())
         {
-            if (left.Length > 0 && BlockOf(name) is >= 0 and int block) left[block]++;
+            if (module is Linear layer && _sources[$"{name}.weight"] is FileSource { HasFloats: true } source)
+            {
+                deferred.Add(layer, source);
+                now.Remove($"{name}.weight");
+            }
         }
 
-        using var ahead = new ReadAhead(_path);
-        var options = new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Math.Min(1 + Environment.ProcessorCount, MostReaders) };
         try
         {
-            Parallel.ForEach(Partitioner.Create(InOrderOfFile(), EnumerablePartitionerOptions.NoBuffering), options, pair =>
-            {
-                pair.Value.CopyTo(state[pair.Key]);
-                if (left.Length > 0 && BlockOf(pair.Key) is >= 0 and int block && Interlocked.Decrement(ref left[block]) == 0) blockLoaded!(block);
-            });
+            CopyInto(state, cancel, now);
+            return deferred;
+        }
+        catch
+        {
+            deferred.Dispose();
+            throw;
+        }
+    }
+
+    private static void CopyInto(IReadOnlyDictionary<string, Tensor> state, CancellationToken cancel, IReadOnlyDictionary<string, TensorSource> sources)
+    {
+        var options = new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Threads };
+        try
+        {
+            Parallel.ForEach(Partitioner.Create(InOrderOfFile(sources), EnumerablePartitionerOptions.NoBuffering), options, pair => pair.Value.CopyTo(state[pair.Key]));
         }
         catch (AggregateException e)
         {
             ExceptionDispatchInfo.Throw(e.InnerExceptions[0]);
         }
-
-        return Report;
     }
 
     // As far as threads keep it: a disk likes to be read from start to end. Many files are sorted by name, block 10 before block 2.
-    private IEnumerable<KeyValuePair<string, TensorSource>> InOrderOfFile()
+    private static IEnumerable<KeyValuePair<string, TensorSource>> InOrderOfFile(IReadOnlyDictionary<string, TensorSource> sources)
     {
         var places = new Dictionary<TensorEntry, int>(ReferenceEqualityComparer.Instance);
-        foreach (TensorEntry entry in _sources.Values.OfType<FileSource>().FirstOrDefault()?.File.Entries.Values ?? []) places.TryAdd(entry, places.Count);
-        return _sources.OrderBy(pair => pair.Value is FileSource source && source.Parts.FirstOrDefault(part => part is not null) is { } first ? places.GetValueOrDefault(first) : -1);
-    }
-
-    // -1 for what belongs to no block.
-    private static int BlockOf(string name)
-    {
-        const string start = "blocks.";
-        ReadOnlySpan<char> rest = name.StartsWith(start, StringComparison.Ordinal) ? name.AsSpan(start.Length) : default;
-        int end = rest.IndexOf('.');
-        return end > 0 && int.TryParse(rest[..end], NumberStyles.None, CultureInfo.InvariantCulture, out int block) ? block : -1;
+        foreach (TensorEntry entry in sources.Values.OfType<FileSource>().FirstOrDefault()?.File.Entries.Values ?? []) places.TryAdd(entry, places.Count);
+        return sources.OrderBy(pair => pair.Value is FileSource source && source.Parts.FirstOrDefault(part => part is not null) is { } first ? places.GetValueOrDefault(first) : -1);
     }
 
     private static string? Problem(string name, FileSource source, long[] shape)

@@ -16,9 +16,11 @@ internal sealed class MappedFile : IDisposable
     private readonly SafeFileHandle _handle;
     private readonly MemoryMappedFile _map;
 
+    private readonly DateTime _written;
+
     private MappedFile(string path, SafeFileHandle handle, MemoryMappedFile map, long length)
     {
-        (Path, _handle, _map, Length) = (path, handle, map, length);
+        (Path, _handle, _map, Length, _written) = (path, handle, map, length, File.GetLastWriteTimeUtc(handle));
     }
 
     public string Path { get; }
@@ -85,6 +87,14 @@ internal sealed class MappedFile : IDisposable
         {
             throw new TensorFileException(Path, $"cannot be read: {error.Message}", error);
         }
+    }
+
+    /// <summary>For what is read long after opening. A file that was replaced or deleted stays what it was behind this handle; one that was written into does not.</summary>
+    /// <exception cref="TensorFileException">It is not what was opened.</exception>
+    public void RequireUnchanged()
+    {
+        if (RandomAccess.GetLength(_handle) == Length && File.GetLastWriteTimeUtc(_handle) == _written) return;
+        throw new TensorFileException(Path, "was changed after it was opened, so that its weights no longer fit together; load the model again (and write new weights beside the file and rename them, not into it)");
     }
 
     /// <summary>Copies a small range into managed memory.</summary>

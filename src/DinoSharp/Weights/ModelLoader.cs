@@ -54,11 +54,10 @@ internal static class ModelLoader
         Preprocessing preprocessing = PreprocessingOf(weights) with { Normalization = normalization, PatchSizePixels = weights.Config.PatchSizePixels };
         if (normalization.Channels != weights.Config.InputChannels)
             throw new DinoSharpException($"{file.FullName} takes pictures of {weights.Config.InputChannels} channels, but the normalisation has {normalization.Channels}");
-        bool packs = false;
-        Backbone backbone = weights.CreateBackbone(options.Device, network => (packs = options.Compute == ComputeType.Float32 && HasRoomToPack(network)) ? network.BeginPacking() : null, cancel);
+        Backbone backbone = weights.CreateBackbone(options.Device, network => options.Compute is ComputeType.Float32 or ComputeType.BFloat16 && network.HasKernels(options.Compute) && HasRoomToPack(network), cancel);
         try
         {
-            return Finish(backbone, preprocessing, options.Compute, packs);
+            return Finish(backbone, preprocessing, options.Compute);
         }
         catch
         {
@@ -104,16 +103,15 @@ internal static class ModelLoader
         return new Loaded(new PlainBackbone(config), preprocessing, new InferenceRoute(ComputeType.Float32, "libtorch (a baseline has no weights)"), name);
     }
 
-    private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, ComputeType compute, bool packed = false)
+    private static Loaded Finish(Backbone backbone, Preprocessing preprocessing, ComputeType compute)
     {
-        string fingerprint = Fingerprint(backbone, preprocessing);
-        InferenceRoute route = backbone.PrepareForInference(compute, RouteMemory.OfUser(), packed ? long.MaxValue : Memory.Inspect().AvailableBytes / 2);
-        return new Loaded(backbone, preprocessing, route, fingerprint);
+        InferenceRoute route = backbone.PrepareForInference(compute, RouteMemory.OfUser(), backbone.Deferred is null ? Memory.Inspect().AvailableBytes / 2 : long.MaxValue);
+        backbone.Deferred?.EndLoading();
+        return new Loaded(backbone, preprocessing, route, Fingerprint(backbone, preprocessing)); // what it reads of the file lies in the system's cache now
     }
 
-    // Asked before the weights take their own room: a copy may have half of what is left then.
-    private static bool HasRoomToPack(Backbone backbone) =>
-        3 * backbone.parameters().Sum(parameter => parameter.numel() * parameter.element_size()) < Memory.Inspect().AvailableBytes;
+    // The packed copy is then the only one, and may have half of what there is.
+    private static bool HasRoomToPack(Backbone backbone) => 2 * backbone.WeightBytes < Memory.Inspect().AvailableBytes;
 
     // A few thousand numbers say which weights these are in a hundredth of the time that reading all would take.
     private static string Fingerprint(Backbone backbone, Preprocessing preprocessing)
@@ -123,16 +121,11 @@ internal static class ModelLoader
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Add($"{preprocessing.Order} {preprocessing.Interpolation} {preprocessing.Size} {preprocessing.CenterCropPixels} {preprocessing.PatchSizePixels}");
         hash.AppendData(MemoryMarshal.AsBytes<float>([.. preprocessing.Normalization.Mean, .. preprocessing.Normalization.Std]));
-        Dictionary<string, Tensor> parameters = backbone.named_parameters().ToDictionary(p => p.name, Tensor (p) => p.parameter);
-        string[] names = [.. parameters.Keys];
-        Array.Sort(names, StringComparer.Ordinal);
-        foreach (string name in names)
+        foreach (ParameterOutline parameter in backbone.Outline().OrderBy(parameter => parameter.Name, StringComparer.Ordinal))
         {
-            Tensor value = parameters[name];
-            Add($"{name} {string.Join(' ', value.shape)}");
-            Tensor all = value.flatten(); // [n]
-            long step = Math.Max(1, all.shape[0] / SampledPerTensor);
-            hash.AppendData(all.slice(0, 0, all.shape[0], step).to(ScalarType.Float32).cpu().contiguous().bytes); // [about SampledPerTensor]
+            Add($"{parameter.Name} {string.Join(' ', parameter.Unfilled.shape)}");
+            long count = parameter.Unfilled.numel(), step = Math.Max(1, count / SampledPerTensor);
+            hash.AppendData(MemoryMarshal.AsBytes<float>(parameter.Sample(step, (count + step - 1) / step)));
         }
 
         return Convert.ToHexStringLower(hash.GetHashAndReset().AsSpan(0, 16));

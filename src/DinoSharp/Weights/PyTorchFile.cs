@@ -44,24 +44,27 @@ public sealed class PyTorchFile : TensorFile
     /// <summary>First bytes of the legacy container: a pickle of its magic number.</summary>
     internal static ReadOnlySpan<byte> LegacyMagic => [0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E];
 
+    internal override (MappedFile File, long Offset)? Place(TensorEntry entry) => _tensors[entry.Name] is var tensor && IsContiguous(tensor) ? (_file, Start(tensor)) : null;
+
     private protected override void Fill(TensorEntry entry, Tensor target)
     {
         PickleTensor tensor = _tensors[entry.Name];
-        long bytes = tensor.Type.Bytes();
-        long start = _storageOffsets[tensor.Storage.Key] + ((tensor.Storage.First * (tensor.Storage.Type?.Bytes() ?? 1)) + (tensor.Offset * bytes));
         if (entry.ElementCount == 0) return;
         if (IsContiguous(tensor))
         {
-            CopyBytes(_file, start, entry.Type, target);
+            base.Fill(entry, target);
             return;
         }
 
         using var scope = NewDisposeScope();
         using var noGrad = no_grad();
         Tensor covering = empty((long)LastIndex(tensor) + 1, entry.Type.Scalar()!.Value);
-        CopyBytes(_file, start, entry.Type, covering);
+        CopyBytes(_file, Start(tensor), entry.Type, covering);
         target.copy_(covering.as_strided(tensor.Shape, tensor.Strides, 0));
     }
+
+    private long Start(PickleTensor tensor) =>
+        _storageOffsets[tensor.Storage.Key] + (tensor.Storage.First * (tensor.Storage.Type?.Bytes() ?? 1)) + (tensor.Offset * tensor.Type.Bytes());
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing) => _file.Dispose();

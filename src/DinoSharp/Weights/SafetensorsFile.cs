@@ -71,7 +71,7 @@ public sealed class SafetensorsFile : TensorFile
         }
     }
 
-    private protected override void Fill(TensorEntry entry, torch.Tensor target) => CopyBytes(_file, _dataStart + _ranges[entry.Name].Begin, entry.Type, target);
+    internal override (MappedFile File, long Offset)? Place(TensorEntry entry) => (_file, _dataStart + _ranges[entry.Name].Begin);
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing) => _file.Dispose();

@@ -48,7 +48,7 @@ public sealed class ShardedSafetensorsFile : TensorFile
         }
     }
 
-    private protected override void Fill(TensorEntry entry, torch.Tensor target) => _shardOf[entry.Name].CopyTo(entry.Name, target);
+    internal override (MappedFile File, long Offset)? Place(TensorEntry entry) => _shardOf[entry.Name].Place(entry);
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)

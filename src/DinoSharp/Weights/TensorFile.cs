@@ -144,8 +144,25 @@ public abstract class TensorFile : IDisposable
         fixed (byte* memory = target.bytes) LargePages.Ask(memory, (nuint)target.bytes.Length);
     }
 
+    /// <summary>Whether the elements of an entry can be read from any index on, as float32 without rounding.</summary>
+    internal bool HasFloats(TensorEntry entry) => entry.Type is ElementType.Float32 or ElementType.BFloat16 && Place(entry) is not null;
+
+    /// <summary>Copies some elements of such an entry, counted in the order of rows.</summary>
+    internal void ReadFloats(TensorEntry entry, long first, Span<float> to)
+    {
+        (MappedFile file, long offset) = Place(entry)!.Value;
+        ReadFloats(file, offset + (first * entry.Type.Bytes()), entry.Type, to);
+    }
+
+    /// <summary>Where the elements of an entry lie row by row; null if they lie in another order.</summary>
+    internal abstract (MappedFile File, long Offset)? Place(TensorEntry entry);
+
     /// <summary>Writes the elements of an entry into a contiguous CPU tensor of equal shape and type; one of bfloat16 also into float32.</summary>
-    private protected abstract void Fill(TensorEntry entry, Tensor target);
+    private protected virtual void Fill(TensorEntry entry, Tensor target)
+    {
+        (MappedFile file, long offset) = Place(entry)!.Value;
+        CopyBytes(file, offset, entry.Type, target);
+    }
 
     /// <summary>Closes the file.</summary>
     /// <param name="disposing">False only from a finalizer.</param>
@@ -156,32 +173,40 @@ public abstract class TensorFile : IDisposable
     {
         if (!BitConverter.IsLittleEndian) throw new PlatformNotSupportedException("tensor files are little-endian and this processor is not");
         bool widen = type == ElementType.BFloat16 && target.dtype == ScalarType.Float32;
-        byte[] halves = widen ? ArrayPool<byte>.Shared.Rent(WidenedBytes) : [];
+        using var scope = NewDisposeScope();
+        long count = target.numel(), step = MappedFile.WindowBytes / target.element_size();
+        Tensor flat = target.detach().view(-1);
+        for (long first = 0; first < count; first += step)
+        {
+            using var inner = NewDisposeScope();
+            Span<byte> part = flat.narrow(0, first, Math.Min(step, count - first)).bytes;
+            if (widen) ReadFloats(file, offset + (first * sizeof(ushort)), type, MemoryMarshal.Cast<byte, float>(part));
+            else file.ReadInto(offset + (first * target.element_size()), part);
+        }
+    }
+
+    private static void ReadFloats(MappedFile file, long offset, ElementType type, Span<float> to)
+    {
+        if (type == ElementType.Float32)
+        {
+            file.ReadInto(offset, MemoryMarshal.AsBytes(to));
+            return;
+        }
+
+        byte[] halves = ArrayPool<byte>.Shared.Rent(Math.Min(WidenedBytes, to.Length * sizeof(ushort)));
         try
         {
-            using var scope = NewDisposeScope();
-            long count = target.numel(), step = widen ? WidenedBytes / sizeof(ushort) : MappedFile.WindowBytes / target.element_size();
-            Tensor flat = target.detach().view(-1);
-            for (long first = 0; first < count; first += step)
+            for (int first = 0; first < to.Length; first += WidenedBytes / sizeof(ushort))
             {
-                using var inner = NewDisposeScope();
-                Span<byte> part = flat.narrow(0, first, Math.Min(step, count - first)).bytes;
-                if (widen)
-                {
-                    Span<byte> piece = halves.AsSpan(0, part.Length / 2);
-                    file.ReadInto(offset, piece);
-                    Widen(MemoryMarshal.Cast<byte, ushort>(piece), MemoryMarshal.Cast<byte, uint>(part));
-                    offset += piece.Length;
-                    continue;
-                }
-
-                file.ReadInto(offset, part);
-                offset += part.Length;
+                Span<float> part = to[first..Math.Min(to.Length, first + (WidenedBytes / sizeof(ushort)))];
+                Span<byte> piece = halves.AsSpan(0, part.Length * sizeof(ushort));
+                file.ReadInto(offset + ((long)first * sizeof(ushort)), piece);
+                Widen(MemoryMarshal.Cast<byte, ushort>(piece), MemoryMarshal.Cast<float, uint>(part));
             }
         }
         finally
         {
-            if (widen) ArrayPool<byte>.Shared.Return(halves);
+            ArrayPool<byte>.Shared.Return(halves);
         }
     }
 

@@ -54,6 +54,30 @@ internal sealed record FileSource(TensorFile File, ImmutableArray<TensorEntry?> 
             else share.zero_();
         }
     }
+
+    /// <summary>Whether <see cref="ReadFloats"/> can be asked.</summary>
+    public bool HasFloats => Parts.All(part => part is null || File.HasFloats(part));
+
+    /// <summary>Throws if the file was written into since it was opened.</summary>
+    public void RequireUnchanged()
+    {
+        foreach (TensorEntry entry in Parts.OfType<TensorEntry>()) File.Place(entry)?.File.RequireUnchanged();
+    }
+
+    /// <summary>Copies numbers as float32, row by row, from an index on.</summary>
+    public void ReadFloats(long first, Span<float> to)
+    {
+        long ofPart = Shape.Aggregate(1L, (product, size) => product * size) / Parts.Length;
+        while (to.Length > 0)
+        {
+            (int part, long within) = ((int)(first / ofPart), first % ofPart);
+            Span<float> share = to[..(int)Math.Min(to.Length, ofPart - within)];
+            if (Parts[part] is { } entry) File.ReadFloats(entry, within, share);
+            else share.Clear();
+            first += share.Length;
+            to = to[share.Length..];
+        }
+    }
 }
 
 /// <summary>Values that the layout of the file does not store.</summary>

@@ -37,7 +37,7 @@ public sealed unsafe class LinearClockTests
         using var scope = NewDisposeScope();
         using var random = new Generator(3);
         using var memory = new WeightMemory();
-        var w = new PackedLinear(memory, randn(Outputs, Inputs, generator: random), zeros(Outputs), null, Lanes256.Rows, type);
+        var w = new PackedLinear(memory, new(randn(Outputs, Inputs, generator: random)), zeros(Outputs), null, Lanes256.Rows, type);
         using NativeBuffer xMemory = new(), yMemory = new(), room = new();
         int floats = (int)Panels.FloatsFor(Inputs, Vectors, Lanes256.Count);
         float[] values = randn(floats, generator: random).data<float>().ToArray();

@@ -41,7 +41,7 @@ public sealed unsafe class LinearTests
                 float[] bias = [.. Enumerable.Range(0, outputs).Select(_ => random.NextSingle() - 0.5f)];
                 using var scope = NewDisposeScope();
                 using var memory = new WeightMemory();
-                var w = new PackedLinear(memory, tensor(weights), tensor(bias), null, L.Rows, type, library);
+                var w = new PackedLinear(memory, new(tensor(weights)), tensor(bias), null, L.Rows, type, library);
                 using NativeBuffer xMemory = new(), yMemory = new(), room = new();
                 var xPanels = new Panels(xMemory.Get(Panels.FloatsFor(inputs, vectors, L.Count)), inputs, vectors, L.Count);
                 var yPanels = new Panels(yMemory.Get(Panels.FloatsFor(outputs, vectors, L.Count)), outputs, vectors, L.Count);
