@@ -1,5 +1,4 @@
 using DinoSharp.Backbones;
-using DinoSharp.Layers;
 using DinoSharp.Training.Data.Sampling;
 using DinoSharp.Training.Distributed;
 using DinoSharp.Training.Losses;
@@ -28,8 +27,6 @@ internal sealed class PlainStep : IDisposable
         _teacher = new PretrainNetwork(config.Backbone, config.Heads, null).Freeze();
         PretrainNetwork.Copy(start.StudentNetwork, _student);
         PretrainNetwork.Copy(start.StudentNetwork, _teacher);
-        TileLinear.Use(_student, onTiles: false);
-        TileLinear.Use(_teacher, onTiles: false);
         _student.train();
         _groups = ParameterGroup.Of(_student, config.Optimizer);
         _optimizer = optim.AdamW(_groups.Select(g => new TorchSharp.Modules.AdamW.ParamGroup(g.Parameters.Select(p => p.Parameter))), beta1: config.Optimizer.Beta1, beta2: config.Optimizer.Beta2);

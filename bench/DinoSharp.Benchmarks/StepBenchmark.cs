@@ -1,7 +1,5 @@
 using System.Globalization;
 using DinoSharp.Backbones;
-using DinoSharp.Inference;
-using DinoSharp.Layers;
 using DinoSharp.Training.Data;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Views;
@@ -94,7 +92,6 @@ internal static class StepBenchmark
             }
         }
 
-        foreach (PretrainNetwork network in new[] { learner.StudentNetwork, learner.TeacherNetwork }) TileLinear.Use(network, ProductChoice.OnTiles);
         return new Stepper((batch, step) => learner.Step(batch, step).Losses.Total, learner);
     }
 

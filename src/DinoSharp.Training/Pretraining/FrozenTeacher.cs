@@ -1,6 +1,4 @@
 using DinoSharp.Backbones;
-using DinoSharp.Inference;
-using DinoSharp.Layers;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Pretraining;
@@ -27,7 +25,6 @@ public sealed class FrozenTeacher : IDisposable
         Backbone = Backbone.Create(backbone, device);
         Backbone.eval();
         foreach (TorchSharp.Modules.Parameter parameter in Backbone.parameters()) parameter.requires_grad_(false);
-        TileLinear.Use(Backbone, ProductChoice.OnTiles);
     }
 
     /// <summary>Sizes of the heads; null if there are none.</summary>

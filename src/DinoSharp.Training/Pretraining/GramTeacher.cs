@@ -1,6 +1,4 @@
 using DinoSharp.Backbones;
-using DinoSharp.Inference;
-using DinoSharp.Layers;
 using DinoSharp.Training.Losses;
 using DinoSharp.Training.Views;
 using TorchSharp.Modules;
@@ -23,7 +21,6 @@ internal sealed class GramTeacher : IDisposable
         Backbone = Backbone.Create(backbone, device);
         Backbone.eval();
         foreach (Parameter parameter in Backbone.parameters()) parameter.requires_grad_(false);
-        TileLinear.Use(Backbone, ProductChoice.OnTiles);
     }
 
     /// <summary>The anchor; null if it is the moving teacher.</summary>

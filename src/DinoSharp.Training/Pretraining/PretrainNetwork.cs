@@ -1,6 +1,4 @@
 using DinoSharp.Backbones;
-using DinoSharp.Inference;
-using DinoSharp.Layers;
 using TorchSharp.Modules;
 using TorchSharp.Utils;
 using static TorchSharp.torch;
@@ -38,7 +36,6 @@ internal sealed class PretrainNetwork : nn.Module
         _dinoHead = new ProjectionHead(backbone.EmbedDim, heads.Dino, device);
         _ibotHead = new ProjectionHead(backbone.EmbedDim, heads.Ibot, device);
         RegisterComponents();
-        TileLinear.Use(this, ProductChoice.OnTiles);
     }
 
     public Backbone Backbone => _backbone;

@@ -1,4 +1,6 @@
 using DinoSharp.Backbones;
+using DinoSharp.Inference;
+using DinoSharp.Layers;
 using DinoSharp.Training.Data.Sampling;
 using DinoSharp.Training.Distributed;
 using DinoSharp.Training.Optimization;
@@ -41,6 +43,8 @@ public sealed class StudentTeacher : IDisposable
         PretrainNetwork.Copy(StudentNetwork, TeacherNetwork);
         Gram = config.Losses.Gram is { } gram ? new GramTeacher(gram, config.Backbone, device) : null;
         ResetGramTeacher();
+        Products products = config.Products ?? (_device.type == TorchSharp.DeviceType.CPU ? ProductChoice.Of(config.Compute.ToComputeType()) : Products.Libtorch);
+        foreach (nn.Module network in new nn.Module?[] { StudentNetwork, TeacherNetwork, Gram?.Backbone, (nn.Module?)frozen?.Network ?? frozen?.Backbone }.OfType<nn.Module>()) TrainedLinear.Use(network, products);
         _optimizer = new AdamW(ParameterGroup.Of(StudentNetwork, config.Optimizer), config.Optimizer.Beta1, config.Optimizer.Beta2);
     }
 

@@ -1,4 +1,5 @@
 using DinoSharp.Backbones;
+using DinoSharp.Inference;
 using DinoSharp.Training.Optimization;
 using static TorchSharp.torch;
 
@@ -12,6 +13,11 @@ public enum TrainingComputeType
 
     /// <summary>bfloat16 activations; weights are rounded on their way in, gradients come back as float32.</summary>
     BFloat16,
+}
+
+internal static class TrainingComputeTypes
+{
+    public static ComputeType ToComputeType(this TrainingComputeType compute) => compute == TrainingComputeType.BFloat16 ? ComputeType.BFloat16 : ComputeType.Float32;
 }
 
 /// <summary>Everything that decides what a training step computes.</summary>
@@ -47,6 +53,9 @@ public sealed record StudentTeacherConfig
 
     /// <summary>Seed of the fresh weights and of every random number of the student.</summary>
     public ulong Seed { get; init; }
+
+    /// <summary>Who multiplies on the CPU; null: what is fastest there. It changes the last bits.</summary>
+    internal Products? Products { get; init; }
 
     internal ScalarType ComputeScalar => Compute == TrainingComputeType.BFloat16 ? ScalarType.BFloat16 : ScalarType.Float32;
 

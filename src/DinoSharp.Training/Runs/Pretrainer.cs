@@ -1,3 +1,4 @@
+using DinoSharp.Inference;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Recipes;
 using DinoSharp.Training.Runs.Reports;
@@ -13,6 +14,9 @@ public sealed record PretrainOptions
 
     /// <summary>Where to compute; null: CPU.</summary>
     public Device? Device { get; init; }
+
+    /// <summary>Where choices that were measured are kept; null: the user's cache folder.</summary>
+    internal RouteMemory? Routes { get; init; }
 }
 
 /// <summary>How far a run is.</summary>

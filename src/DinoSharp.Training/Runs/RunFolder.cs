@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using DinoSharp.Backbones;
+using DinoSharp.Inference;
 using DinoSharp.Training.Checkpoints;
 using DinoSharp.Training.Pretraining;
 using DinoSharp.Training.Recipes;
@@ -18,12 +20,17 @@ internal sealed record RunState(int Phase, long PhaseStep, int RefusedInARow)
 {
     /// <summary>What the run reads; null in checkpoints from before this was written down.</summary>
     public RunInputs? Inputs { get; init; }
+
+    /// <summary>Who multiplies in each number format; null as above.</summary>
+    public IReadOnlyDictionary<TrainingComputeType, Products>? Products { get; init; }
 }
 
 /// <summary>The output folder of a run: recipe, figures, checkpoints, refused batches, the exported teacher. One process at a time.</summary>
 internal sealed class RunFolder : IDisposable
 {
     private const string Best = "best-";
+
+    private static readonly JsonSerializerOptions Format = new() { Converters = { new JsonStringEnumConverter() } };
 
     private readonly FileStream _lock;
     private readonly Action<string>? _warn;
@@ -151,7 +158,7 @@ internal sealed class RunFolder : IDisposable
     {
         for (int i = 0; i < learners.Count; i++) LearnerFiles.Save(learners[i], Directory.CreateDirectory(FolderOf(folder, recipe, i)).FullName);
         YamlText.Save(System.IO.Path.Combine(folder, "recipe.yaml"), recipe.ToYaml());
-        YamlText.Save(System.IO.Path.Combine(folder, CheckpointStore.StateFile), JsonSerializer.Serialize(state));
+        YamlText.Save(System.IO.Path.Combine(folder, CheckpointStore.StateFile), JsonSerializer.Serialize(state, Format));
     }
 
     // What a killed process left: folders and files under the names they had while they were written.
@@ -204,7 +211,7 @@ internal sealed class RunFolder : IDisposable
     {
         try
         {
-            return JsonSerializer.Deserialize<T>(File.ReadAllText(path)) ?? throw new DinoSharpException($"{path} is empty");
+            return JsonSerializer.Deserialize<T>(File.ReadAllText(path), Format) ?? throw new DinoSharpException($"{path} is empty");
         }
         catch (Exception error) when (error is IOException or JsonException or UnauthorizedAccessException)
         {

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
+using DinoSharp.Inference;
 using DinoSharp.Training.Checkpoints;
 using DinoSharp.Training.Data;
 using DinoSharp.Training.Pretraining;
@@ -98,8 +99,9 @@ internal sealed class TrainingRun : IDisposable
     {
         using var scope = NewDisposeScope();
         (PretrainBatch batch, RunState state, PretrainRecipe recipe, string folder) = RunFolder.ReadRefused(batchFile);
+        IReadOnlyDictionary<TrainingComputeType, Products> products = RunProducts.Of(recipe, state.Products, new PretrainOptions { Device = device }, _ => { });
         using FrozenTeacher? frozen = LoadFrozen(recipe, device);
-        StudentTeacher[] learners = [.. recipe.LearnersOf(state.Phase).Select(config => new StudentTeacher(config, frozen, device: device))];
+        StudentTeacher[] learners = [.. recipe.LearnersOf(state.Phase).Select(config => new StudentTeacher(config with { Products = products[config.Compute] }, frozen, device: device))];
         try
         {
             RunFolder.Load(folder, recipe, learners);
@@ -142,13 +144,13 @@ internal sealed class TrainingRun : IDisposable
         }
     }
 
-    private StudentTeacher[] Build(int phase) => [.. _recipe.LearnersOf(phase).Select(config => new StudentTeacher(config, _frozen, device: _options.Device))];
+    private StudentTeacher[] Build(int phase) => [.. _recipe.LearnersOf(phase).Select(config => new StudentTeacher(config with { Products = _state.Products![config.Compute] }, _frozen, device: _options.Device))];
 
     private void Begin()
     {
         if (_options.Resume && _folder.Latest() is var (state, folder))
         {
-            _state = state with { Inputs = _state.Inputs };
+            _state = state with { Inputs = _state.Inputs, Products = RunProducts.Of(_recipe, state.Products, _options, Say) };
             _learners = Build(state.Phase);
             RunFolder.Load(folder, _recipe, _learners);
             _looks.AddRange(RunFigures.Read(_folder.Path).Where(line => line.ContainsKey(RunFigures.Locality) && RunFigures.StepOf(line) < Total));
@@ -163,6 +165,7 @@ internal sealed class TrainingRun : IDisposable
         if (_options.Resume) Say($"{_folder.Path} holds no checkpoint to go on from, so the run starts at its beginning");
         _folder.RemoveBest(_ => true);
         CheckAnchors(0);
+        _state = _state with { Products = RunProducts.Of(_recipe, null, _options, Say) };
         _learners = Build(0);
         if (_recipe.InitialWeights is { } initial)
         {

@@ -1,3 +1,4 @@
+using DinoSharp.Inference;
 using DinoSharp.Weights;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -48,13 +49,13 @@ internal class Linear : nn.Module<Tensor, Tensor>
     /// <summary>Whether W is still in the file.</summary>
     public bool IsDeferred => _deferred is not null;
 
-    /// <summary>Whether float32 is computed on our own tiles; for networks that are trained.</summary>
-    public bool OnTiles { get; set; }
+    /// <summary>Who multiplies, in networks that are trained.</summary>
+    public Products Products { get; set; } = Products.Libtorch;
 
     /// <summary>The parameters for their shapes, types and devices: numbers that are still in the file are not set.</summary>
     internal IEnumerable<(string Name, Parameter Value)> Unfilled => base.named_parameters(recurse: false);
 
-    public override Tensor forward(Tensor x) => TileLinear.Run(x, Weight.As(x.dtype), _bias?.As(x.dtype), OnTiles); // [..., out]
+    public override Tensor forward(Tensor x) => TrainedLinear.Run(x, Weight.As(x.dtype), _bias?.As(x.dtype), Products); // [..., out]
 
     /// <summary>Leaves W in a file until it is asked for.</summary>
     internal void Defer(DeferredWeight weight) => _deferred = weight;

@@ -28,6 +28,6 @@ internal sealed class QkvProjection : Linear
     public override Tensor forward(Tensor x)
     {
         using var scope = NewDisposeScope();
-        return TileLinear.Run(x, Weight.As(x.dtype), EffectiveBias()?.As(x.dtype), OnTiles).MoveToOuterDisposeScope(); // [B, N, 3D]
+        return TrainedLinear.Run(x, Weight.As(x.dtype), EffectiveBias()?.As(x.dtype), Products).MoveToOuterDisposeScope(); // [B, N, 3D]
     }
 }

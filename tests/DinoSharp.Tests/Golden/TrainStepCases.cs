@@ -28,7 +28,7 @@ internal static class TrainStepCases
         BackboneCalls.Load(learner.StudentNetwork, golden.File(files.GetProperty("student").GetString()!));
         BackboneCalls.Load(learner.TeacherNetwork, golden.File(files.GetProperty("ema_teacher").GetString()!));
         if (files.TryGetProperty("gram_teacher", out JsonElement gram)) LoadBackbone(learner.Gram!.Backbone!, golden.File(gram.GetString()!));
-        foreach (nn.Module network in new nn.Module?[] { learner.StudentNetwork, learner.TeacherNetwork, learner.Gram?.Backbone, frozen?.Network }.OfType<nn.Module>()) TileLinear.Use(network, onTiles);
+        foreach (nn.Module network in new nn.Module?[] { learner.StudentNetwork, learner.TeacherNetwork, learner.Gram?.Backbone, frozen?.Network }.OfType<nn.Module>()) TrainedLinear.Use(network, onTiles ? Products.Own : Products.Libtorch);
         foreach (GoldenCall call in golden.Calls) Step(call, learner);
     }
 

@@ -66,7 +66,7 @@ public sealed class StudentTeacherTests : IDisposable
     {
         Assert.SkipUnless(Kernels.Has(ComputeType.Float32, out string reason), reason);
         using var learner = new StudentTeacher(TinyLearner.Config);
-        TileLinear.Use(learner.StudentNetwork, onTiles: true);
+        TrainedLinear.Use(learner.StudentNetwork, Products.Own);
         using PretrainBatch batch = TinyLearner.Batch();
         long step = 0;
         LiveTensors.AssertUnchangedBy(() => learner.Step(batch, step++));
@@ -260,7 +260,7 @@ public sealed class StudentTeacherTests : IDisposable
     private static (StepReport Report, Dictionary<string, Tensor> Gradients) Gradients(StudentTeacherConfig config, bool convNeXt = false, bool onTiles = false)
     {
         using var learner = new StudentTeacher(config);
-        TileLinear.Use(learner.StudentNetwork, onTiles);
+        TrainedLinear.Use(learner.StudentNetwork, onTiles ? Products.Own : Products.Libtorch);
         using PretrainBatch batch = convNeXt ? TinyLearner.Batch(globalPixels: 96, localPixels: 64, cell: 32) : TinyLearner.Batch();
         StepValues values = learner.ValuesAt(0);
         PretrainBatch[] parts = learner.Prepare(batch);

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using DinoSharp.Backbones;
+using DinoSharp.Inference;
 using DinoSharp.Training.Recipes;
 using DinoSharp.Training.Runs;
 using DinoSharp.Weights;
@@ -133,6 +134,50 @@ public sealed class PretrainerTests : IDisposable
         Assert.Equal(2, Features("run").Count);
         foreach (string file in Directory.GetFiles(probes)) File.WriteAllText(file, "no picture");
         Assert.Contains("no image of", Assert.Throws<DinoSharpException>(() => Run("none", [$"monitor.probes={probes}"])).Message);
+    }
+
+    [Theory]
+    [InlineData(Products.Own, Products.Libtorch)]
+    [InlineData(Products.Libtorch, Products.Own)]
+    public void ARunGoesOnWithTheProductsItBeganWith(Products first, Products other)
+    {
+        Assert.SkipUnless(Kernels.Has(ComputeType.Float32, out string reason), reason);
+        byte[] whole = File.ReadAllBytes(Run("whole", routes: Chosen(first)).Teachers[0]);
+        Assert.NotEqual(whole, File.ReadAllBytes(Run("other", routes: Chosen(other)).Teachers[0])); // or the rest would prove nothing
+
+        StopAfter(6, "parts", Chosen(first));
+        Assert.Equal(whole, File.ReadAllBytes(Run("parts", resume: true, routes: Chosen(other)).Teachers[0]));
+    }
+
+    [Fact]
+    public void ARunWhoseProductsAreNotKnownOrNotToBeHadGoesOn()
+    {
+        Assert.SkipUnless(Kernels.Has(ComputeType.Float32, out string reason), reason);
+        const string Ours = "\"Products\":{\"Float32\":\"Own\"}";
+        StopAfter(6, "run", Chosen(Products.Own));
+        string state = Directory.GetFiles(_folder.File("run", "checkpoints"), "state.json", SearchOption.AllDirectories).Order().Last(), text = File.ReadAllText(state);
+        Assert.Contains(Ours, text);
+        byte[] own = Resumed(Ours), libtorch = Resumed("\"Products\":{\"Float32\":\"Libtorch\"}"), unknown = Resumed("\"Products\":null");
+        Assert.NotEqual(own, libtorch);
+        Assert.Equal(own, unknown); // chosen as for a new run
+
+        var said = new List<string>();
+        Assert.Equal(libtorch, Resumed("\"Products\":{\"Float32\":\"Mkl\"}", said)); // no such product in float32, as on a processor without it
+        Assert.Contains(said, s => s.StartsWith("until now the run multiplied in Float32 by MKL, but ", StringComparison.Ordinal));
+
+        byte[] Resumed(string products, List<string>? log = null)
+        {
+            string copy = _folder.File($"copy-{Guid.NewGuid():N}");
+            foreach (string file in Directory.GetFiles(_folder.File("run"), "*", SearchOption.AllDirectories).Where(f => !f.EndsWith("run.lock", StringComparison.Ordinal)))
+            {
+                string target = Path.Combine(copy, Path.GetRelativePath(_folder.File("run"), file));
+                Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+                File.Copy(file, target);
+            }
+
+            File.WriteAllText(Path.Combine(copy, Path.GetRelativePath(_folder.File("run"), state)), text.Replace(Ours, products, StringComparison.Ordinal));
+            return File.ReadAllBytes(Run(Path.GetFileName(copy), log: log, resume: true, routes: Chosen(Products.Own)).Teachers[0]);
+        }
     }
 
     [Fact]
@@ -278,11 +323,25 @@ public sealed class PretrainerTests : IDisposable
         Assert.Contains("step 7: the Gram teacher is the teacher after 2 steps of this phase (replacement 1; one every 2 steps), in use since step 7", said);
     }
 
-    private PretrainResult Run(string output, string[]? changes = null, IProgress<PretrainProgress>? progress = null, List<string>? log = null, bool resume = false, CancellationToken cancel = default)
+    private PretrainResult Run(string output, string[]? changes = null, IProgress<PretrainProgress>? progress = null, List<string>? log = null, bool resume = false, CancellationToken cancel = default, RouteMemory? routes = null)
     {
         PretrainRecipe recipe = PretrainRecipe.FromTree("trial.yaml", YamlText.Parse("trial.yaml", Trial), [.. changes ?? [], $"output={_folder.File(output)}"]);
         using var scope = NewDisposeScope();
-        return Pretrainer.Run(recipe, new PretrainOptions { Resume = resume }, progress, log is null ? null : new Said(log), cancel);
+        return Pretrainer.Run(recipe, new PretrainOptions { Resume = resume, Routes = routes }, progress, log is null ? null : new Said(log), cancel);
+    }
+
+    private void StopAfter(long step, string output, RouteMemory routes)
+    {
+        using var stop = new CancellationTokenSource();
+        Assert.Throws<OperationCanceledException>(() => Run(output, progress: new Watch(p => { if (p.TotalStep == step) stop.Cancel(); }), cancel: stop.Token, routes: routes));
+    }
+
+    // A cache folder in which a measurement came out like this.
+    private RouteMemory Chosen(Products products)
+    {
+        var memory = new RouteMemory(_folder.File($"{products}", "routes.json"));
+        memory.Keep(new Choice(ProductChoice.KeyOf(ComputeType.Float32), "linear layers", ComputeType.Float32, products, "as if measured"));
+        return memory;
     }
 
     private List<(long Step, double Loss)> Losses(string output) => [.. Lines(output).Where(line => line["total_loss"] is not null).Select(line => ((long)line["step"]!, (double)line["total_loss"]!))];
