@@ -10,8 +10,8 @@ namespace DinoSharp.Inference;
 /// enough with the weights at hand, then which is fastest.</summary>
 internal static class EngineChoice
 {
-    // A gain below this is not worth less exact numbers, and timings differ by as much from one run to the next.
-    private const double LeastGain = 1.15;
+    // A gain below this is not worth less exact numbers, and timings differ by as much from one run to the next. Of one precision some routes are more exact too.
+    private const double LeastGain = 1.15, LeastGainOfSamePrecision = 1.05;
 
     // Three quarters of the feed-forward layers carry about that share of the error.
     private const double MostHope = 3;
@@ -107,12 +107,7 @@ internal static class EngineChoice
             }
 
             Measure(network, tried, probe);
-            Trial plain = tried.Where(t => t.Type == ComputeType.Float32).MinBy(t => t.Milliseconds)!, best = plain;
-            foreach (Trial trial in tried.OrderBy(t => t.Type))
-            {
-                if (best.Milliseconds > (trial.Type == best.Type ? 1 : LeastGain) * trial.Milliseconds) best = trial;
-            }
-
+            (Trial plain, Trial best) = Best(tried);
             var choice = new Choice(key, Describe(network), best.Type, best.By, Words(network, best, plain, tried), best.ExactBlocks);
             memory?.Keep(choice);
             tried.Remove(best);
@@ -122,6 +117,18 @@ internal static class EngineChoice
         {
             foreach (Trial trial in tried) trial.Engine?.Dispose();
         }
+    }
+
+    /// <summary>The fastest route of float32, and the one to take: of those that are within the limits the more exact one, unless another is clearly faster.</summary>
+    internal static (Trial Plain, Trial Best) Best(IReadOnlyList<Trial> tried)
+    {
+        Trial plain = tried.Where(t => t.Type == ComputeType.Float32).MinBy(t => t.Milliseconds)!, best = plain;
+        foreach (Trial trial in tried.OrderBy(t => t.Type).ThenBy(t => t.Error.Relative))
+        {
+            if (best.Milliseconds > (trial.Type == best.Type ? LeastGainOfSamePrecision : LeastGain) * trial.Milliseconds) best = trial;
+        }
+
+        return (plain, best);
     }
 
     // By instruction sets: bfloat16 through libtorch or MKL is several times slower than float32 where the processor cannot multiply it.
@@ -203,8 +210,10 @@ internal static class EngineChoice
             : $"ConvNeXt of {((ConvNeXtConfig)network.Config).Depths} blocks of widths {((ConvNeXtConfig)network.Config).Dims}";
     }
 
-    private sealed record Trial(ComputeType Type, Products By, InferenceEngine? Engine, FeatureError Error, int ExactBlocks)
+    /// <summary>One way to compute, tried on the probe picture.</summary>
+    internal sealed record Trial(ComputeType Type, Products By, InferenceEngine? Engine, FeatureError Error, int ExactBlocks)
     {
+        /// <summary>The fastest run; infinite if it was over the limits.</summary>
         public double Milliseconds { get; set; } = double.MaxValue;
 
         public string Name => By switch { Products.Libtorch => $"{Type} by libtorch", Products.Mkl => $"{Type} by MKL", _ => Type.ToString() };

@@ -185,6 +185,29 @@ public sealed class ComputeTypeTests : IDisposable
         }
     }
 
+    /// <summary>Less exact numbers must be worth it, of another precision and of the same.</summary>
+    [Theory]
+    [InlineData(100, 90, 100, 100, "Float32 Own")]
+    [InlineData(100, 80, 100, 100, "BFloat16 Own")]
+    [InlineData(100, 80, 78, 100, "BFloat16 Own")] // libtorch's bfloat16 is faster by less than timings differ, and six times as far off
+    [InlineData(100, 80, 70, 100, "BFloat16 Libtorch")]
+    [InlineData(100, 50, 100, 45, "BFloat16 Own")]
+    [InlineData(100, 50, 100, 40, "Int8 Own")]
+    public void AutoTakesTheMoreExactRouteUnlessAnotherIsClearlyFaster(double float32, double bfloat16, double libtorch, double int8, string expected)
+    {
+        EngineChoice.Trial Tried(ComputeType type, Products by, double error, double milliseconds) => new(type, by, null, new FeatureError(error, 1), 0) { Milliseconds = milliseconds };
+        (EngineChoice.Trial plain, EngineChoice.Trial best) = EngineChoice.Best(
+        [
+            Tried(ComputeType.BFloat16, Products.Libtorch, 9e-3, libtorch),
+            Tried(ComputeType.Int8, Products.Own, 1e-2, int8),
+            Tried(ComputeType.Float32, Products.Libtorch, 0, float32 + 3),
+            Tried(ComputeType.Float32, Products.Own, 4e-7, float32), // rounding in another order is no loss
+            Tried(ComputeType.BFloat16, Products.Own, 1.5e-3, bfloat16),
+        ]);
+        Assert.Equal(Products.Own, plain.By);
+        Assert.Equal(expected, $"{best.Type} {best.By}");
+    }
+
     [Fact]
     public void AutoRemembersItsChoiceForTheseWeightsOnly()
     {
