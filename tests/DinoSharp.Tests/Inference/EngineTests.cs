@@ -36,7 +36,6 @@ public sealed class EngineTests
     [MemberData(nameof(Kinds))]
     public void EqualsTheGeneralPath(string kind, bool wide)
     {
-        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
         VisionTransformerConfig config = Configs[kind];
         using var network = new VisionTransformer(config);
         using var random = new Generator(11);
@@ -67,10 +66,8 @@ public sealed class EngineTests
     [InlineData(FeedForwardKind.SwiGlu, true, 1 + 4 + 8 + 2)]
     public void BuffersAreAsLargeAsTheArraysInThem(FeedForwardKind kind, bool wide, int activations)
     {
-        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
-        using var network = new VisionTransformer(new() { Width = 256, Depth = 1, Heads = 4, FeedForwardWidth = 1024, FeedForward = kind, Registers = 0 });
         using var random = new Generator(11);
-        network.Initialize(random);
+        using VisionTransformer network = Network(new() { Width = 256, Depth = 1, Heads = 4, FeedForwardWidth = 1024, FeedForward = kind, Registers = 0 }, random);
         using InferenceEngine engine = EngineOf(network, wide);
         Assert.Equal(48 * ((activations * 256) + 64) * sizeof(float), engine.BufferBytes(16, 47 * 16));
     }
@@ -82,9 +79,8 @@ public sealed class EngineTests
     {
         bool supported = wide ? Lanes512.IsSupported && Kernels.AreWide(type) : Lanes256.IsSupported && (type == ComputeType.Float32 || (type == ComputeType.Int8 && DotTile<Lanes256, Vector256<float>>.SupportsBytes));
         Assert.SkipUnless(supported, $"this processor or system has no {type} kernels on {(wide ? 512 : 256)} bits");
-        using var network = new VisionTransformer(Tiny);
         using var random = new Generator(5);
-        network.Initialize(random);
+        using VisionTransformer network = Network(Tiny, random);
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
         Tensor parameter = network.state_dict()[name].view(-1);
@@ -165,10 +161,8 @@ public sealed class EngineTests
     [InlineData(false)]
     public void ALargeBatchIsComputedInPartsWithTheSameBits(bool wide)
     {
-        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
-        using var network = new VisionTransformer(Tiny);
         using var random = new Generator(6);
-        network.Initialize(random);
+        using VisionTransformer network = Network(Tiny, random);
         using InferenceEngine engine = EngineOf(network, wide);
         using var scope = NewDisposeScope();
         Tensor images = randn([4001, 3, 16, 16], generator: random);
@@ -186,10 +180,8 @@ public sealed class EngineTests
     [InlineData(false)]
     public void ACallThatFailsLeavesNoTablesForTheNext(bool wide)
     {
-        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
-        var network = new VisionTransformer(Tiny);
         using var random = new Generator(5);
-        network.Initialize(random);
+        VisionTransformer network = Network(Tiny, random);
         using InferenceEngine engine = EngineOf(network, wide);
         using var scope = NewDisposeScope();
         Tensor small = randn([1, 3, 48, 64], generator: random), large = randn([1, 3, 80, 112], generator: random), expected = engine.Forward(small, [2])[0];
@@ -207,10 +199,8 @@ public sealed class EngineTests
     [InlineData(false)]
     public void AnImageGivesTheSameBitsInEveryBatch(bool wide)
     {
-        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
-        using var network = new VisionTransformer(Tiny);
         using var random = new Generator(5);
-        network.Initialize(random);
+        using VisionTransformer network = Network(Tiny, random);
         using InferenceEngine engine = EngineOf(network, wide);
         using var scope = NewDisposeScope();
         Tensor images = randn([4, 3, 80, 112], generator: random);
@@ -218,6 +208,16 @@ public sealed class EngineTests
         for (int i = 0; i < 4; i++) Assert.True(engine.Forward(images.narrow(0, i, 1), [2])[0].equal(together.narrow(0, i, 1)).all().item<bool>());
     }
 
-    private static InferenceEngine EngineOf(VisionTransformer network, bool wide) =>
-        wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+    private static VisionTransformer Network(VisionTransformerConfig config, Generator random)
+    {
+        var network = new VisionTransformer(config);
+        network.Initialize(random);
+        return network;
+    }
+
+    private static InferenceEngine EngineOf(VisionTransformer network, bool wide)
+    {
+        Assert.SkipUnless(wide ? Lanes512.IsSupported : Lanes256.IsSupported, $"this processor has no {(wide ? "AVX-512" : "AVX2")}");
+        return wide ? new VisionTransformerEngine<Lanes512, Vector512<float>>(network) : new VisionTransformerEngine<Lanes256, Vector256<float>>(network);
+    }
 }
