@@ -65,7 +65,7 @@ internal sealed class ExtractVerb : Verb
                 ImageBuffer pixels = ImageFile.Read(image);
                 memory.Announce(model.Plan(pixels.Width, pixels.Height, options), options);
                 using ImageFeatures features = model.Extract(pixels, options, cancel);
-                SavedFeatures result = Save(features, files[i], model.Name, options.Normalize);
+                SavedFeatures result = Save(features, files[i], model, options.Normalize);
                 progress.Report(i + 1);
                 return result;
             }).ToArray(), CancellationToken.None));
@@ -88,10 +88,10 @@ internal sealed class ExtractVerb : Verb
         return [.. images.Select(image => names.For(image, "features.safetensors", path))];
     }
 
-    private static SavedFeatures Save(ImageFeatures features, string path, string model, bool normalized)
+    private static SavedFeatures Save(ImageFeatures features, string path, DinoModel model, bool normalized)
     {
         var saved = new SavedFeatures(
-            features.Name, path, File.Exists(path), model, normalized, features.InputWidth, features.InputHeight, features.Geometry,
+            features.Name, path, File.Exists(path), model.Name, model.Compute.ToString(), model.Engine, normalized, features.InputWidth, features.InputHeight, features.Geometry,
             [.. features.Layers.Select(layer => new SavedLayer(layer.Layer, layer.GridHeight, layer.GridWidth, (int)layer.Patches.shape[2], (int)layer.Registers.shape[1]))]);
         using var scope = NewDisposeScope();
         if (Extension(path) == ".npy")
@@ -123,5 +123,5 @@ internal sealed class ExtractVerb : Verb
 
     private sealed record SavedLayer(int Layer, int Rows, int Columns, int Dim, int Registers);
 
-    private sealed record SavedFeatures(string Path, string Output, bool Replaced, string Model, bool Normalized, int InputWidth, int InputHeight, PatchGeometry Geometry, IReadOnlyList<SavedLayer> Layers);
+    private sealed record SavedFeatures(string Path, string Output, bool Replaced, string Model, string Compute, string Engine, bool Normalized, int InputWidth, int InputHeight, PatchGeometry Geometry, IReadOnlyList<SavedLayer> Layers);
 }

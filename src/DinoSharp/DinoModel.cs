@@ -13,8 +13,9 @@ namespace DinoSharp;
 /// <remarks>
 /// <para>Every method may be called from any number of threads at once: the backbone keeps no state between calls, and the numbers do not depend on what other
 /// threads do. Disposing while a call is running is not allowed.</para>
-/// <para>The same call gives the same bits on the same machine with the same number of threads. A picture in a batch and alone differ in the last bits, as
-/// matrix products of other sizes are summed in another order: up to about 1e-5 of the largest number of the vector.</para>
+/// <para>The same call gives the same bits on the same machine with the same number of threads and the same <see cref="Engine"/>. Our own kernels give a picture the
+/// same bits alone and in any batch. Where libtorch computes, which it also does if the memory that is free while loading has no room for packed weights, a picture
+/// in a batch and alone differ in the last bits, as matrix products of other sizes are summed in another order: up to about 1e-5 of the largest number of the vector.</para>
 /// </remarks>
 public sealed class DinoModel : IDisposable
 {

@@ -31,7 +31,7 @@ internal sealed class EmbeddingRun(DinoModel model, EmbedOptions options, InputI
     public EmbeddingSummary Execute(IProgress<long> progress, Output output, CancellationToken cancel)
     {
         int dim = options.Pooling.Length(model.Backbone.Config.EmbedDim);
-        using EmbeddingJournal journal = EmbeddingJournal.Open(JournalOf(path), Settings(), dim);
+        using EmbeddingJournal journal = EmbeddingJournal.Open(JournalOf(path), JsonSerializer.Serialize(Settings()), dim);
         if (journal.Count > 0) output.Warn($"going on behind the {journal.Count} pictures of an earlier run in {journal.Path}");
         int warned = 0;
         try
@@ -123,7 +123,7 @@ internal sealed class EmbeddingRun(DinoModel model, EmbedOptions options, InputI
     {
         try
         {
-            EmbeddingFile.Write(path, journal.Read().Where(row => _asked.Contains(row.Name)), count, dim, Metadata());
+            EmbeddingFile.Write(path, journal.Read().Where(row => _asked.Contains(row.Name)), count, dim, new Dictionary<string, string>(Settings()) { ["engine"] = model.Engine });
         }
         catch (TensorFileException e)
         {
@@ -135,9 +135,8 @@ internal sealed class EmbeddingRun(DinoModel model, EmbedOptions options, InputI
 
     private static string Kept(EmbeddingJournal journal) => $"The {journal.Count} pictures that are done are kept in {journal.Path}: make room and run the same command again.";
 
-    private string Settings() => JsonSerializer.Serialize(Metadata());
-
-    private Dictionary<string, string> Metadata() => new()
+    // A run that was stopped may go on with another engine, which is no other setting: of one precision they differ in rounding only.
+    private Dictionary<string, string> Settings() => new()
     {
         ["model"] = model.Name,
         ["weights"] = model.Fingerprint,

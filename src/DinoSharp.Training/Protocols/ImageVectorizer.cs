@@ -51,13 +51,21 @@ public sealed class ImageVectorizer : IDisposable
     /// <summary>How many images were computed so far; the others' features were in the store.</summary>
     public int Computed { get; private set; }
 
-    /// <summary>What decides the vectors beside the weights: pooling, input size and precision.</summary>
-    internal IReadOnlyDictionary<string, string> Settings => new Dictionary<string, string>
+    /// <summary>What decides the vectors beside the weights: pooling, input size and precision; and the engine, of those that were not in the store.</summary>
+    internal IReadOnlyDictionary<string, string> Settings
     {
-        ["features"] = _model is null ? Name : _options.Pooling.ToString(),
-        ["input"] = $"{_how.Size}, centre crop {_how.CenterCropPixels}",
-        ["compute"] = (_model?.Compute ?? ComputeType.Float32).ToString(),
-    };
+        get
+        {
+            var settings = new Dictionary<string, string>
+            {
+                ["features"] = _model is null ? Name : _options.Pooling.ToString(),
+                ["input"] = $"{_how.Size}, centre crop {_how.CenterCropPixels}",
+                ["compute"] = (_model?.Compute ?? ComputeType.Float32).ToString(),
+            };
+            if (_model is not null && Computed > 0) settings["engine"] = _model.Engine;
+            return settings;
+        }
+    }
 
     /// <summary>Opens a model, or a baseline: <c>baseline:hog</c> (histograms of gradients and colours), <c>baseline:pixels</c> (32 × 32 pixels).</summary>
     /// <param name="name">As for <see cref="DinoModel.Load"/>, or one of <see cref="Baselines"/>.</param>

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Formats.Tar;
 using System.Text.Json;
 using DinoSharp.Cli.Embedding;
+using DinoSharp.Weights;
 using Xunit;
 
 namespace DinoSharp.Tests.Cli;
@@ -61,6 +62,16 @@ public sealed class EmbedVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         string[] failed = [.. json.GetProperty("skipped").EnumerateArray().Select(s => Path.GetRelativePath(odd, s.GetProperty("path").GetString()!).Replace('\\', '/'))];
         Assert.Subset(failed.ToHashSet(), mustFail.ToHashSet());
         Assert.Empty(failed.Intersect(mustWork));
+    }
+
+    [Fact]
+    public async Task TheFileTellsWhatComputedIt()
+    {
+        string folder = Photos("engine", 2), file = tiny.File("engine.safetensors");
+        await Json(0, folder, "--out", file, "--json");
+        using DinoModel model = DinoModel.Load(tiny.Path);
+        using TensorFile tensors = TensorFile.Open(file);
+        Assert.Equal(("Float32", model.Engine), (tensors.Metadata["compute"], tensors.Metadata["engine"]));
     }
 
     [Theory]

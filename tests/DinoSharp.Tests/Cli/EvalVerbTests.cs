@@ -22,6 +22,7 @@ public sealed class EvalVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal(21, first.GetProperty("computed").GetInt32());
         JsonElement second = Success(await Dino.RunAsync(["eval", "knn", .. data, "--k", "3"]));
         Assert.Equal(0, second.GetProperty("computed").GetInt32());
+        Assert.Equal((true, false), (first.GetProperty("settings").TryGetProperty("engine", out _), second.GetProperty("settings").TryGetProperty("engine", out _)));
         Assert.Equal(first.GetProperty("metrics").GetRawText(), second.GetProperty("metrics").GetRawText());
         // Both tokens lie in the store, and a ranking sees pictures as k-NN does.
         Assert.Equal(0, Success(await Dino.RunAsync(["eval", "linear", .. data, "--steps", "2"])).GetProperty("computed").GetInt32());

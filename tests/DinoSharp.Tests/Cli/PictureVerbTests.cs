@@ -127,6 +127,7 @@ public sealed class PictureVerbTests(TinyModel tiny) : IClassFixture<TinyModel>
         Assert.Equal((160, 96.0), (description.GetProperty("geometry").GetProperty("imageWidth").GetInt32(), description.GetProperty("geometry").GetProperty("height").GetDouble()));
 
         using DinoModel model = DinoModel.Load(tiny.Path);
+        Assert.Equal(("Float32", model.Engine), (description.GetProperty("compute").GetString(), description.GetProperty("engine").GetString()));
         using var features = model.Extract(photo, new() { ImageSizePixels = 48 });
         using TorchSharp.torch.Tensor patches = tensors.Read("layer2.patches");
         Assert.Equal(features.PatchMap().Values.ToArray(), patches.data<float>().ToArray());
