@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using DinoSharp.Backbones;
-using static TorchSharp.torch;
 
 namespace DinoSharp.Heads;
 

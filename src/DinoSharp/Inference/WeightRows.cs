@@ -1,4 +1,3 @@
-using DinoSharp.Layers;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Inference;

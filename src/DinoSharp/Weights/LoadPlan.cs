@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Runtime.ExceptionServices;
-using DinoSharp.Layers;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Weights;

@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.Collections.Immutable;
 using System.Text.Json;
-using TorchSharp;
 
 namespace DinoSharp.Weights;
 

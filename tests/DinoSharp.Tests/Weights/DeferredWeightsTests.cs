@@ -1,5 +1,4 @@
 using DinoSharp.Backbones;
-using DinoSharp.Layers;
 using DinoSharp.Weights;
 using TorchSharp;
 using Xunit;

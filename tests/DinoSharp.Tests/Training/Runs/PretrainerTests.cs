@@ -28,6 +28,9 @@ public sealed class PretrainerTests : IDisposable
           - {name: large, steps: 3, start: fromTeacher, batchImages: 2, views: {globalSizePixels: 64}}
         """;
 
+    // Short sums are added in the same order by everybody.
+    private static readonly string[] LongSums = ["heads.dino.hiddenDim=1100"];
+
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -137,16 +140,17 @@ public sealed class PretrainerTests : IDisposable
     }
 
     [Theory]
-    [InlineData(Products.Own, Products.Libtorch)]
-    [InlineData(Products.Libtorch, Products.Own)]
-    public void ARunGoesOnWithTheProductsItBeganWith(Products first, Products other)
+    [InlineData(true)]
+    [InlineData(false)]
+    public void ARunGoesOnWithTheProductsItBeganWith(bool withOurs)
     {
+        (Products first, Products other) = withOurs ? (Products.Own, Products.Libtorch) : (Products.Libtorch, Products.Own);
         Assert.SkipUnless(Kernels.Has(ComputeType.Float32, out string reason), reason);
-        byte[] whole = File.ReadAllBytes(Run("whole", routes: Chosen(first)).Teachers[0]);
-        Assert.NotEqual(whole, File.ReadAllBytes(Run("other", routes: Chosen(other)).Teachers[0])); // or the rest would prove nothing
+        byte[] whole = File.ReadAllBytes(Run("whole", LongSums, routes: Chosen(first)).Teachers[0]);
+        Assert.NotEqual(whole, File.ReadAllBytes(Run("other", LongSums, routes: Chosen(other)).Teachers[0])); // or the rest would prove nothing
 
         StopAfter(6, "parts", Chosen(first));
-        Assert.Equal(whole, File.ReadAllBytes(Run("parts", resume: true, routes: Chosen(other)).Teachers[0]));
+        Assert.Equal(whole, File.ReadAllBytes(Run("parts", LongSums, resume: true, routes: Chosen(other)).Teachers[0]));
     }
 
     [Fact]
@@ -176,7 +180,7 @@ public sealed class PretrainerTests : IDisposable
             }
 
             File.WriteAllText(Path.Combine(copy, Path.GetRelativePath(_folder.File("run"), state)), text.Replace(Ours, products, StringComparison.Ordinal));
-            return File.ReadAllBytes(Run(Path.GetFileName(copy), log: log, resume: true, routes: Chosen(Products.Own)).Teachers[0]);
+            return File.ReadAllBytes(Run(Path.GetFileName(copy), LongSums, log: log, resume: true, routes: Chosen(Products.Own)).Teachers[0]);
         }
     }
 
@@ -333,7 +337,7 @@ public sealed class PretrainerTests : IDisposable
     private void StopAfter(long step, string output, RouteMemory routes)
     {
         using var stop = new CancellationTokenSource();
-        Assert.Throws<OperationCanceledException>(() => Run(output, progress: new Watch(p => { if (p.TotalStep == step) stop.Cancel(); }), cancel: stop.Token, routes: routes));
+        Assert.Throws<OperationCanceledException>(() => Run(output, LongSums, progress: new Watch(p => { if (p.TotalStep == step) stop.Cancel(); }), cancel: stop.Token, routes: routes));
     }
 
     // A cache folder in which a measurement came out like this.
