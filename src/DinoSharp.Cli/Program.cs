@@ -41,7 +41,11 @@ internal static class Program
     /// <summary>The verb that a command line begins with; all where it begins with none.</summary>
     public static Command[] Verbs(string[] args) => args.Length > 0 && Array.Find(Table, verb => verb.Name == args[0]).Create is { } create ? [create()] : Verbs();
 
-    public static async Task<int> Main(string[] args) => End(await CommandLine.RunAsync(Verbs(args), args, Console.Out, Console.Error));
+    public static async Task<int> Main(string[] args)
+    {
+        if (args is ["embed", ..]) FirstUse.Begin(); // the libraries open while the command line is read
+        return End(await CommandLine.RunAsync(Verbs(args), args, Console.Out, Console.Error));
+    }
 
     // Everything is written and closed. Leaving by the front door would let libtorch deregister its thousands of operators one by one: a tenth of a second in which the user waits for nothing.
     private static int End(int code)

@@ -70,7 +70,7 @@ public sealed class BackboneWeights : IDisposable
     /// <param name="device">Where the weights will live; null: CPU.</param>
     /// <param name="cancel">Stops the loading.</param>
     /// <returns>The backbone, owned by the caller.</returns>
-    /// <exception cref="WeightLoadException">Something is missing, unexpected or of another shape; nothing was allocated then.</exception>
+    /// <exception cref="WeightLoadException">Something is missing, unexpected or of another shape; nothing was read then.</exception>
     public Backbone CreateBackbone(Device? device = null, CancellationToken cancel = default)
     {
         return CreateBackbone(device, _ => false, cancel);
@@ -83,7 +83,6 @@ public sealed class BackboneWeights : IDisposable
     internal Backbone CreateBackbone(Device? device, Func<Backbone, bool> defers, CancellationToken cancel)
     {
         Libtorch.Require();
-        using (Backbone shapes = Backbone.Create(Config, META)) Plan(shapes).Require();
         Backbone backbone = Backbone.Create(Config, device);
         try
         {
