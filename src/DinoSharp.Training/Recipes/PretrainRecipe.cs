@@ -130,6 +130,9 @@ public sealed record PretrainRecipe
         return Students.Count == 0 ? [config] : [.. Students.Select(student => student.Apply(config))];
     }
 
+    /// <summary>Name of a learner; null if the run has only one.</summary>
+    internal string? StudentName(int learner) => Students.Count == 0 ? null : Students[learner].Name;
+
     internal static PretrainRecipe FromTree(string source, YamlMappingNode tree, IEnumerable<string> changes)
     {
         string[] phaseKeys = [.. RecordBinder.KeysOf(typeof(PhaseRecipe)).Where(key => key != "name")];

@@ -152,7 +152,7 @@ internal sealed class RunFolder : IDisposable
     public void Dispose() => _lock.Dispose();
 
     /// <summary>The folder of a learner inside another one: the folder itself, or one by the student's name.</summary>
-    public static string FolderOf(string folder, PretrainRecipe recipe, int learner) => recipe.Students.Count == 0 ? folder : System.IO.Path.Combine(folder, recipe.Students[learner].Name);
+    public static string FolderOf(string folder, PretrainRecipe recipe, int learner) => recipe.StudentName(learner) is { } student ? System.IO.Path.Combine(folder, student) : folder;
 
     private static void WriteState(string folder, RunState state, PretrainRecipe recipe, IReadOnlyList<StudentTeacher> learners)
     {

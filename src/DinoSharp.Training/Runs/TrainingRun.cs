@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json.Nodes;
 using DinoSharp.Inference;
 using DinoSharp.Training.Checkpoints;
 using DinoSharp.Training.Data;
@@ -23,13 +22,11 @@ internal sealed class TrainingRun : IDisposable
     private readonly RunFolder _folder;
     private readonly ImageDataset _data;
     private readonly FrozenTeacher? _frozen;
-    private readonly FeatureMonitor? _monitor;
+    private readonly RunMonitor _monitor;
     private StudentTeacher[] _learners = [];
     private RunState _state;
     private long _refused;
     private long _unreadable;
-    private readonly List<JsonObject> _looks = [];
-    private Retention? _retention;
     private StepReport? _last;
     private string _refusal = "";
 
@@ -44,7 +41,7 @@ internal sealed class TrainingRun : IDisposable
             _state = new RunState(0, 0, 0) { Inputs = RunInputs.Of(recipe, _data, _folder.In("checkpoints")) };
             if (options.Resume) RequireSameInputs();
             _frozen = LoadFrozen(recipe, options.Device);
-            _monitor = recipe.Monitor.EverySteps is null ? null : FeatureMonitor.Open(recipe, _data, options.Device);
+            _monitor = new RunMonitor(recipe, _data, _folder, options.Device);
         }
         catch
         {
@@ -55,7 +52,7 @@ internal sealed class TrainingRun : IDisposable
     }
 
     // The look after the last step stops nothing, it only decides what is kept.
-    private bool HasGotWorse => _retention?.Worse is not null && Total < _recipe.TotalSteps();
+    private bool HasGotWorse => _monitor.Retention?.Worse is not null && Total < _recipe.TotalSteps();
 
     private long Total => StepsBefore + _state.PhaseStep;
 
@@ -73,25 +70,26 @@ internal sealed class TrainingRun : IDisposable
                 EnterNextPhase();
             }
 
-            if (!HasGotWorse) LookAtFeatures(figures, _recipe.TotalSteps());
+            if (!HasGotWorse) _monitor.Look(figures, _learners, _recipe.TotalSteps());
         }
 
-        if (_retention is not null) Say($"the result is the teacher after step {_retention.BestStep}{(_retention.Worse is null ? "" : ": " + _retention.Worse)}");
+        Retention? kept = _monitor.Retention;
+        if (kept is not null) Say($"the result is the teacher after step {kept.BestStep}{(kept.Worse is null ? "" : ": " + kept.Worse)}");
         long steps = Total;
 
-        LookAtCheckpoints();
+        _monitor.LookAtCheckpoints();
 
         string[] teachers = [.. _learners.Select((learner, i) =>
         {
             string file = Path.Combine(Directory.CreateDirectory(RunFolder.FolderOf(_folder.Path, _recipe, i)).FullName, "teacher.safetensors");
-            if (_retention is not null) Copy(RequireBest(_retention.BestStep), file);
+            if (kept is not null) Copy(_monitor.RequireBest(kept.BestStep), file);
             else LearnerFiles.Export(learner, file, _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {_recipe.TotalSteps()} steps, seed {_recipe.Seed}");
             return file;
         })];
         return new PretrainResult(_folder.Path, teachers, steps, _refused, _unreadable, _last, RunReport.Write(_folder.Path))
         {
-            Stopped = steps < _recipe.TotalSteps() ? _retention?.Worse : null,
-            KeptStep = _retention?.BestStep,
+            Stopped = steps < _recipe.TotalSteps() ? kept?.Worse : null,
+            KeptStep = kept?.BestStep,
         };
     }
 
@@ -118,7 +116,7 @@ internal sealed class TrainingRun : IDisposable
     public void Dispose()
     {
         foreach (StudentTeacher learner in _learners) learner.Dispose();
-        _monitor?.Dispose();
+        _monitor.Dispose();
         _frozen?.Dispose();
         _folder.Dispose();
     }
@@ -153,17 +151,14 @@ internal sealed class TrainingRun : IDisposable
             _state = state with { Inputs = _state.Inputs, Products = RunProducts.Of(_recipe, state.Products, _options, Say) };
             _learners = Build(state.Phase);
             RunFolder.Load(folder, _recipe, _learners);
-            _looks.AddRange(RunFigures.Read(_folder.Path).Where(line => line.ContainsKey(RunFigures.Locality) && RunFigures.StepOf(line) < Total));
-            // Later ones belong to steps that are made again.
-            _folder.RemoveBest(step => step >= Total);
-            if (BestBefore(Total) is long best) RequireBest(best);
+            _monitor.Begin(Total);
             CheckAnchors(state.Phase + 1);
             Say($"going on after step {Total} of {_recipe.TotalSteps()}, in phase {_recipe.Phases[state.Phase].Name}");
             return;
         }
 
         if (_options.Resume) Say($"{_folder.Path} holds no checkpoint to go on from, so the run starts at its beginning");
-        _folder.RemoveBest(_ => true);
+        _monitor.Begin(0);
         CheckAnchors(0);
         _state = _state with { Products = RunProducts.Of(_recipe, null, _options, Say) };
         _learners = Build(0);
@@ -247,12 +242,12 @@ internal sealed class TrainingRun : IDisposable
             if (_state.PhaseStep == 0 || Total % _recipe.Monitor.EverySteps == 0)
             {
                 clock.Stop(); // the pace is that of the steps
-                SavingOnFailure(() => LookAtFeatures(figures, Total));
+                SavingOnFailure(() => _monitor.Look(figures, _learners, Total));
                 clock.Start();
                 if (HasGotWorse)
                 {
                     Save();
-                    Say($"stopped after step {Total}: the features are worse than those of the starting weights; {_retention!.Worse}");
+                    Say($"stopped after step {Total}: the features are worse than those of the starting weights; {_monitor.Retention!.Worse}");
                     break;
                 }
             }
@@ -341,18 +336,8 @@ internal sealed class TrainingRun : IDisposable
     {
         if (_folder.Store.Steps.Contains(Total)) return;
         _folder.Save(_state, Total, _recipe, _learners);
-        if (BestBefore(Total) is long best) _folder.RemoveBest(step => step < best);
+        _monitor.RemoveSurpassed(Total);
     }
-
-    // The best weights among those that a run going on from a step knows of.
-    private long? BestBefore(long step)
-    {
-        JsonObject[] looks = [.. _looks.Where(look => RunFigures.StepOf(look) < step)];
-        return _recipe.Retention is { } retention && looks.Length > 0 ? Retention.Of(looks, retention.Tolerance).BestStep : null;
-    }
-
-    private string RequireBest(long step) => File.Exists(_folder.BestOf(step)) ? _folder.BestOf(step)
-        : throw new DinoSharpException($"{_folder.BestOf(step)} is not there: it holds the best weights so far, which would be the result of the run. Bring it back, or start a new run elsewhere (output=FOLDER)");
 
     private void Stop(CancellationToken cancel)
     {
@@ -368,7 +353,7 @@ internal sealed class TrainingRun : IDisposable
             StepReport r = reports[i];
             figures.Write(RunFigures.Line(
             [
-                new("step", progress.TotalStep - 1), new("phase", phase.Name), new("student", StudentName(i)),
+                new("step", progress.TotalStep - 1), new("phase", phase.Name), new("student", _recipe.StudentName(i)),
                 new("total_loss", r.Losses.Total), new("feature_class_loss", r.Losses.FeatureClass), new("feature_patch_loss", r.Losses.FeaturePatches),
                 new("backbone_factor", r.Values.BackboneFactor), new("dino_global_crops_loss", r.Losses.DinoGlobal), new("dino_local_crops_loss", r.Losses.DinoLocal),
                 new("ibot_loss", r.Losses.Ibot), new("koleo_loss", r.Losses.KoLeo), new("gram_loss", r.Losses.Gram), new("gram_loss_weight", r.Losses.GramWeight),
@@ -378,55 +363,6 @@ internal sealed class TrainingRun : IDisposable
                 new("refused", r.NonFinite), new("images_per_second", progress.ImagesPerSecond), new("loader_wait_share", progress.LoaderWaitShare), new("memory_bytes", progress.MemoryBytes),
             ]));
         }
-    }
-
-    private string? StudentName(int learner) => _recipe.Students.Count == 0 ? null : _recipe.Students[learner].Name;
-
-    private void LookAtFeatures(RunFigures figures, long step)
-    {
-        for (int i = 0; _monitor is not null && i < _learners.Length; i++)
-        {
-            JsonObject look = Look(_learners[i].Teacher, step, i);
-            figures.Write(look);
-            if (_recipe.Retention is not { } retention) continue;
-            _looks.Add(look);
-            _retention = Retention.Of(_looks, retention.Tolerance);
-            if (_retention.BestStep == step) LearnerFiles.Export(_learners[i], _folder.BestOf(step), _recipe.Phases[^1].Views.Normalization, $"{_recipe.Name}, {step} steps, seed {_recipe.Seed}");
-        }
-    }
-
-    // Checkpoints from before the monitor was there, for a run that began without it.
-    private void LookAtCheckpoints()
-    {
-        if (_monitor is null) return;
-        long first = RunFigures.Read(_folder.Path).Where(line => line.ContainsKey(RunFigures.Locality)).Min(RunFigures.StepOf);
-        var lines = new List<JsonObject>();
-        foreach (long step in _folder.Store.Steps.Where(step => step < first))
-        {
-            for (int i = 0; i < _learners.Length; i++)
-            {
-                using Backbones.Backbone teacher = RunFolder.LoadTeacher(_folder.Store.PathOf(step), _recipe, i);
-                if (_options.Device is { } device) teacher.to(device);
-                lines.Add(Look(teacher, step, i));
-            }
-        }
-
-        if (lines.Count > 0) RunFigures.Insert(_folder.Path, lines);
-    }
-
-    private JsonObject Look(Backbones.Backbone teacher, long step, int learner)
-    {
-        FeatureReading reading = _monitor!.Measure(teacher);
-        string picture = RunFigures.PictureOf(_folder.Path, step, StudentName(learner)), probes = Path.Combine(Path.GetDirectoryName(picture)!, "probes.png");
-        Directory.CreateDirectory(Path.GetDirectoryName(picture)!);
-        if (!File.Exists(probes)) _monitor.Pictures.Save(probes);
-        reading.Picture.Save(picture);
-        return RunFigures.Line(
-        [
-            new("step", step), new("student", StudentName(learner)), new(RunFigures.Locality, reading.Dense.Locality), new("patch_similarity_near", reading.Dense.Near),
-            new("patch_similarity_far", reading.Dense.Far), new("patch_half_distance", reading.Dense.HalfDistance), new("class_patch_similarity", reading.Dense.ClassToken),
-            new(RunFigures.PatchRank, reading.PatchRank), new(RunFigures.ClassRank, reading.ClassRank), new(RunFigures.KnnTop1, reading.KnnTop1), new("patch_gram_distance", reading.GramDistance),
-        ]);
     }
 
     private static void Copy(string from, string to)
