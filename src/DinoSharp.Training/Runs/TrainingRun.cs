@@ -7,7 +7,6 @@ using DinoSharp.Training.Recipes;
 using DinoSharp.Training.Runs.Monitoring;
 using DinoSharp.Training.Runs.Reports;
 using DinoSharp.Training.Views;
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Runs;
