@@ -62,7 +62,7 @@ internal sealed class DenseTraining : IDisposable
             network.zero_grad();
             Tensor value = loss(features, targets, step); // []
             value.backward();
-            Gradients.Clip(parameters.Select(p => p.Value), Gradients.Norm(parameters.Select(p => p.Value)).item<float>(), 10);
+            Gradients.Clip(parameters.Select(p => p.Value), Gradients.Norm([.. parameters.Select(p => p.Value)]).item<float>(), 10);
             double rate = schedule.RateAt(step, _options.Steps);
             optimizer.Step(new StepValues(rate, rate, _options.WeightDecay, 0, 0));
             if (step >= _options.Steps * 9 / 10)

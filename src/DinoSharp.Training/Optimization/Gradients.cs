@@ -7,12 +7,12 @@ namespace DinoSharp.Training.Optimization;
 internal static class Gradients
 {
     /// <summary>Euclidean norm over all gradients; NaN or infinite if one of them is. A scalar on the parameters' device; nothing waits for it.</summary>
-    public static Tensor Norm(IEnumerable<Parameter> parameters)
+    public static Tensor Norm(IReadOnlyList<Parameter> parameters)
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
         Tensor[] norms = [.. parameters.Select(p => p.grad).OfType<Tensor>().Select(g => g.to(ScalarType.Float32).norm())];
-        return (norms.Length == 0 ? zeros([]) : stack(norms).norm()).MoveToOuterDisposeScope();
+        return (norms.Length == 0 ? zeros([], device: parameters[0].device) : stack(norms).norm()).MoveToOuterDisposeScope();
     }
 
     /// <summary>Multiplies all gradients by min(1, limit / (norm + 1e-6)).</summary>

@@ -44,21 +44,21 @@ internal sealed class GramTeacher : IDisposable
         Tensor target = moving ?? Anchor(part, student.shape[1]); // [G·B, P, D]
         Tensor loss = Compute(_config.Tokens switch
         {
-            GramTokens.Masked => part.Masks,
-            GramTokens.Unmasked => part.Masks.logical_not(),
+            GramTokens.Masked => part.SelectHidden,
+            GramTokens.Unmasked => part.SelectShown,
             _ => null,
         }, _config.Loss);
         if (!_config.ReportMaskedParts) return (loss.MoveToOuterDisposeScope(), null, null);
         using var quiet = no_grad();
         GramLossOptions overBatch = _config.Loss with { PerImage = false };
-        return (loss.MoveToOuterDisposeScope(), Compute(part.Masks, overBatch).MoveToOuterDisposeScope(), Compute(part.Masks.logical_not(), overBatch).MoveToOuterDisposeScope());
+        return (loss.MoveToOuterDisposeScope(), Compute(part.SelectHidden, overBatch).MoveToOuterDisposeScope(), Compute(part.SelectShown, overBatch).MoveToOuterDisposeScope());
 
         // A part of a batch may hide no patch, or all: then there is nothing to compare.
-        Tensor Compute(Tensor? selection, GramLossOptions options)
+        Tensor Compute(Func<Tensor, Tensor>? select, GramLossOptions options)
         {
-            if (selection is null) return GramLoss.Compute(student, target, options);
-            Tensor chosen = student[selection]; // [M, D]
-            return chosen.shape[0] == 0 ? chosen.sum() : GramLoss.Compute(chosen, target[selection], options);
+            if (select is null) return GramLoss.Compute(student, target, options);
+            Tensor chosen = select(student); // [n, D]
+            return chosen.shape[0] == 0 ? chosen.sum() : GramLoss.Compute(chosen, select(target), options);
         }
     }
 

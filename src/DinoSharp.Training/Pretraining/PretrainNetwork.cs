@@ -82,6 +82,7 @@ internal sealed class PretrainNetwork : nn.Module
     {
         using var quiet = no_grad();
         using var scope = NewDisposeScope();
-        foreach ((Parameter average, Parameter current) in teacher.parameters().Zip(student.parameters())) average.lerp_(current, 1 - momentum);
+        Tensor share = 1 - momentum;
+        foreach ((Parameter average, Parameter current) in teacher.parameters().Zip(student.parameters())) average.lerp_(current, share);
     }
 }

@@ -41,7 +41,7 @@ internal sealed class StudentPass(PretrainNetwork network, StudentTeacherConfig 
         (BackboneOutput global, BackboneOutput local) = (outputs[0], outputs[1]);
 
         (Tensor dinoGlobal, Tensor dinoLocal) = Dino(global.ClassToken, local.ClassToken, targets, part);
-        Tensor patchLogits = network.IbotHead.call(Teaching.SelectMasked(global.Patches, part)); // [M, K]
+        Tensor patchLogits = network.IbotHead.call(part.SelectHidden(global.Patches)); // [M, K]
         Tensor ibot = IbotLoss.Compute(patchLogits, targets.Patches, part.MaskWeights, part.Masks.shape[0]);
         Tensor koleo = KoLeo(global.ClassToken, part);
         (double globalShare, double localShare) = Shares(part.LocalCropsPerImage);

@@ -131,12 +131,22 @@ public sealed class StudentTeacher : IDisposable
     internal Targets[] Teach(PretrainBatch[] parts, double temperature) => LearnsFeatures ? Teaching.Features(Frozen!.Backbone, parts, TeacherCropScale()) :
         Teaching.Run(Frozen?.Network ?? TeacherNetwork, parts, temperature, TeacherCropScale(), keepFeatures: Config.Losses.Gram?.Mode == GramMode.MovingTeacher, _collectives);
 
-    /// <summary>The student's half of a step up to the gradients, which are the means over parts and processes.</summary>
+    /// <summary>The student's half of a step up to the gradients, which are the means over parts and processes. The only place in a step that waits for the device.</summary>
     internal StepReport ForwardBackward(PretrainBatch[] parts, Targets[] targets, long step, StepValues values)
     {
         using var scope = NewDisposeScope();
-        using var random = new Generator(TorchRandom.SeedOf(Config.Seed + (ulong)_collectives.Rank, StepStream, (ulong)step));
         LossWeights weights = LossWeights.At(Config.Losses, step, Config.Steps);
+        double[] numbers = Differentiate(parts, targets, step, values, weights).cpu().data<double>().ToArray();
+        string? problem = numbers.All(double.IsFinite) ? null : NonFinite.First(parts, StudentNetwork, Frozen is null ? TeacherNetwork : (nn.Module?)Frozen.Network ?? Frozen.Backbone, numbers);
+        return new StepReport(step, Terms(numbers, weights), new GradientNorms(numbers[^3], numbers[^2], numbers[^1]), values, problem);
+    }
+
+    /// <summary>Computes the gradients.</summary>
+    /// <returns>The loss terms as <see cref="StudentPass.TermNames"/> lists them and the gradient norms, float64 on the device. [13]</returns>
+    internal Tensor Differentiate(PretrainBatch[] parts, Targets[] targets, long step, StepValues values, LossWeights weights)
+    {
+        using var scope = NewDisposeScope();
+        using var random = new Generator(TorchRandom.SeedOf(Config.Seed + (ulong)_collectives.Rank, StepStream, (ulong)step));
         var pass = new StudentPass(StudentNetwork, Config, Gram, _collectives);
         StudentNetwork.zero_grad();
         FreezeBackbone(values.BackboneFactor == 0);
@@ -151,10 +161,7 @@ public sealed class StudentTeacher : IDisposable
 
         (string Name, Parameter[] Parameters)[] modules = [.. StudentNetwork.Parts];
         _collectives.Mean([terms!, .. modules.SelectMany(m => m.Parameters).Select(p => p.grad).OfType<Tensor>()]);
-        Tensor[] norms = [.. modules.Select(m => Gradients.Norm(m.Parameters).to(_device))];
-        double[] numbers = cat([terms!, stack(norms)]).to(ScalarType.Float64).cpu().data<double>().ToArray(); // the only wait for the device in a step
-        string? problem = numbers.All(double.IsFinite) ? null : NonFinite.First(parts, StudentNetwork, Frozen is null ? TeacherNetwork : (nn.Module?)Frozen.Network ?? Frozen.Backbone, numbers);
-        return new StepReport(step, Terms(numbers, weights), new GradientNorms(numbers[^3], numbers[^2], numbers[^1]), values, problem);
+        return cat([terms!, stack([.. modules.Select(m => Gradients.Norm(m.Parameters))])]).to(ScalarType.Float64).MoveToOuterDisposeScope(); // [13]
     }
 
     /// <summary>Limits the gradient norm of the backbone and of each head, separately.</summary>

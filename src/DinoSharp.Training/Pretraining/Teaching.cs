@@ -35,7 +35,7 @@ internal static class Teaching
             using var inner = NewDisposeScope();
             BackboneOutput output = teacher.Backbone.ForwardFeatures(Scale(part.GlobalCrops, cropScale));
             classes.Add(teacher.DinoHead.call(output.ClassToken).MoveToOuterDisposeScope()); // [G·B, K]
-            patches.Add(teacher.IbotHead.call(SelectMasked(output.Patches, part)).MoveToOuterDisposeScope()); // [M, K]
+            patches.Add(teacher.IbotHead.call(part.SelectHidden(output.Patches)).MoveToOuterDisposeScope()); // [M, K]
             features.Add(keepFeatures ? output.Patches.MoveToOuterDisposeScope() : null);
         }
 
@@ -70,9 +70,4 @@ internal static class Teaching
     // In float32, because libtorch cannot filter bfloat16 on a CPU.
     private static Tensor Scale(Tensor crops, double factor) => factor == 1 ? crops : nn.functional.interpolate(
         crops.to(ScalarType.Float32), [(long)(crops.shape[2] * factor), (long)(crops.shape[3] * factor)], mode: InterpolationMode.Bilinear, align_corners: false, antialias: true).to(crops.dtype); // [G·B, C, s, s]
-
-    /// <summary>The features of the patches that are hidden from the student. [M, D]</summary>
-    /// <param name="patches">[G·B, P, D]</param>
-    /// <param name="part">Where the positions come from.</param>
-    public static Tensor SelectMasked(Tensor patches, PretrainBatch part) => patches.flatten(0, 1).index_select(0, part.MaskedIndices); // [M, D]
 }

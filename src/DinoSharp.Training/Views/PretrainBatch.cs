@@ -1,3 +1,4 @@
+using DinoSharp.Layers;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Training.Views;
@@ -60,13 +61,33 @@ public sealed record PretrainBatch(Tensor GlobalCrops, Tensor LocalCrops, Tensor
     /// <param name="device">Target of all tensors.</param>
     /// <param name="computeType">Type of the crops.</param>
     /// <returns>A new batch; dispose both.</returns>
-    public PretrainBatch To(Device device, ScalarType computeType) => new(
-        GlobalCrops.to(computeType, device, copy: true),
-        LocalCrops.to(computeType, device, copy: true),
-        GramCrops?.to(computeType, device, copy: true),
-        Masks.to(device, copy: true),
-        MaskedIndices.to(device, copy: true),
-        MaskWeights.to(device, copy: true));
+    public PretrainBatch To(Device device, ScalarType computeType)
+    {
+        return new(Copy(GlobalCrops, computeType), Copy(LocalCrops, computeType), GramCrops is null ? null : Copy(GramCrops, computeType), Copy(Masks), Copy(MaskedIndices), Copy(MaskWeights));
+
+        Tensor Copy(Tensor x, ScalarType? type = null)
+        {
+            using var scope = NewDisposeScope();
+            return x.SendTo(device).to(type ?? x.dtype, copy: true).MoveToOuterDisposeScope();
+        }
+    }
+
+    /// <summary>The patches that are hidden from the student; nothing waits for the device.</summary>
+    /// <param name="patches">[G·B, P, D]</param>
+    /// <returns>[M, D]</returns>
+    internal Tensor SelectHidden(Tensor patches) => patches.flatten(0, 1).index_select(0, MaskedIndices); // [M, D]
+
+    /// <summary>The patches that the student sees; nothing waits for the device.</summary>
+    /// <param name="patches">[G·B, P, D]</param>
+    /// <returns>[G·B·P - M, D]</returns>
+    internal Tensor SelectShown(Tensor patches)
+    {
+        using var scope = NewDisposeScope();
+        long all = Masks.numel(), shown = all - MaskedIndices.shape[0];
+        Tensor positions = arange(Num(0), Num(all), Num(1), ScalarType.Int64, device: Masks.device).Plus(Masks.flatten().to(ScalarType.Int64) * Num(all)); // [G·B·P]; the hidden ones come last
+        Tensor indices = positions.sort(0, false, false).Item1.narrow(0, 0, shown); // [G·B·P - M]
+        return patches.flatten(0, 1).index_select(0, indices).MoveToOuterDisposeScope(); // [G·B·P - M, D]
+    }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -101,7 +101,7 @@ internal sealed class Block : nn.Module
         [.. groups.Select(x =>
         {
             long kept = Math.Max((long)(x.shape[0] * (1 - _dropPathRate)), 1);
-            return randperm(x.shape[0], generator: random).narrow(0, 0, kept).to(x.device); // [kept]
+            return randperm(x.shape[0], generator: random).narrow(0, 0, kept).SendTo(x.device); // [kept]
         })];
 
     private static Tensor AddToSubset(Tensor x, Tensor kept, Func<Tensor, Tensor> branch)

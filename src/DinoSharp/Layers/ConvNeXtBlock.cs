@@ -47,7 +47,7 @@ internal sealed class ConvNeXtBlock : nn.Module
     public Tensor Forward(Tensor x, Generator? random, bool recompute = false)
     {
         using var scope = NewDisposeScope();
-        Tensor? kept = random is not null && _dropPathRate > 0 ? rand(x.shape[0], 1, 1, 1, generator: random).Plus(Num(1 - _dropPathRate)).floor().to(x.dtype, x.device) : null; // [B, 1, 1, 1]
+        Tensor? kept = random is not null && _dropPathRate > 0 ? rand(x.shape[0], 1, 1, 1, generator: random).Plus(Num(1 - _dropPathRate)).floor().to(x.dtype).SendTo(x.device) : null; // [B, 1, 1, 1]
         Tensor y = recompute ? Recompute.Run(inputs => [Compute(inputs[0], inputs.ElementAtOrDefault(1))], 1, kept is null ? [x] : [x, kept])[0] : Compute(x, kept); // [B, C, h, w]
         return y.MoveToOuterDisposeScope();
     }

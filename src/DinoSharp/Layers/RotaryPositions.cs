@@ -56,7 +56,7 @@ internal sealed class RotaryPositions : nn.Module
 
     // Drawn on the CPU for every device, so that a seed gives the same numbers everywhere.
     private static Tensor Draw(int count, double limit, Tensor like, Generator random) =>
-        empty(count, dtype: like.dtype).uniform_(-limit, limit, random).to(like.device); // [count]
+        empty(count, dtype: like.dtype).uniform_(-limit, limit, random).SendTo(like.device); // [count]
 
     private static Tensor ComputePeriods(int headWidth, RotaryConfig config, ScalarType dtype, Device? device)
     {
