@@ -9,19 +9,20 @@ namespace DinoSharp.Cli;
 internal static class CommandLine
 {
     /// <summary>Runs one command line.</summary>
-    /// <param name="verbs">The verbs on offer.</param>
+    /// <param name="verbs">Makes the verbs on offer.</param>
     /// <param name="args">The words after <c>dino</c>.</param>
     /// <param name="output">Standard output: results only.</param>
     /// <param name="error">Standard error: errors, warnings and progress.</param>
     /// <param name="cancel">Stops the verb, as Ctrl-C does.</param>
     /// <returns>An <see cref="ExitCode"/>.</returns>
-    public static async Task<int> RunAsync(Command[] verbs, string[] args, TextWriter output, TextWriter error, CancellationToken cancel = default)
+    public static async Task<int> RunAsync(Func<Command[]> verbs, string[] args, TextWriter output, TextWriter error, CancellationToken cancel = default)
     {
         using var stop = new StopRequest(error, cancel);
+        if (args is ["embed", ..]) FirstUse.Begin(); // the libraries open while the verb is made and the command line read
         var failure = new Failure(output, error, Json: args.Contains("--json"));
         try
         {
-            ParseResult parsed = Root(verbs).Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+            ParseResult parsed = Root(verbs()).Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
             if (parsed.Action is ParseErrorAction || Typos.MistakenForPath(parsed) is not null) return (int)failure.Usage(parsed);
             return await parsed.InvokeAsync(
                 new InvocationConfiguration { Output = output, Error = error, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null },

@@ -55,11 +55,10 @@ internal sealed class EmbedVerb : Verb
         Add(_overwrite);
     }
 
-    protected override bool NeedsLibtorch => false; // loading the model asks for it, when the file of weights is open and libvips is on its way
+    protected override bool NeedsLibtorch => false; // loading the model asks for it, when the file of weights is open
 
     protected override async Task<ExitCode> RunAsync(ParseResult arguments, Output output, CancellationToken cancel)
     {
-        FirstUse.Begin();
         string path = arguments.GetValue(_out)!;
         OutputNames.Require(path, EmbeddingFile.Extensions, []);
         RefuseToReplace(path, arguments.GetValue(_overwrite));

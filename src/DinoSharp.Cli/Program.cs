@@ -43,8 +43,7 @@ internal static class Program
 
     public static async Task<int> Main(string[] args)
     {
-        if (args is ["embed", ..]) FirstUse.Begin(); // the libraries open while the command line is read
-        return End(await CommandLine.RunAsync(Verbs(args), args, Console.Out, Console.Error));
+        return End(await CommandLine.RunAsync(() => Verbs(args), args, Console.Out, Console.Error));
     }
 
     // Everything is written and closed. Leaving by the front door would let libtorch deregister its thousands of operators one by one: a tenth of a second in which the user waits for nothing.

@@ -1,13 +1,15 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text.Json;
 using DinoSharp.Diagnostics;
 using DinoSharp.Images;
 using DinoSharp.Inference;
+using DinoSharp.Weights;
 
 namespace DinoSharp;
 
-/// <summary>What a process pays for once, paid on a thread of its own while the first model is loaded: libvips and the library behind SHA-256 are opened, the kernels
-/// are compiled. Without it the first picture waits for all of that (docs/performance.md, "Start").</summary>
+/// <summary>What a process pays for once, paid while the first model is loaded, with two processors at work: libtorch is opened on a thread of its own and then libvips
+/// and the library behind SHA-256; the kernels are compiled by the thread that waits for libtorch (docs/performance.md, "Start").</summary>
 internal static class FirstUse
 {
     // Eight by eight grey pixels.
@@ -19,22 +21,45 @@ internal static class FirstUse
     /// <summary>Begins, once in a process, and does not wait.</summary>
     public static void Begin() => _ = Libraries.Value;
 
-    /// <summary>If it was begun: waits until libtorch is open.</summary>
+    /// <summary>If it was begun: waits until libtorch is open, and compiles the kernels meanwhile.</summary>
     public static void WaitForLibtorch()
     {
-        if (Libraries.IsValueCreated) Libraries.Value?.Join();
+        if (!Libraries.IsValueCreated || Libraries.Value is not { IsAlive: true } opening) return;
+        CompileKernels();
+        opening.Join();
     }
 
-    // The order matters: while libtorch is being opened, the system lets nobody look up a function in any library.
     private static void OpenLibraries()
     {
-        ImageFile.Read(ImageSource.FromBytes(Convert.FromBase64String(Jpeg)));
-        SHA256.HashData([]);
-        Start(Compile);
+        if (Environment.ProcessPath is { } file) CallTheSystem(file);
         Libtorch.LoadError();
+        Start(OpenSmallLibraries);
     }
 
-    private static void Compile()
+    // While libtorch is being opened, the loader lets nobody look up a function in any library: whoever calls one for the first time waits until the end. So what the other
+    // thread asks the system for meanwhile, from the command line to the description of the weights, is asked once before. What is missing here is no error, it only waits.
+    private static void CallTheSystem(string file)
+    {
+        _ = DateTime.UtcNow;
+        Stopwatch.GetTimestamp();
+        Path.GetFullPath(".");
+        Path.Exists(file);
+        Directory.Exists(file);
+        _ = new FileInfo(file).Exists;
+        WeightFolders.Find();
+        Memory.Inspect();
+        RandomNumberGenerator.GetBytes(1);
+        using MappedFile mapped = MappedFile.Open(file);
+        mapped.ReadBytes(0, 1);
+    }
+
+    private static void OpenSmallLibraries()
+    {
+        SHA256.HashData([]);
+        ImageFile.Read(ImageSource.FromBytes(Convert.FromBase64String(Jpeg)));
+    }
+
+    private static void CompileKernels()
     {
         Kernels.Compile();
         byte[] pixels = new byte[8 * 8 * 3];

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using DinoSharp.Backbones;
+using DinoSharp.Diagnostics;
 using static TorchSharp.torch;
 
 namespace DinoSharp.Weights;
@@ -147,6 +148,7 @@ internal sealed class ArchitectureInference
     // The stored periods are what is used; the parametrisation only has to say the same, up to their rounding to bfloat16.
     private static RotaryConfig Explain(FileSource source, RotaryConfig described)
     {
+        Libtorch.Require();
         using var scope = NewDisposeScope();
         double[] stored = source.Read().to(ScalarType.Float64).data<double>().ToArray();
         if (!stored.All(period => period is >= 1e-9 and <= 1e12)) return described; // named when they are loaded

@@ -13,7 +13,7 @@ internal static class Dino
     public static async Task<Outcome> RunAsync(System.CommandLine.Command[] verbs, string[] args, CancellationToken cancel = default)
     {
         using StringWriter output = new(), error = new();
-        int code = await CommandLine.RunAsync(verbs, args, output, error, cancel);
+        int code = await CommandLine.RunAsync(() => verbs, args, output, error, cancel);
         return new Outcome(code, output.ToString(), error.ToString());
     }
 
