@@ -56,7 +56,7 @@ internal static class FirstUse
     private static void OpenSmallLibraries()
     {
         SHA256.HashData([]);
-        ImageFile.Read(ImageSource.FromBytes(Convert.FromBase64String(Jpeg)));
+        Preprocessing.HuggingFace.Apply(ImageFile.Read(ImageSource.FromBytes(Convert.FromBase64String(Jpeg)))).Dispose();
     }
 
     private static void CompileKernels()

@@ -55,19 +55,20 @@ internal static class Kernels
         where L : struct, ILanes<V>
         where V : struct => type != ComputeType.Int8 ? type : DotTile<L, V>.SupportsHalves ? ComputeType.BFloat16 : ComputeType.Float32;
 
-    /// <summary>Compiles what a vision transformer in float32 runs, so that it need not happen between two steps of the first picture.</summary>
+    /// <summary>Compiles what a vision transformer in float32 runs, so that it need not happen between two steps of the first picture: all methods of its classes, because code
+    /// over wide vectors is not compiled ahead of time.</summary>
     public static void Compile()
     {
         if (!Lanes256.IsSupported) return;
         (Type lanes, Type vector) = AreWide(ComputeType.Float32) ? (typeof(Lanes512), typeof(Vector512<float>)) : (typeof(Lanes256), typeof(Vector256<float>));
-        foreach (Type open in (Type[])[typeof(VisionTransformerEngine<,>), typeof(PanelOperations<,>), typeof(Tile<,>), typeof(PanelAttention<,>)])
+        foreach (Type open in (Type[])[typeof(VisionTransformerEngine<,>), typeof(PanelOperations<,>), typeof(Tile<,>), typeof(PanelAttention<,>), typeof(Operand<,>)])
         {
             foreach (Type part in (Type[])[open, .. open.GetNestedTypes(BindingFlags.NonPublic)])
             {
                 Type closed = part.MakeGenericType(lanes, vector);
                 foreach (MethodInfo method in closed.GetMethods(BindingFlags.DeclaredOnly | BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic))
                 {
-                    if (method.MethodImplementationFlags.HasFlag(MethodImplAttributes.AggressiveOptimization) && !method.IsGenericMethodDefinition)
+                    if (!method.IsGenericMethodDefinition && !method.IsAbstract)
                         RuntimeHelpers.PrepareMethod(method.MethodHandle, [lanes.TypeHandle, vector.TypeHandle]);
                 }
             }

@@ -127,7 +127,7 @@ internal sealed class LoadPlan
         var options = new ParallelOptions { CancellationToken = cancel, MaxDegreeOfParallelism = Threads };
         try
         {
-            Parallel.ForEach(Partitioner.Create(InOrderOfFile(sources), EnumerablePartitionerOptions.NoBuffering), options, pair => pair.Value.CopyTo(state[pair.Key]));
+            Parallel.ForEach(Partitioner.Create(InOrderOfFile(sources), EnumerablePartitionerOptions.NoBuffering), options, name => sources[name].CopyTo(state[name]));
         }
         catch (AggregateException e)
         {
@@ -136,11 +136,11 @@ internal sealed class LoadPlan
     }
 
     // As far as threads keep it: a disk likes to be read from start to end. Many files are sorted by name, block 10 before block 2.
-    private static IEnumerable<KeyValuePair<string, TensorSource>> InOrderOfFile(IReadOnlyDictionary<string, TensorSource> sources)
+    private static IEnumerable<string> InOrderOfFile(IReadOnlyDictionary<string, TensorSource> sources)
     {
         var places = new Dictionary<TensorEntry, int>(ReferenceEqualityComparer.Instance);
         foreach (TensorEntry entry in sources.Values.OfType<FileSource>().FirstOrDefault()?.File.Entries.Values ?? []) places.TryAdd(entry, places.Count);
-        return sources.OrderBy(pair => pair.Value is FileSource source && source.Parts.FirstOrDefault(part => part is not null) is { } first ? places.GetValueOrDefault(first) : -1);
+        return sources.Keys.OrderBy(name => sources[name] is FileSource source && source.Parts.FirstOrDefault(part => part is not null) is { } first ? places.GetValueOrDefault(first) : -1);
     }
 
     private static string? Problem(string name, FileSource source, long[] shape)
