@@ -56,7 +56,8 @@ internal static class FirstUse
     private static void OpenSmallLibraries()
     {
         SHA256.HashData([]);
-        Preprocessing.HuggingFace.Apply(ImageFile.Read(ImageSource.FromBytes(Convert.FromBase64String(Jpeg)))).Dispose();
+        ImageFile.Read(ImageSource.FromBytes(Convert.FromBase64String(Jpeg))); // no tensors here: where libtorch does not load, TorchSharp would go and copy one
+        CompileKernels(); // nothing to do if somebody waited for libtorch
     }
 
     private static void CompileKernels()
