@@ -55,27 +55,45 @@ internal sealed class AdamW : IDisposable
         Updates++;
         bool frozen = values.BackboneFactor == 0;
         if (frozen) UpdatesWithoutBackbone++;
+        var pass = new AdamPass();
+        var gradients = new List<Tensor>(); // alive until the pass is over
         foreach (ParameterGroup group in _groups)
         {
             if (frozen && group.IsBackbone) continue;
-            long updates = group.IsBackbone ? Updates - UpdatesWithoutBackbone : Updates;
-            double correction1 = 1 - Math.Pow(Beta1, updates), correction2 = 1 - Math.Pow(_beta2, updates);
-            double rate = (group.IsLastLayer ? values.LastLayerLearningRate : values.LearningRate) * group.LearningRateMultiplier;
-            if (group.IsBackbone) rate *= values.BackboneFactor;
-            double decay = values.WeightDecay * group.WeightDecayMultiplier;
+            AdamFactors factors = FactorsOf(group, values);
             foreach ((string name, Parameter parameter) in group.Parameters)
             {
-                using Tensor? gradient = parameter.grad;
-                if (gradient is null) continue;
+                if (parameter.grad is not { } gradient) continue;
+                gradients.Add(gradient);
                 (Tensor first, Tensor second) = _moments[name];
-                using var scope = NewDisposeScope();
-                first.mul_(Num(Beta1)).add_(gradient, Num(1 - Beta1));
-                second.mul_(Num(_beta2)).addcmul_(gradient, gradient, Num(1 - _beta2));
-                Tensor denominator = second.sqrt().div_(Num(Math.Sqrt(correction2))).add_(Num(Epsilon), Num(1));
-                if (decay != 0) parameter.mul_(Num(1 - rate * decay));
-                parameter.addcdiv_(first, denominator, Num(-rate / correction1));
+                if (AdamPass.Takes(parameter, gradient)) pass.Add(parameter, gradient, first, second, factors);
+                else Update(parameter, gradient, first, second, factors);
             }
         }
+
+        pass.Run();
+        foreach (Tensor gradient in gradients) gradient.Dispose();
+    }
+
+    /// <summary>The update by libtorch's operations, on any device: what <see cref="AdamPass"/> computes in one go.</summary>
+    internal static void Update(Tensor parameter, Tensor gradient, Tensor first, Tensor second, AdamFactors factors)
+    {
+        using var quiet = no_grad();
+        using var scope = NewDisposeScope();
+        first.mul_(Num(factors.Beta1)).add_(gradient, Num(1 - factors.Beta1));
+        second.mul_(Num(factors.Beta2)).addcmul_(gradient, gradient, Num(1 - factors.Beta2));
+        Tensor denominator = second.sqrt().div_(Num(factors.Root)).add_(Num(factors.Epsilon), Num(1));
+        if (factors.Keep != 1) parameter.mul_(Num(factors.Keep));
+        parameter.addcdiv_(first, denominator, Num(-factors.Rate));
+    }
+
+    private AdamFactors FactorsOf(ParameterGroup group, StepValues values)
+    {
+        long updates = group.IsBackbone ? Updates - UpdatesWithoutBackbone : Updates;
+        double rate = (group.IsLastLayer ? values.LastLayerLearningRate : values.LearningRate) * group.LearningRateMultiplier;
+        if (group.IsBackbone) rate *= values.BackboneFactor;
+        double decay = values.WeightDecay * group.WeightDecayMultiplier;
+        return new AdamFactors(Beta1, _beta2, 1 - (rate * decay), rate / (1 - Math.Pow(Beta1, updates)), Math.Sqrt(1 - Math.Pow(_beta2, updates)), Epsilon);
     }
 
     public void Dispose()
