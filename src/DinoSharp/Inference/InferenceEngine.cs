@@ -10,7 +10,8 @@ internal abstract class InferenceEngine : IDisposable
     public virtual ComputeType Type => ComputeType.Float32;
 
     // Images of a batch are computed a few at a time: a layer reads all tokens once for each of its tasks, from the last-level cache if they fit.
-    private const long MostBytesAtOnce = 16 << 20;
+    // The buffer that is read, the one that is written and the weights share it: of 32 MiB, 16 are too many (docs/log.md, 2026-11-24).
+    private const long MostBytesAtOnce = 8 << 20;
 
     /// <summary>How many images of a batch are computed at once.</summary>
     /// <param name="batch">Images of the batch.</param>
