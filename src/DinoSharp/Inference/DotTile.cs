@@ -14,13 +14,13 @@ internal static unsafe class DotTile<L, V>
     /// <summary>Whether bytes can be multiplied: AVX-512 VNNI, or AVX2 on 256 bits.</summary>
     public static bool SupportsBytes => L.Count == 16 ? DotCode.SupportsBytes : Avx2.IsSupported;
 
-    /// <summary>The largest unsigned byte that <see cref="Bytes"/> takes: 255, or 127 without VNNI.</summary>
-    public static int MostByte => L.Count == 16 || AvxVnni.IsSupported ? 255 : 127;
+    /// <summary>Whether <see cref="Bytes"/> adds two products in 16 bits, as AVX2 without VNNI does: the sum of the signed bytes 2i and 2i + 1 must then lie in [-128, 128].</summary>
+    public static bool SumsPairsIn16Bits => L.Count == 8 && !AvxVnni.IsSupported;
 
     /// <summary>Whether bfloat16 numbers can be multiplied: AVX-512 BF16.</summary>
     public static bool SupportsHalves => L.Count == 16 && DotCode.SupportsHalves;
 
-    /// <summary>Signed bytes of A times unsigned bytes of B up to <see cref="MostByte"/>; int32 sums in C.</summary>
+    /// <summary>Signed bytes of A (see <see cref="SumsPairsIn16Bits"/>) times unsigned bytes of B; int32 sums in C.</summary>
     /// <param name="vectors">Vectors a row, 1 to 3.</param>
     /// <param name="depth">Steps of four bytes, at least 1.</param>
     /// <param name="a">A row of <see cref="ILanes{V}.Rows"/> lanes for each step.</param>
@@ -97,7 +97,7 @@ internal static unsafe class DotTile<L, V>
         c3.Store(c + 72);
     }
 
-    // Without VNNI pairs of products are summed in 16 bits first, which is why unsigned numbers have seven bits there: 2 · 127 · 128 is the most that fits.
+    // Without VNNI pairs of products are summed in 16 bits first. Two weights of one sign that sum up to 128 give 255 · 128 at most; of two signs, one product alone is the most.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<int> Dot(Vector256<int> sum, byte* unsigned, Vector256<sbyte> signed) => AvxVnni.IsSupported
         ? AvxVnni.MultiplyWideningAndAdd(sum, Vector256.Load(unsigned), signed)

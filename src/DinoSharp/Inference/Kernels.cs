@@ -26,7 +26,7 @@ internal static class Kernels
             ComputeType.BFloat16 when library => MatrixLibrary.IsThere ? "linear layers by MKL in bfloat16" : "this libtorch has no bfloat16 product of MKL",
             ComputeType.BFloat16 => wide ? "AVX-512 BF16" : DotCode.Missing("AVX-512 BF16"),
             ComputeType.Int8 when wide => DotCode.SupportsHalves ? "AVX-512 VNNI, attention AVX-512 BF16" : "AVX-512 VNNI, attention float32",
-            ComputeType.Int8 => DotTile<Lanes256, Vector256<float>>.MostByte == 255 ? "AVX-VNNI, attention float32" : "AVX2 with seven bits of activations, attention float32",
+            ComputeType.Int8 => DotTile<Lanes256, Vector256<float>>.SumsPairsIn16Bits ? "AVX2 with pairs of products in 16 bits, attention float32" : "AVX-VNNI, attention float32",
             _ => throw new ArgumentOutOfRangeException(nameof(type), type, null),
         };
         return Lanes256.IsSupported && (type != ComputeType.BFloat16 || (library ? MatrixLibrary.IsThere : wide));

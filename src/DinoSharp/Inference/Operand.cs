@@ -74,7 +74,7 @@ internal readonly unsafe struct Operand<L, V>
 
         least = L.Add(least, nothing); // bytes know no NaN; a token with one, or with infinity, gets NaN as its offset and so in every product
 
-        V scale = L.Max(L.Multiply(L.Subtract(most, least), L.All(1f / DotTile<L, V>.MostByte)), L.All(1e-30f)), inverse = L.Divide(L.All(1), scale);
+        V scale = L.Max(L.Multiply(L.Subtract(most, least), L.All(1f / 255)), L.All(1e-30f)), inverse = L.Divide(L.All(1), scale);
         L.Store(_scales + ((long)vector * L.Count), scale);
         L.Store(_offsets + ((long)vector * L.Count), least);
         int f4 = 0;
@@ -89,6 +89,6 @@ internal readonly unsafe struct Operand<L, V>
         int rest = features - f4;
         if (rest > 0) L.Store(target, L.PackBytes(Byte(0), rest > 1 ? Byte(1) : L.All(0), rest > 2 ? Byte(2) : L.All(0), L.All(0)));
 
-        V Byte(int i) => L.Min(L.Multiply(L.Subtract(L.Load(source + (i * step)), least), inverse), L.All(DotTile<L, V>.MostByte));
+        V Byte(int i) => L.Min(L.Multiply(L.Subtract(L.Load(source + (i * step)), least), inverse), L.All(255));
     }
 }

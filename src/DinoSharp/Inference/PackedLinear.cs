@@ -62,7 +62,10 @@ internal sealed unsafe class PackedLinear
         if (type == ComputeType.Int8)
         {
             // The largest weight of an output becomes 127. The offset of a token's numbers meets the sum of the weights as they are used.
-            Tensor unit = w.abs().amax([1], keepdim: true) / Num(127); // [groups · rows, 1]
+            Tensor most = w.abs().amax([1], keepdim: true); // [groups · rows, 1]
+            // Where pairs must fit into 16 bits, the largest sum of two neighbours does: rounded, they stay within 128. It is hardly larger than a weight, because large weights seldom are neighbours; activations keep all eight bits.
+            if (rows == Lanes256.Rows && DotTile<Lanes256, Vector256<float>>.SumsPairsIn16Bits) most = most.maximum(w.view(padded, -1, 2).sum(2).abs().amax([1], keepdim: true));
+            Tensor unit = most / Num(127); // [groups · rows, 1]
             w = (w / unit.clamp_min(Num(float.Epsilon))).round().clamp(Num(-127), Num(127)); // [groups · rows, steps · 4]
             unit.view(-1).data<float>().CopyTo(new Span<float>(Scales, (int)padded));
             (w.sum(1, keepdim: true) * unit).view(-1).data<float>().CopyTo(new Span<float>(Sums, (int)padded));

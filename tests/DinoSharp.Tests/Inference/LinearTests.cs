@@ -52,7 +52,7 @@ public sealed unsafe class LinearTests
                 }
 
                 lock (workers.Turn) PanelOperations<L, V>.Linear(workers, w, xPanels, room.Get(PanelOperations<L, V>.FloatsFor(w, vectors) + 1), yPanels, epilogue);
-                Round(weights, x, type, DotTile<L, V>.MostByte);
+                Round(weights, x, type, DotTile<L, V>.SumsPairsIn16Bits);
                 for (int o = 0; o < outputs; o++)
                 {
                     for (int t = 0; t < tokens; t++)
@@ -61,7 +61,7 @@ public sealed unsafe class LinearTests
                         for (int i = 0; i < inputs; i++) sum += (double)weights[o, i] * x[i, t];
                         if (epilogue == Epilogue.Add) sum += before[o, t];
                         // A byte that falls between two values may be rounded either way: a unit of one input in the worst case.
-                        double limit = type == ComputeType.Int8 ? 4e-3 * 255 / DotTile<L, V>.MostByte : 2e-5;
+                        double limit = type == ComputeType.Int8 ? 4e-3 : 2e-5;
                         if (epilogue == Epilogue.Gelu) sum = 0.5 * sum * (1 + tensor(sum * Math.Sqrt(0.5)).erf().item<double>());
                         float got = yPanels.Vector(t / L.Count, o)[t % L.Count];
                         Assert.True(Math.Abs(got - sum) <= limit, $"{inputs} to {outputs}, {epilogue}, output {o}, token {t}: {got}, expected {sum}");
@@ -88,19 +88,20 @@ public sealed unsafe class LinearTests
         }
     }
 
-    // The same rounding in plain code: weights per output, tokens (columns) by their smallest and largest number.
-    private static void Round(float[,] weights, float[,] x, ComputeType type, int mostByte)
+    // The same rounding in plain code: weights per output (by their largest, or by the largest sum of a pair), tokens (columns) by their smallest and largest number.
+    private static void Round(float[,] weights, float[,] x, ComputeType type, bool pairsIn16Bits)
     {
         for (int o = 0; o < weights.GetLength(0); o++)
         {
-            float unit = Enumerable.Range(0, weights.GetLength(1)).Max(i => Math.Abs(weights[o, i])) / 127;
-            for (int i = 0; i < weights.GetLength(1); i++) weights[o, i] = type switch { ComputeType.Int8 => MathF.Round(weights[o, i] / unit) * unit, ComputeType.BFloat16 => HalfEven(weights[o, i]), _ => weights[o, i] };
+            int inputs = weights.GetLength(1);
+            float unit = Enumerable.Range(0, inputs).Max(i => Math.Max(Math.Abs(weights[o, i]), pairsIn16Bits && i % 2 == 0 && i + 1 < inputs ? Math.Abs(weights[o, i] + weights[o, i + 1]) : 0)) / 127;
+            for (int i = 0; i < inputs; i++) weights[o, i] = type switch { ComputeType.Int8 => MathF.Round(weights[o, i] / unit) * unit, ComputeType.BFloat16 => HalfEven(weights[o, i]), _ => weights[o, i] };
         }
 
         for (int t = 0; t < x.GetLength(1); t++)
         {
             float[] token = [.. Enumerable.Range(0, x.GetLength(0)).Select(i => x[i, t])];
-            float least = token.Min(), unit = Math.Max((token.Max() - least) / mostByte, 1e-30f);
+            float least = token.Min(), unit = Math.Max((token.Max() - least) / 255, 1e-30f);
             for (int i = 0; i < token.Length; i++) x[i, t] = type switch { ComputeType.Int8 => least + (MathF.Round((token[i] - least) / unit) * unit), ComputeType.BFloat16 => Half(token[i]), _ => token[i] };
         }
 
