@@ -131,7 +131,7 @@ public sealed class StudentTeacher : IDisposable
     internal Targets[] Teach(PretrainBatch[] parts, double temperature) => LearnsFeatures ? Teaching.Features(Frozen!.Backbone, parts, TeacherCropScale()) :
         Teaching.Run(Frozen?.Network ?? TeacherNetwork, parts, temperature, TeacherCropScale(), keepFeatures: Config.Losses.Gram?.Mode == GramMode.MovingTeacher, _collectives);
 
-    /// <summary>The student's half of a step up to the gradients, which are the means over parts and processes. The only place in a step that waits for the device
+    /// <summary>The student's half of a step up to the gradients, which are the means over parts and processes. The only place in a step that waits for the device, once for each student
     /// (docs/decisions/0036-one-wait-a-step.md).</summary>
     internal StepReport ForwardBackward(PretrainBatch[] parts, Targets[] targets, long step, StepValues values)
     {

@@ -7,7 +7,7 @@ using System.Text;
 namespace DinoSharp.Diagnostics;
 
 /// <summary>The processor as far as it decides which kernels run: instruction sets and how many threads make sense.</summary>
-/// <param name="Model">Brand string of the processor.</param>
+/// <param name="Model">Brand string of the processor, on x86 with the numbers of family and model: virtual machines shorten brand strings until generations share them.</param>
 /// <param name="Architecture">For example <c>X64</c>.</param>
 /// <param name="InstructionSets">Those that matter for inference, in the spelling of <c>/proc/cpuinfo</c>; only what the operating system lets programs use.</param>
 /// <param name="AmxTilePaletteIsReadable">False where AMX is there but CPUID leaf 0x1D reads zero, a trait of some virtual machines; null without AMX.</param>
@@ -26,7 +26,7 @@ internal sealed record Processor(
     {
         string[] sets = X86Base.IsSupported ? [.. X86InstructionSets()] : [.. ArmInstructionSets()];
         bool? palette = sets.Contains("amx_tile") ? X86Base.CpuId(0x1D, 0).Eax > 0 : null;
-        return new(X86Base.IsSupported ? BrandString() : NameOfOthers(), RuntimeInformation.ProcessArchitecture.ToString(), sets, palette, CountCores(), Environment.ProcessorCount);
+        return new(X86Base.IsSupported ? $"{BrandString()} ({FamilyAndModel(X86Base.CpuId(1, 0).Eax)})" : NameOfOthers(), RuntimeInformation.ProcessArchitecture.ToString(), sets, palette, CountCores(), Environment.ProcessorCount);
     }
 
     /// <summary>Intel SDM volume 2, CPUID leaves 1 and 7; AVX and AVX-512 as .NET sees them, which includes the operating system's consent.</summary>
@@ -76,6 +76,15 @@ internal sealed record Processor(
         }
 
         return string.Join(' ', text.ToString().TrimEnd('\0').Split(' ', StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    /// <summary>Intel SDM volume 2 and AMD64 volume 3, CPUID leaf 1: the extended numbers count for families 6 and 15.</summary>
+    internal static string FamilyAndModel(int signature)
+    {
+        int family = signature >> 8 & 15, model = signature >> 4 & 15;
+        if (family is 6 or 15) model += (signature >> 16 & 15) << 4;
+        if (family == 15) family += signature >> 20 & 255;
+        return $"family {family} model {model}";
     }
 
     private static string NameOfOthers() =>

@@ -16,9 +16,17 @@ public class SystemReportTests
         Assert.SkipUnless(File.Exists("/proc/cpuinfo") && X86Base.IsSupported, "the rest compares with /proc/cpuinfo of an x86 machine");
         string[] flags = File.ReadLines("/proc/cpuinfo").First(line => line.StartsWith("flags")).Split(':')[1].Split(' ', StringSplitOptions.RemoveEmptyEntries);
         Assert.Superset(processor.InstructionSets.ToHashSet(), flags.ToHashSet());
+        string NumberOf(string name) => File.ReadLines("/proc/cpuinfo").First(line => line.Split(':')[0].Trim() == name).Split(':')[1].Trim();
+        Assert.EndsWith($"(family {NumberOf("cpu family")} model {NumberOf("model")})", processor.Model);
         string[] interesting = ["avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_bf16", "amx_int8"];
         Assert.Equal(flags.Intersect(interesting).Order(), processor.InstructionSets.Intersect(interesting).Order());
     }
+
+    [Theory]
+    [InlineData(0x000806F8, "family 6 model 143")] // Sapphire Rapids
+    [InlineData(0x00A10F11, "family 25 model 17")] // Genoa
+    [InlineData(0x00000513, "family 5 model 1")] // the extended numbers do not count
+    public void FamilyAndModelAreThoseOfTheManuals(int signature, string expected) => Assert.Equal(expected, Processor.FamilyAndModel(signature));
 
     [Theory]
     [InlineData("0-3,8", new[] { 0, 1, 2, 3, 8 })]
